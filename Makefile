@@ -1,0 +1,57 @@
+# The usual ways to build, try, check and measure. Each target is one command or one script that can be run by itself.
+#
+# Debian packages that a target needs are installed when they are lacking, with sudo where that is necessary.
+
+SWIFT ?= swift
+# What `make demo` runs: the tests' build by default, which is quick to make; `CONFIGURATION=release` takes that one.
+CONFIGURATION ?= debug
+
+build_packages := libsqlite3-dev libsystemd-dev make=make pkg-config=pkg-config
+# The runtime is linked in, so that the program runs where no toolchain is; exclusivity is checked by the debug build,
+# which the tests use, and costs a few percent of the hot paths at run time.
+release_flags := -c release --static-swift-stdlib -Xswiftc -enforce-exclusivity=unchecked
+build_flags = $(if $(filter release,$(CONFIGURATION)),$(release_flags),-c $(CONFIGURATION))
+
+.DEFAULT_GOAL := help
+.PHONY: help run demo test lint format bench build release clean packages
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: release ## build, then run the relay with a simulated API (UPSTREAM=https://api.dexatel.com: with the real one)
+	@Scripts/install-packages curl=curl
+	@BIN=.build/release Scripts/run
+
+demo: build ## tell the story of an outage, and check each step of it
+	@Scripts/install-packages curl=curl python3=python3
+	@BIN=.build/$(CONFIGURATION) Scripts/demo
+
+test: packages ## build and run all tests
+	@SWIFT=$(SWIFT) Scripts/test
+
+lint: ## check the format of the code, the links of the documents and what is in the repository
+	@Scripts/install-packages git=git python3=python3
+	$(SWIFT) format lint --strict --parallel --recursive Sources Tests Package.swift
+	@Scripts/lint
+
+format: ## format the code
+	$(SWIFT) format --in-place --parallel --recursive Sources Tests Package.swift
+
+bench: release ## measure durable writes against Redis (BENCH="--seconds 30 --rounds 7" for more)
+	@Scripts/install-packages nginx=nginx python3=python3 redis-server=redis-server wrk=wrk
+	@BIN=.build/release Benchmarks/durable-put $(BENCH)
+
+clean: ## remove what was built; ./var, where `make run` keeps its state, stays
+	$(SWIFT) package clean
+	rm -rf .build/release .build/debug
+
+packages:
+	@Scripts/install-packages $(build_packages)
+
+build: packages
+	$(SWIFT) build $(build_flags) --product contact-relay
+	$(SWIFT) build $(build_flags) --product dexatel-simulator
+
+release: packages
+	$(SWIFT) build $(release_flags) --product contact-relay
+	$(SWIFT) build $(release_flags) --product dexatel-simulator

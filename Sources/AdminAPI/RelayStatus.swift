@@ -1,0 +1,118 @@
+/// How a relay does, as `/_relay/status`, the admin socket and `contact-relay status` show it.
+///
+/// It holds no contact data and no keys, and grows by addition only.
+package struct RelayStatus: Codable, Sendable, Equatable {
+    /// The daemon itself.
+    package struct Daemon: Codable, Sendable, Equatable {
+        /// Its release.
+        package var version: String
+        /// Its process.
+        package var pid: Int32
+        /// When it started (RFC 3339).
+        package var startedAt: String
+        /// Connections of clients that are open.
+        package var connections: Int
+
+        /// Describes a daemon.
+        package init(version: String, pid: Int32, startedAt: String, connections: Int) {
+            self.version = version
+            self.pid = pid
+            self.startedAt = startedAt
+            self.connections = connections
+        }
+    }
+
+    /// The way to the upstream.
+    package struct Upstream: Codable, Sendable, Equatable {
+        /// Its address.
+        package var url: String
+        /// The breaker: `closed`, `open` or `half_open`.
+        package var state: String
+        /// Whether the latest attempt found somebody to connect to.
+        package var reachable: Bool
+        /// Since when it has been so (RFC 3339).
+        package var since: String
+        /// How long it has been so, in milliseconds.
+        package var sinceMilliseconds: Int64
+        /// How long until the next try, in milliseconds; only while the breaker is open.
+        package var nextTryMilliseconds: Int64?
+        /// Failures since the last good reply.
+        package var consecutiveFailures: Int
+        /// The last failure in words.
+        package var lastError: String?
+
+        /// Describes the way to an upstream.
+        package init(
+            url: String,
+            state: String,
+            reachable: Bool,
+            since: String,
+            sinceMilliseconds: Int64,
+            nextTryMilliseconds: Int64?,
+            consecutiveFailures: Int,
+            lastError: String?
+        ) {
+            self.url = url
+            self.state = state
+            self.reachable = reachable
+            self.since = since
+            self.sinceMilliseconds = sinceMilliseconds
+            self.nextTryMilliseconds = nextTryMilliseconds
+            self.consecutiveFailures = consecutiveFailures
+            self.lastError = lastError
+        }
+    }
+
+    /// The outbox: its health and its books (P2).
+    package struct Outbox: Codable, Sendable, Equatable {
+        /// `working`, `disk_low` or `failed`.
+        package var state: String
+        /// What is the matter, in words.
+        package var detail: String?
+        /// Writes that were ever committed.
+        package var accepted: Int64
+        /// Writes that have not ended; in flight and held ones are a part of them.
+        package var pending: Int64
+        /// Writes that are being sent just now.
+        package var inFlight: Int64
+        /// Writes that wait for their key or an operator.
+        package var held: Int64
+        /// Writes that the upstream took.
+        package var delivered: Int64
+        /// Writes that were refused before a 202.
+        package var rejected: Int64
+        /// Writes that a later one covered.
+        package var superseded: Int64
+        /// Writes that were refused after a 202.
+        package var dead: Int64
+        /// Writes that an operator discarded.
+        package var discarded: Int64
+        /// Bytes of the stored writes.
+        package var storedBytes: Int64
+        /// Senders that wait for the upstream's reply just now.
+        package var waiting: Int
+        /// How old the oldest pending write is, in milliseconds.
+        package var oldestPendingMilliseconds: Int64?
+
+        /// Describes an empty outbox that works.
+        package init() {
+            state = "working"
+            (accepted, pending, inFlight, held, delivered) = (0, 0, 0, 0, 0)
+            (rejected, superseded, dead, discarded, storedBytes, waiting) = (0, 0, 0, 0, 0, 0)
+        }
+    }
+
+    /// The daemon itself.
+    package var daemon: Daemon
+    /// The way to the upstream.
+    package var upstream: Upstream
+    /// The outbox.
+    package var outbox: Outbox
+
+    /// Puts a status together.
+    package init(daemon: Daemon, upstream: Upstream, outbox: Outbox) {
+        self.daemon = daemon
+        self.upstream = upstream
+        self.outbox = outbox
+    }
+}

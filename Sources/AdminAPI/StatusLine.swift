@@ -1,0 +1,63 @@
+/// Says in one line, for people, how a relay does: the text of `STATUS=` and the first line of `contact-relay status`.
+package struct StatusLine: CustomStringConvertible {
+    private let status: RelayStatus
+
+    /// Describes this status.
+    package init(_ status: RelayStatus) {
+        self.status = status
+    }
+
+    package var description: String {
+        [upstream, queue, trouble].compactMap { $0 }.joined(separator: "; ")
+    }
+
+    private var upstream: String {
+        let upstream = status.upstream
+        guard upstream.state == "closed" else {
+            var text = "upstream down \(Self.age(upstream.sinceMilliseconds))"
+            if let next = upstream.nextTryMilliseconds { text += ", next try in \(Self.age(next))" }
+            return text
+        }
+        return upstream.reachable ? "upstream up" : "upstream not reached by the last try"
+    }
+
+    private var queue: String {
+        let outbox = status.outbox
+        guard outbox.pending > 0 else { return "nothing pending" }
+        var text = "\(Self.grouped(outbox.pending)) pending"
+        if let oldest = outbox.oldestPendingMilliseconds { text += ", oldest \(Self.age(oldest))" }
+        if outbox.held > 0 { text += ", \(Self.grouped(outbox.held)) held" }
+        return text
+    }
+
+    private var trouble: String? {
+        let outbox = status.outbox
+        switch outbox.state {
+        case "working": return outbox.dead > 0 ? "\(Self.grouped(outbox.dead)) dead" : nil
+        case "disk_low": return "DISK LOW, writes are refused"
+        default: return "OUTBOX FAILED, writes are refused"
+        }
+    }
+
+    /// A duration as people say it: `850 ms`, `12 s`, `4 min`, `3 h`, `2 d`.
+    package static func age(_ milliseconds: Int64) -> String {
+        switch milliseconds {
+        case ..<1_000: "\(max(0, milliseconds)) ms"
+        case ..<120_000: "\(milliseconds / 1_000) s"
+        case ..<7_200_000: "\(milliseconds / 60_000) min"
+        case ..<172_800_000: "\(milliseconds / 3_600_000) h"
+        default: "\(milliseconds / 86_400_000) d"
+        }
+    }
+
+    /// A number with thin groups of three digits: `1 204`.
+    package static func grouped(_ number: Int64) -> String {
+        let digits = Array(String(number.magnitude))
+        var text = number < 0 ? "-" : ""
+        for (index, digit) in digits.enumerated() {
+            if index > 0, (digits.count - index) % 3 == 0 { text += " " }
+            text.append(digit)
+        }
+        return text
+    }
+}

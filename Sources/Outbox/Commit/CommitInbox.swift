@@ -1,0 +1,93 @@
+import Dispatch
+import Synchronization
+
+/// Where work gathers while a transaction is being fsynced: the whole of group commit (design §3.1). No timers.
+final class CommitInbox: Sendable {
+    /// Changes in one transaction at most, so that no answer waits for a very long one.
+    static let maxBatch = 1024
+
+    /// What the commit thread does next.
+    struct Work: Sendable {
+        var writes: [NewWrite] = []
+        var attempts: [AttemptRecord] = []
+        var ends: [EndRecord] = []
+
+        var isEmpty: Bool { writes.isEmpty && attempts.isEmpty && ends.isEmpty }
+    }
+
+    private struct State {
+        var work = Work()
+        var isSleeping = false
+        var isStopping = false
+    }
+
+    private let state = Mutex(State())
+    private let semaphore = DispatchSemaphore(value: 0)
+
+    /// Adds a write; false when the thread takes none any more.
+    func add(_ write: NewWrite) -> Bool {
+        change { state in
+            guard !state.isStopping else { return false }
+            state.work.writes.append(write)
+            return true
+        }
+    }
+
+    /// Adds the outcome of an attempt.
+    func add(_ record: LaneSchedule.Ended.Record) {
+        change { state in
+            switch record {
+            case .attempt(let attempt): state.work.attempts.append(attempt)
+            case .end(let end): state.work.ends.append(end)
+            }
+        }
+    }
+
+    /// Takes no more writes; `next` returns nil once everything that was added has been taken.
+    func stop() {
+        change { $0.isStopping = true }
+    }
+
+    private func change<Result: Sendable>(_ body: (inout State) -> Result) -> Result {
+        let (result, wakes) = state.withLock { state in
+            let result = body(&state)
+            let wakes = state.isSleeping
+            state.isSleeping = false
+            return (result, wakes)
+        }
+        if wakes { semaphore.signal() }
+        return result
+    }
+
+    /// Waits for work, but no longer than until the deadline; nil when stopped and empty.
+    func next(until deadline: DispatchTime) -> Work? {
+        if let work = take(mayMarkSleeping: true) { return work.isEmpty ? nil : work }
+        // A wake-up that comes just after the time-out is taken by the next wait, which then finds what there is.
+        _ = semaphore.wait(timeout: deadline)
+        if let work = take(mayMarkSleeping: false) { return work.isEmpty ? nil : work }
+        return Work()
+    }
+
+    /// The work that is there; nil when there is none, and empty when there will be none any more.
+    private func take(mayMarkSleeping: Bool) -> Work? {
+        state.withLock { state in
+            if state.work.isEmpty {
+                if state.isStopping { return Work() }
+                state.isSleeping = mayMarkSleeping
+                return nil
+            }
+            state.isSleeping = false
+            guard state.work.writes.count > Self.maxBatch else {
+                let work = state.work
+                state.work = Work()
+                return work
+            }
+            var work = state.work
+            work.writes = Array(state.work.writes.prefix(Self.maxBatch))
+            state.work.writes.removeFirst(Self.maxBatch)
+            state.work.attempts = []
+            state.work.ends = []
+            return work
+        }
+    }
+}

@@ -1,0 +1,16 @@
+/// Hears what the commit thread did, on the commit thread, and must not block it.
+protocol CommitObserver: AnyObject, Sendable {
+    /// A transaction is durable.
+    func committed(_ batch: CommittedBatch)
+    /// A commit has failed: whatever was in it is unknown, and nothing is committed until `reopened`.
+    func storageFailed()
+    /// The database has been reopened and verified; memory is to be loaded from it again.
+    func reopened(_ outbox: OpenedOutbox)
+}
+
+/// What one transaction made durable.
+struct CommittedBatch: Sendable {
+    var accepted: [(write: NewWrite, pending: PendingWrite)] = []
+    var attempts: [AttemptRecord] = []
+    var ends: [EndRecord] = []
+}

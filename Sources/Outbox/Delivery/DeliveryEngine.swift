@@ -1,0 +1,339 @@
+import DexatelAPI
+import Logging
+import Synchronization
+
+/// Sends what the lane schedule decides, has the outcomes committed, and answers the senders who wait.
+final class DeliveryEngine: CommitObserver {
+    /// What the engine works with.
+    struct Parts: Sendable {
+        var limits: LaneSchedule.Limits
+        var transport: any DeliveryTransport
+        var commits: CommitThread
+        var keys: KeyRegistry
+        var clock: RelayClock
+        /// The full-jitter delay in milliseconds for an attempt count (`writes.retry.initial`, `writes.retry.max`).
+        var backoffMilliseconds: @Sendable (Int64) -> Int64
+        var logger: Logger
+    }
+
+    private struct State: Sendable {
+        var schedule: LaneSchedule
+        var reader: any OutboxReading
+        /// Set while the engine waits for attempts under way to end before it loads memory again.
+        var pendingRestart: OpenedOutbox?
+        var isStopping = false
+        /// The breaker lets nothing through before this.
+        var gateOpensAt: RelayTime?
+    }
+
+    private let parts: Parts
+    private let state: Mutex<State>
+    private let turnCount = Atomic<UInt64>(0)
+    private let wakeups: AsyncStream<Void>
+    private let waker: AsyncStream<Void>.Continuation
+
+    init(_ parts: Parts, opened: OpenedOutbox) {
+        self.parts = parts
+        var schedule = LaneSchedule(limits: parts.limits)
+        schedule.rebase(newest: opened.nextSequence - 1)
+        schedule.restart(heldKeys: Self.heldKeys(opened))
+        state = Mutex(State(schedule: schedule, reader: opened.reader))
+        (wakeups, waker) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
+    }
+
+    private static func heldKeys(_ opened: OpenedOutbox) -> Set<Int64> {
+        Set(opened.keys.filter(\.isRefused).map(\.row))
+    }
+
+    /// The database, for reading.
+    var reader: any OutboxReading { state.withLock { $0.reader } }
+
+    /// Writes that are under way.
+    var inFlightCount: Int { state.withLock { $0.schedule.inFlight.count } }
+
+    /// Senders that wait for the upstream's reply.
+    var waitingCount: Int { state.withLock { $0.schedule.waitingCount } }
+
+    /// Whether a write is under way just now.
+    func isInFlight(_ sequence: Int64) -> Bool { state.withLock { $0.schedule.inFlight.contains(sequence) } }
+
+    /// How often the engine has looked for something to do.
+    var turns: UInt64 { turnCount.load(ordering: .relaxed) }
+
+    /// Looks for something to do.
+    func wake() { waker.yield() }
+
+    /// The breaker has closed: what waited only for the upstream waits no longer.
+    func upstreamRecovered() {
+        state.withLock { state in
+            state.schedule.upstreamRecovered()
+            state.gateOpensAt = nil
+        }
+        wake()
+    }
+
+    // MARK: - Running
+
+    /// Delivers until `stop`, and then until the attempts under way have ended.
+    func run() async {
+        await withDiscardingTaskGroup { group in
+            var alarm = Alarm()
+            // What the database held at the start is work, too.
+            wake()
+            for await _ in wakeups {
+                turnCount.add(1, ordering: .relaxed)
+                let roundBegan = parts.clock.now()
+                endWaits(roundBegan)
+                await refill()
+                while let (write, permit) = claim() {
+                    group.addTask { await self.attempt(write, permit) }
+                }
+                if isFinished { break }
+                setAlarm(&alarm, roundBegan)
+            }
+            alarm.task?.cancel()
+        }
+    }
+
+    /// Ends `run`: nothing new is sent, and senders who wait get their 202.
+    func stop() {
+        let answers = state.withLock { state in
+            state.isStopping = true
+            return state.schedule.releaseWaiters()
+        }
+        send(answers)
+        wake()
+    }
+
+    private var isFinished: Bool {
+        state.withLock { $0.isStopping && $0.schedule.inFlight.isEmpty }
+    }
+
+    private func endWaits(_ now: RelayTime) {
+        send(state.withLock { $0.schedule.expireWaits(now: now) })
+    }
+
+    /// The next wake-up that time alone brings.
+    private struct Alarm {
+        var at: RelayTime?
+        var task: Task<Void, Never>?
+    }
+
+    private func setAlarm(_ alarm: inout Alarm, _ roundBegan: RelayTime) {
+        let next = state.withLock { state in
+            [state.schedule.nextAlarm(after: roundBegan), state.gateOpensAt.flatMap { $0 > roundBegan ? $0 : nil }]
+                .compactMap { $0 }.min()
+        }
+        guard let next else { return }
+        let now = parts.clock.now()
+        // It fell due during the round, perhaps after the round had looked.
+        guard next > now else { return wake() }
+        if let current = alarm.at, current <= next, current > now { return }
+        alarm.task?.cancel()
+        alarm.at = next
+        alarm.task = Task { [waker] in
+            try? await Task.sleep(for: .milliseconds(next - now))
+            waker.yield()
+        }
+    }
+
+    private func refill() async {
+        let (request, reader) = state.withLock { ($0.schedule.refillRequest, $0.reader) }
+        guard let request else { return }
+        do {
+            let rows = try await reader.pendingWrites(after: request.after, limit: request.limit)
+            let writes = try rows.map { pending in
+                guard let key = parts.keys.key(row: pending.keyRow) else {
+                    throw OutboxError(.damaged, "the key \(pending.keyRow) of a pending write is not in the outbox")
+                }
+                return LaneSchedule.Write(pending: pending, key: key, payload: nil, waiter: nil)
+            }
+            let wantsMore = state.withLock { state in
+                state.schedule.refill(writes, for: request)
+                return state.schedule.refillRequest != nil
+            }
+            if wantsMore { wake() }
+        } catch {
+            parts.logger.error("pending writes cannot be read", metadata: ["error": "\(error)"])
+            let retryAt = parts.clock.now() + Self.readRetryMilliseconds
+            state.withLock { $0.gateOpensAt = retryAt }
+        }
+    }
+
+    /// How long after a failed read of the outbox the next one follows.
+    private static let readRetryMilliseconds: Int64 = 1_000
+    /// How long after the breaker was found busy with somebody else's attempt it is asked again.
+    private static let saturatedMilliseconds: Int64 = 100
+
+    /// The next write to send, with leave to send it. Only `run` claims, so what is ready stays ready meanwhile.
+    private func claim() -> (LaneSchedule.Write, DeliveryPermit)? {
+        while true {
+            let now = parts.clock.now()
+            guard let contact = state.withLock({ $0.isStopping ? nil : $0.schedule.nextReady(now: now) }) else {
+                return nil
+            }
+            let permit: DeliveryPermit
+            switch parts.transport.admit(contact) {
+            case .go(let granted): permit = granted
+            case .saturated:
+                // The attempt that is under way may be somebody else's, whose end nobody tells.
+                state.withLock { if $0.schedule.inFlight.isEmpty { $0.gateOpensAt = now + Self.saturatedMilliseconds } }
+                return nil
+            case .wait(let milliseconds):
+                state.withLock { $0.gateOpensAt = now + max(milliseconds, 1) }
+                return nil
+            }
+            let claim = state.withLock { state in
+                let claim = state.schedule.claim(contact, now: now)
+                // Under the lock, as in `attempt`.
+                if case .expired(let end) = claim { parts.commits.record(.end(end)) }
+                return claim
+            }
+            switch claim {
+            case .attempt(let write): return (write, permit)
+            case .expired: parts.transport.release(permit)
+            case nil:
+                parts.transport.release(permit)
+                return nil
+            }
+        }
+    }
+
+    private func attempt(_ write: LaneSchedule.Write, _ permit: DeliveryPermit) async {
+        let outcome: DeliveryOutcome
+        do {
+            let payload: WritePayload
+            if let inMemory = write.payload {
+                payload = inMemory
+            } else {
+                guard let stored = try await reader.payload(of: write.pending.id.sequence) else {
+                    throw OutboxError(.damaged, "the pending write \(write.pending.id) has no payload")
+                }
+                payload = stored
+            }
+            let delivery = Delivery(
+                contact: write.pending.contact,
+                method: write.pending.method,
+                payload: payload,
+                apiKey: write.key.secret
+            )
+            outcome = await parts.transport.send(delivery, permit: permit)
+        } catch {
+            parts.transport.release(permit)
+            outcome = .failure(DeliveryFailure(message: "the outbox cannot be read: \(error)", isAmbiguous: false))
+        }
+        let now = parts.clock.now()
+        let ended = state.withLock { state in
+            let ended = state.schedule.attemptEnded(
+                write.pending.contact,
+                outcome,
+                now: now,
+                backoffMilliseconds: parts.backoffMilliseconds
+            )
+            // Under the lock, so that a record is in the inbox before a failed commit suspends the schedule, and is
+            // dropped there with the rest: it must not be committed after memory has been loaded again.
+            if let ended { parts.commits.record(ended.record) }
+            return ended
+        }
+        guard let ended else {
+            // Suspended: what became of the write is found out from the database, once that is back.
+            wakeAfterAttempt()
+            return
+        }
+        log(ended.record, write)
+        send(ended.answers)
+    }
+
+    private func log(_ record: LaneSchedule.Ended.Record, _ write: LaneSchedule.Write) {
+        switch record {
+        case .attempt(let attempt):
+            parts.logger.debug(
+                "a write will be tried again",
+                metadata: [
+                    "write": "\(write.pending.id)", "attempts": "\(attempt.attempts)",
+                    "error": "\(attempt.lastError)",
+                ]
+            )
+        case .end(let end) where end.state == .dead:
+            parts.logger.warning(
+                "a write died after its sender was told 202",
+                metadata: ["write": "\(write.pending.id)", "error": "\(end.lastError ?? "unknown")"]
+            )
+        case .end: break
+        }
+    }
+
+    private func send(_ answers: [LaneSchedule.Answer]) {
+        guard !answers.isEmpty else { return }
+        var batches = AnswerBatches()
+        batches.add(answers)
+        batches.send()
+    }
+
+    // MARK: - The commit thread's news
+
+    func committed(_ batch: CommittedBatch) {
+        let isHealthy = parts.transport.isHealthy
+        let now = parts.clock.now()
+        for end in batch.ends {
+            if let key = parts.keys.key(row: end.keyRow) { parts.keys.end(key, verdict: end.keyVerdict) }
+        }
+        for attempt in batch.attempts {
+            if let key = attempt.refusedKey.flatMap(parts.keys.key) { parts.keys.refuse(key) }
+        }
+        let answers = state.withLock { state in
+            var answers: [LaneSchedule.Answer] = []
+            for end in batch.ends {
+                if let answer = state.schedule.endRecorded(end.contact, now: now) { answers.append(answer) }
+            }
+            for attempt in batch.attempts { state.schedule.attemptRecorded(attempt.contact) }
+            let writes = batch.accepted.map { Self.scheduled($0, now) }
+            answers += state.schedule.accept(writes, isUpstreamHealthy: isHealthy && !state.isStopping, now: now)
+            return answers
+        }
+        send(answers)
+        wake()
+    }
+
+    private static func scheduled(
+        _ accepted: (write: NewWrite, pending: PendingWrite),
+        _ now: RelayTime
+    ) -> LaneSchedule.Write {
+        let write = accepted.write
+        return LaneSchedule.Write(
+            pending: accepted.pending,
+            key: write.key,
+            payload: write.payload,
+            waiter: LaneSchedule.Waiter(
+                sink: write.sink,
+                token: write.token,
+                deadline: now + write.replyWaitMilliseconds
+            )
+        )
+    }
+
+    func storageFailed() {
+        send(state.withLock { $0.schedule.suspend() })
+        // The attempts that `run` waits for when it is to stop may just have ended, and their records be lost.
+        wake()
+    }
+
+    func reopened(_ outbox: OpenedOutbox) {
+        state.withLock { state in
+            state.reader = outbox.reader
+            state.schedule.rebase(newest: outbox.nextSequence - 1)
+            state.pendingRestart = outbox
+        }
+        wakeAfterAttempt()
+    }
+
+    /// Loads memory again once nothing is under way any more: a lane must not have two attempts at once (P3).
+    private func wakeAfterAttempt() {
+        state.withLock { state in
+            guard let opened = state.pendingRestart, state.schedule.inFlight.isEmpty else { return }
+            state.pendingRestart = nil
+            state.schedule.restart(heldKeys: Self.heldKeys(opened))
+        }
+        wake()
+    }
+}

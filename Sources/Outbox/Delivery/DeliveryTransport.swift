@@ -1,0 +1,92 @@
+package import DexatelAPI
+package import NIOCore
+package import NIOHTTP1
+
+/// The way to the upstream, as the delivery engine sees it; the daemon gives it one (design §9).
+package protocol DeliveryTransport: Sendable {
+    /// Whether the upstream is believed to be there, so that a sender may wait for its own reply (§3.2).
+    var isHealthy: Bool { get }
+
+    /// Asks the breaker whether one write to this contact may be sent now.
+    func admit(_ contact: ContactReference) -> DeliveryAdmission
+
+    /// Sends one write and reports to the breaker how that went. An attempt whose outcome is unknown has closed its
+    /// connection when this returns (P3).
+    func send(_ delivery: Delivery, permit: DeliveryPermit) async -> DeliveryOutcome
+
+    /// Gives back a permit that was not used.
+    func release(_ permit: DeliveryPermit)
+}
+
+/// The breaker's answer.
+package enum DeliveryAdmission: Sendable {
+    /// Send it.
+    case go(DeliveryPermit)
+    /// Not before so many milliseconds.
+    case wait(milliseconds: Int64)
+    /// Not before an attempt that is under way has ended.
+    case saturated
+}
+
+/// Leave to send one write; what is in it is the transport's affair.
+package struct DeliveryPermit: Sendable {
+    /// The transport's own permit.
+    package let value: any Sendable
+
+    /// Wraps the transport's permit.
+    package init(_ value: any Sendable) { self.value = value }
+}
+
+/// One write to be sent.
+package struct Delivery: Sendable {
+    /// The contact that it writes to.
+    package let contact: ContactReference
+    /// PUT or DELETE.
+    package let method: WriteMethod
+    /// Target, headers and body, as they came.
+    package let payload: WritePayload
+    /// The key to send with it.
+    package let apiKey: Secret
+}
+
+/// How an attempt went.
+package enum DeliveryOutcome: Sendable {
+    /// The upstream answered completely.
+    case reply(DeliveryReply)
+    /// It did not.
+    case failure(DeliveryFailure)
+}
+
+/// A complete, correctly framed reply of the upstream.
+package struct DeliveryReply: Sendable {
+    /// The status.
+    package let status: Int
+    /// The headers, without the hop-by-hop fields.
+    package let headers: HTTPHeaders
+    /// The body.
+    package let body: ByteBuffer
+    /// `Retry-After`, read: milliseconds.
+    package let retryAfterMilliseconds: Int64?
+
+    /// Puts a reply together.
+    package init(status: Int, headers: HTTPHeaders, body: ByteBuffer, retryAfterMilliseconds: Int64?) {
+        self.status = status
+        self.headers = headers
+        self.body = body
+        self.retryAfterMilliseconds = retryAfterMilliseconds
+    }
+}
+
+/// An attempt without a complete reply.
+package struct DeliveryFailure: Sendable, Equatable {
+    /// What happened, for an operator; without secrets.
+    package let message: String
+    /// Whether the write may have taken effect all the same (P3).
+    package let isAmbiguous: Bool
+
+    /// Describes a failure.
+    package init(message: String, isAmbiguous: Bool) {
+        self.message = message
+        self.isAmbiguous = isAmbiguous
+    }
+}

@@ -1,0 +1,91 @@
+import DexatelAPI
+import NIOCore
+
+/// What an attempt means for its write (design §3.3).
+enum DeliveryVerdict: Sendable, Equatable {
+    /// The upstream has taken it.
+    case delivered
+    /// To be sent again later.
+    case retry(Retry)
+    /// The key is refused: its writes are held, and one of them is tried again now and then.
+    case holdKey
+    /// The key may not do this: this write alone is held.
+    case holdWrite
+    /// The upstream has refused it, for good.
+    case refused
+
+    /// Why, and how soon again at the earliest.
+    struct Retry: Sendable, Equatable {
+        /// What went wrong, as receipts show it.
+        var reason: String
+        /// The upstream's own `Retry-After`.
+        var retryAfterMilliseconds: Int64? = nil
+        /// 429: the upstream is tired of the key, not of the write.
+        var pausesKey = false
+        /// Nobody knows whether it took effect.
+        var isAmbiguous = false
+        /// A 404 without the upstream's error shape, as a proxy or a deployment answers.
+        var isForeignNotFound = false
+        /// The upstream was not there; when it is back there is no reason to wait any longer.
+        var endsWithOutage = false
+    }
+
+    /// The circumstances of an attempt that decide what its outcome means.
+    struct Circumstances: Sendable, Equatable {
+        var method: WriteMethod
+        /// The sender has been told 202, or nobody knows what it was told, or the write was sent before.
+        var isAcknowledgedOrRetried: Bool
+        /// `writes.not_found_grace` has passed since the first foreign 404.
+        var isNotFoundGraceOver: Bool
+    }
+
+    static func judge(_ outcome: DeliveryOutcome, _ circumstances: Circumstances) -> DeliveryVerdict {
+        switch outcome {
+        case .failure(let failure):
+            return .retry(Retry(reason: failure.message, isAmbiguous: failure.isAmbiguous, endsWithOutage: true))
+        case .reply(let reply):
+            return judge(reply, circumstances)
+        }
+    }
+
+    private static func judge(_ reply: DeliveryReply, _ circumstances: Circumstances) -> DeliveryVerdict {
+        switch reply.status {
+        case 200..<300:
+            if reply.body.readableBytes == 0 || reply.body.withUnsafeReadableBytes(JSONDocument.isObject) {
+                return .delivered
+            }
+            return .retry(Retry(reason: "unexpected_reply: \(reply.status) with a body that is not a JSON object"))
+        case ..<400:
+            return .retry(Retry(reason: "unexpected_reply: \(reply.status)"))
+        case 401:
+            return .holdKey
+        case 403:
+            return .holdWrite
+        case 404, 410:
+            return notFound(reply, circumstances)
+        // A status of 600 or more is no status: to be treated as a 5xx (RFC 9110 §15).
+        case 408, 425, 429, 500, 502...:
+            return .retry(
+                Retry(
+                    reason: "status \(reply.status)",
+                    retryAfterMilliseconds: reply.retryAfterMilliseconds,
+                    pausesKey: reply.status == 429,
+                    endsWithOutage: (502...504).contains(reply.status) && reply.retryAfterMilliseconds == nil
+                )
+            )
+        default:
+            return .refused
+        }
+    }
+
+    private static func notFound(_ reply: DeliveryReply, _ circumstances: Circumstances) -> DeliveryVerdict {
+        let code = reply.body.withUnsafeReadableBytes(DexatelErrorBody.firstCode)
+        let isUpstreamsOwn = reply.status == 410 || code == DexatelErrorCode.contactNotFound.rawValue
+        guard isUpstreamsOwn || circumstances.isNotFoundGraceOver else {
+            return .retry(Retry(reason: "status 404 without the upstream's error body", isForeignNotFound: true))
+        }
+        // What a DELETE is for has come about; a retried one may have brought it about itself.
+        if circumstances.method == .delete, circumstances.isAcknowledgedOrRetried { return .delivered }
+        return .refused
+    }
+}

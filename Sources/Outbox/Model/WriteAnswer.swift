@@ -1,0 +1,29 @@
+/// What the sender of a write is told; each submitted write gets exactly one.
+package enum WriteAnswer: Sendable {
+    /// Committed; the upstream's reply is not waited for (any longer): 202.
+    case accepted(WriteID)
+    /// Committed, and this is the upstream's own reply, whose effect on the write is committed too.
+    case replied(WriteID, DeliveryReply)
+    /// Not known to be committed: 503 (P1: this means "unknown", not "refused").
+    case unavailable(OutboxUnavailability)
+}
+
+/// Hears the answers of a batch of writes; one sink for each event loop makes that one hop a batch.
+package protocol WriteAnswerSink: AnyObject, Sendable {
+    /// Takes the answers; called off the event loop, never under a lock.
+    func take(_ answers: [(token: UInt64, answer: WriteAnswer)])
+}
+
+/// Why the outbox takes no write just now.
+package enum OutboxUnavailability: Sendable, Equatable {
+    /// `writes.max_pending` or `writes.max_pending_bytes` is reached.
+    case queueFull
+    /// A key that has never succeeded upstream has `writes.max_pending_unverified…` writes pending already.
+    case unverifiedKeyLimit
+    /// Less than `writes.min_free_disk` is free.
+    case diskLow
+    /// The database cannot be written; it is being reopened.
+    case storageFailed
+    /// The daemon is stopping.
+    case stopping
+}

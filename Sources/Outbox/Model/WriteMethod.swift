@@ -1,0 +1,15 @@
+/// The methods of contact writes that the outbox keeps; both are idempotent (RFC 9110 §9.2.2).
+package enum WriteMethod: Int64, Sendable, Hashable {
+    /// Update.
+    case put = 1
+    /// Delete.
+    case delete = 2
+
+    /// The method's token on the wire.
+    package var name: String {
+        switch self {
+        case .put: "PUT"
+        case .delete: "DELETE"
+        }
+    }
+}

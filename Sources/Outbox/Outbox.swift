@@ -1,0 +1,234 @@
+import Foundation
+package import Logging
+
+/// The store-and-forward half of the relay: it commits contact writes, answers, and delivers them (design §3, §8).
+package final class Outbox: Sendable {
+    private let configuration: OutboxConfiguration
+    private let admission: Admission
+    private let commits: CommitThread
+    private let engine: DeliveryEngine
+    private let clock: RelayClock
+    /// The API keys that the relay knows.
+    package let keys: KeyRegistry
+
+    private init(
+        configuration: OutboxConfiguration,
+        admission: Admission,
+        commits: CommitThread,
+        engine: DeliveryEngine,
+        clock: RelayClock,
+        keys: KeyRegistry
+    ) {
+        self.configuration = configuration
+        self.admission = admission
+        self.commits = commits
+        self.engine = engine
+        self.clock = clock
+        self.keys = keys
+    }
+
+    /// Opens and recovers the outbox of a state directory, which the caller has locked with `StateLock`.
+    ///
+    /// - Parameter backoffMilliseconds: The full-jitter delay for an attempt count.
+    package static func open(
+        _ configuration: OutboxConfiguration,
+        transport: any DeliveryTransport,
+        backoffMilliseconds: @escaping @Sendable (Int64) -> Int64,
+        logger: Logger
+    ) throws -> Outbox {
+        let storage = SQLiteOutboxStorage(path: configuration.stateDirectory + "/outbox.sqlite")
+        let opened = try storage.open(verify: false)
+        let keys: KeyRegistry
+        do {
+            let masterKey = try MasterKey.load(
+                stateDirectory: configuration.stateDirectory,
+                credentialsDirectory: configuration.credentialsDirectory,
+                mayCreate: opened.keys.isEmpty
+            )
+            keys = KeyRegistry(vault: KeyVault(masterKey: masterKey))
+            try keys.load(opened.keys)
+        } catch {
+            // In the right order: reader first.
+            storage.close()
+            throw error
+        }
+        let clock = RelayClock(savedRelay: opened.savedRelayClock, savedWall: opened.savedWallClock)
+        let admission = Admission(
+            maxPending: configuration.maxPending,
+            maxPendingBytes: configuration.maxPendingBytes
+        )
+        let commits = CommitThread(
+            settings: CommitThread.Settings(
+                stateDirectory: configuration.stateDirectory,
+                minFreeDiskBytes: Int64(configuration.minFreeDiskBytes),
+                keepReceiptsMilliseconds: configuration.keepReceiptsMilliseconds
+            ),
+            keys: keys,
+            admission: admission,
+            clock: clock,
+            logger: logger
+        )
+        let engine = DeliveryEngine(
+            DeliveryEngine.Parts(
+                limits: configuration.laneLimits,
+                transport: transport,
+                commits: commits,
+                keys: keys,
+                clock: clock,
+                backoffMilliseconds: backoffMilliseconds,
+                logger: logger
+            ),
+            opened: opened
+        )
+        commits.start(storage, opened: opened, observer: engine)
+        return Outbox(
+            configuration: configuration,
+            admission: admission,
+            commits: commits,
+            engine: engine,
+            clock: clock,
+            keys: keys
+        )
+    }
+
+    /// Makes the state directory, for its owner alone (0700), if it is not there.
+    package static func makeStateDirectory(_ path: String) throws(OutboxError) {
+        do {
+            try FileManager.default.createDirectory(
+                atPath: path,
+                withIntermediateDirectories: true,
+                attributes: [.posixPermissions: 0o700]
+            )
+        } catch {
+            throw OutboxError(.storage, "cannot make the state directory \(path): \(error.localizedDescription)")
+        }
+    }
+
+    // MARK: - Writes
+
+    /// Takes a checked write, whose sink then gets exactly one answer; or says at once why it is not taken.
+    package func submit(_ write: NewWrite) -> OutboxUnavailability? {
+        switch commits.currentHealth {
+        case .working: break
+        case .diskLow: return .diskLow
+        case .failed: return .storageFailed
+        }
+        guard admission.admit(bytes: write.admittedBytes) else { return .queueFull }
+        let isKeyAdmitted = keys.admit(
+            write.key,
+            maxPerUnverifiedKey: configuration.maxPendingUnverifiedPerKey,
+            maxUnverified: configuration.maxPendingUnverified
+        )
+        guard isKeyAdmitted else {
+            admission.release(writes: 1, bytes: write.admittedBytes)
+            return .unverifiedKeyLimit
+        }
+        guard commits.submit(write) else {
+            keys.release(write.key)
+            admission.release(writes: 1, bytes: write.admittedBytes)
+            return .stopping
+        }
+        return nil
+    }
+
+    /// The receipt of a write, for the key that made it; nil for any other key and for writes that are not known.
+    package func receipt(_ id: WriteID, for key: KnownKey) async throws -> Receipt? {
+        guard var receipt = try await engine.reader.receipt(id), receipt.keyFingerprint == key.fingerprint else {
+            return nil
+        }
+        if !receipt.state.hasEnded {
+            if engine.isInFlight(id.sequence) {
+                receipt.state = .inFlight
+            } else if key.isHeld {
+                receipt.state = .held
+            }
+        }
+        return receipt
+    }
+
+    // MARK: - Running
+
+    /// Delivers until `stop`.
+    package func run() async {
+        await engine.run()
+    }
+
+    /// Sends nothing new, and makes `run` return when the attempts under way have ended.
+    package func stop() {
+        engine.stop()
+    }
+
+    /// Commits what has been submitted and closes the database; to be called once `run` has returned.
+    package func close() async {
+        await commits.stop()
+    }
+
+    /// The breaker has closed.
+    package func upstreamRecovered() {
+        engine.upstreamRecovered()
+    }
+
+    // MARK: - Status
+
+    /// The books as of the last commit (P2).
+    package var committedCounts: WriteCounts { admission.committed }
+
+    /// Whether commits work.
+    package var health: OutboxStatus.Health {
+        switch commits.currentHealth {
+        case .working: .working
+        case .diskLow(let freeBytes): .diskLow(freeBytes: freeBytes)
+        case .failed(let message): .failed(message)
+        }
+    }
+
+    /// How often the commit thread and the delivery engine have turned, for the watchdog.
+    package struct Turns: Sendable, Equatable {
+        /// Turns of the commit thread; it turns at least once in about a second.
+        package var commits: UInt64
+        /// Turns of the delivery engine; it turns after each `nudge`.
+        package var deliveries: UInt64
+    }
+
+    /// How often the two have turned by now.
+    package var turns: Turns { Turns(commits: commits.turns, deliveries: engine.turns) }
+
+    /// Makes the delivery engine look for something to do.
+    package func nudge() { engine.wake() }
+
+    /// How the outbox does; reads the oldest pending write from the database.
+    package func status() async -> OutboxStatus {
+        let oldest = try? await engine.reader.oldestPendingAcceptedAt()
+        return OutboxStatus(
+            health: health,
+            counts: admission.committed,
+            inFlight: engine.inFlightCount,
+            waiting: engine.waitingCount,
+            oldestPendingAcceptedAtMilliseconds: oldest ?? nil
+        )
+    }
+}
+
+/// How the outbox does.
+package struct OutboxStatus: Sendable, Equatable {
+    /// Whether commits work.
+    package enum Health: Sendable, Equatable {
+        /// They do.
+        case working
+        /// Writes are refused: less than `writes.min_free_disk` is free.
+        case diskLow(freeBytes: Int64)
+        /// Writes are refused until the database has been reopened and verified.
+        case failed(String)
+    }
+
+    /// Whether commits work.
+    package var health: Health
+    /// The books (P2).
+    package var counts: WriteCounts
+    /// Writes that are being sent just now; a part of pending.
+    package var inFlight: Int
+    /// Senders that wait for the upstream's reply just now.
+    package var waiting: Int
+    /// When the oldest pending write was accepted: wall clock, milliseconds since 1970.
+    package var oldestPendingAcceptedAtMilliseconds: Int64?
+}

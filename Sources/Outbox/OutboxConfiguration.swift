@@ -1,0 +1,64 @@
+/// The bounds and delays of the outbox; times in milliseconds (design §2.3).
+package struct OutboxConfiguration: Sendable {
+    /// `state.directory`.
+    package var stateDirectory: String
+    /// `$CREDENTIALS_DIRECTORY`, where a systemd credential `master-key` may be.
+    package var credentialsDirectory: String?
+    /// `writes.max_pending`.
+    package var maxPending: Int
+    /// `writes.max_pending_bytes`.
+    package var maxPendingBytes: Int
+    /// `writes.max_pending_unverified_per_key`.
+    package var maxPendingUnverifiedPerKey: Int
+    /// `writes.max_pending_unverified`.
+    package var maxPendingUnverified: Int
+    /// `writes.max_waiting`.
+    package var maxWaiting: Int
+    /// `upstream.max_concurrent_writes`.
+    package var maxConcurrentWrites: Int
+    /// `writes.min_free_disk`.
+    package var minFreeDiskBytes: Int
+    /// `writes.max_age`.
+    package var maxAgeMilliseconds: Int64
+    /// `writes.keep_receipts`.
+    package var keepReceiptsMilliseconds: Int64
+    /// `writes.not_found_grace`.
+    package var notFoundGraceMilliseconds: Int64
+    /// `writes.hold_probe`.
+    package var holdProbeMilliseconds: Int64
+    /// `writes.settle`.
+    package var settleMilliseconds: Int64
+    /// `writes.retry.max_retry_after`.
+    package var maxRetryAfterMilliseconds: Int64
+
+    /// The defaults of design §2.3, over a state directory.
+    package init(stateDirectory: String) {
+        self.stateDirectory = stateDirectory
+        credentialsDirectory = nil
+        maxPending = 1_000_000
+        maxPendingBytes = 2 << 30
+        maxPendingUnverifiedPerKey = 1_000
+        maxPendingUnverified = 10_000
+        maxWaiting = 1_024
+        maxConcurrentWrites = 8
+        minFreeDiskBytes = 64 << 20
+        maxAgeMilliseconds = 7 * 86_400_000
+        keepReceiptsMilliseconds = 86_400_000
+        notFoundGraceMilliseconds = 300_000
+        holdProbeMilliseconds = 300_000
+        settleMilliseconds = 0
+        maxRetryAfterMilliseconds = 3_600_000
+    }
+
+    var laneLimits: LaneSchedule.Limits {
+        var limits = LaneSchedule.Limits()
+        limits.maxWaiting = maxWaiting
+        limits.maxInFlight = maxConcurrentWrites
+        limits.maxAgeMilliseconds = maxAgeMilliseconds
+        limits.notFoundGraceMilliseconds = notFoundGraceMilliseconds
+        limits.holdProbeMilliseconds = holdProbeMilliseconds
+        limits.settleMilliseconds = settleMilliseconds
+        limits.maxRetryAfterMilliseconds = maxRetryAfterMilliseconds
+        return limits
+    }
+}

@@ -1,0 +1,33 @@
+import Glibc
+
+/// An error that ends the start of the outbox, or of a call on it.
+package struct OutboxError: Error, Sendable, CustomStringConvertible {
+    /// What kind of error it is; decides the exit status.
+    package enum Code: Sendable, Equatable {
+        /// Another process holds the state directory (exit 75).
+        case alreadyRunning
+        /// The master key is missing, wrong or ambiguous (exit 78).
+        case masterKey
+        /// The database is from a release that this one cannot read (exit 78).
+        case schemaTooNew
+        /// The database is damaged (exit 74).
+        case damaged
+        /// The database or its directory cannot be read or written (exit 74).
+        case storage
+    }
+
+    /// What kind of error it is.
+    package let code: Code
+    /// What happened and what to do, for an operator.
+    package let message: String
+
+    /// Makes an error with a message that an operator can act on.
+    package init(_ code: Code, _ message: String) {
+        self.code = code
+        self.message = message
+    }
+
+    package var description: String { message }
+
+    static func text(ofErrno number: Int32) -> String { String(cString: strerror(number)) }
+}

@@ -1,0 +1,114 @@
+import Crypto
+import Foundation
+
+/// The 32 bytes under which API keys are sealed (P7, design §8).
+package struct MasterKey: Sendable, CustomStringConvertible {
+    static let byteCount = 32
+
+    let key: SymmetricKey
+
+    /// Takes exactly 32 bytes; nil for any other number.
+    package init?(bytes: some Collection<UInt8>) {
+        guard bytes.count == Self.byteCount else { return nil }
+        key = SymmetricKey(data: Data(bytes))
+    }
+
+    package var description: String { "<redacted>" }
+
+    /// Tells one master key from another without telling anything about either; kept beside what it sealed.
+    var identifier: [UInt8] {
+        Array(derive("identifier").withUnsafeBytes { SHA256.hash(data: $0) }.prefix(16))
+    }
+
+    /// A key for one purpose (RFC 5869).
+    func derive(_ purpose: String) -> SymmetricKey {
+        HKDF<SHA256>.deriveKey(
+            inputKeyMaterial: key,
+            info: Data("contact-relay v1 \(purpose)".utf8),
+            outputByteCount: Self.byteCount
+        )
+    }
+
+    /// Finds the master key: the systemd credential `master-key` if there is one, else `<state>/master.key`, which is
+    /// made at the first start and on disk, directory included, before this returns.
+    ///
+    /// - Parameters:
+    ///   - stateDirectory: The folder of the outbox.
+    ///   - credentialsDirectory: `$CREDENTIALS_DIRECTORY`.
+    ///   - mayCreate: Whether a new key may be made: only for an outbox that has no sealed keys yet.
+    package static func load(
+        stateDirectory: String,
+        credentialsDirectory: String?,
+        mayCreate: Bool
+    ) throws(OutboxError) -> MasterKey {
+        let filePath = stateDirectory + "/master.key"
+        let stored = try read(filePath)
+        let credentialPath = credentialsDirectory.map { $0 + "/master-key" }
+        let credential = try credentialPath.flatMap { path throws(OutboxError) in try read(path) }
+        switch (credential, stored) {
+        case (let credential?, let stored?):
+            guard credential.identifier == stored.identifier else {
+                throw OutboxError(
+                    .masterKey,
+                    "two different master keys: the credential master-key and \(filePath); remove the wrong one"
+                )
+            }
+            return credential
+        case (let credential?, nil): return credential
+        case (nil, let stored?): return stored
+        case (nil, nil):
+            guard mayCreate else {
+                throw OutboxError(
+                    .masterKey,
+                    "the outbox in \(stateDirectory) holds sealed API keys, but its master key is missing: "
+                        + "put back \(filePath) or the credential master-key"
+                )
+            }
+            return try create(at: filePath, in: stateDirectory)
+        }
+    }
+
+    private static func read(_ path: String) throws(OutboxError) -> MasterKey? {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else {
+            if errno == ENOENT { return nil }
+            throw OutboxError(.masterKey, "cannot read \(path): \(OutboxError.text(ofErrno: errno))")
+        }
+        defer { close(descriptor) }
+        var bytes = [UInt8](repeating: 0, count: byteCount + 1)
+        let count = Glibc.read(descriptor, &bytes, bytes.count)
+        guard count == byteCount, let key = MasterKey(bytes: bytes.prefix(count)) else {
+            throw OutboxError(.masterKey, "\(path) must hold exactly \(byteCount) bytes")
+        }
+        return key
+    }
+
+    private static func create(at path: String, in directory: String) throws(OutboxError) -> MasterKey {
+        let temporaryPath = path + ".new"
+        unlink(temporaryPath)
+        try write(SymmetricKey(size: .bits256), to: temporaryPath)
+        try check(rename(temporaryPath, path), "rename \(temporaryPath)")
+        let descriptor = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        try check(descriptor, "open \(directory)")
+        defer { close(descriptor) }
+        try check(fsync(descriptor), "fsync \(directory)")
+        guard let key = try read(path) else {
+            throw OutboxError(.masterKey, "\(path) is gone again right after it was made")
+        }
+        return key
+    }
+
+    private static func write(_ key: SymmetricKey, to path: String) throws(OutboxError) {
+        let descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+        try check(descriptor, "create \(path)")
+        defer { close(descriptor) }
+        let written = key.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
+        try check(written == byteCount ? 0 : -1, "write \(path)")
+        try check(fsync(descriptor), "fsync \(path)")
+    }
+
+    private static func check(_ result: Int32, _ what: String) throws(OutboxError) {
+        guard result < 0 else { return }
+        throw OutboxError(.masterKey, "cannot \(what): \(OutboxError.text(ofErrno: errno))")
+    }
+}

@@ -1,0 +1,182 @@
+package import Logging
+import NIOCore
+import NIOHTTP1
+package import NIOPosix
+package import Outbox
+import Synchronization
+import Upstream
+
+/// The HTTP server that the apps talk to: listeners, connections, and an orderly end.
+package final class ProxyServer: Sendable {
+    /// Where a listener is bound.
+    package enum Address: Sendable, Equatable {
+        /// A TCP address.
+        case tcp(host: String, port: Int)
+        /// A Unix socket's path.
+        case unix(path: String)
+    }
+
+    private let core: ServerCore
+    private let group: MultiThreadedEventLoopGroup
+    private let loops: LoopContexts
+    private let listeners = Mutex<[any Channel]>([])
+    private let connectionCount = Atomic<Int>(0)
+    private let logger: Logger
+
+    /// Makes a server that does not listen yet.
+    package init(
+        configuration: ServerConfiguration,
+        outbox: Outbox,
+        health: any HealthSource,
+        group: MultiThreadedEventLoopGroup,
+        logger: Logger
+    ) async throws {
+        let wallSeconds: @Sendable () -> Int64 = { RelayClock.wallMilliseconds() / 1000 }
+        core = ServerCore(
+            configuration: configuration,
+            outbox: outbox,
+            health: health,
+            errors: RelayErrors(wallSeconds: wallSeconds)
+        )
+        self.group = group
+        self.logger = logger
+        loops = try await LoopContexts(group, wallSeconds: wallSeconds)
+    }
+
+    /// Binds the configured listeners and says where they are.
+    package func start() async throws -> [Address] {
+        var addresses: [Address] = []
+        let configuration = core.configuration
+        let tcp = try await bootstrap().bind(host: configuration.address, port: configuration.port).get()
+        listeners.withLock { $0.append(tcp) }
+        addresses.append(.tcp(host: configuration.address, port: tcp.localAddress?.port ?? configuration.port))
+        if let path = configuration.unixSocket {
+            let unix = try await bootstrap().bind(unixDomainSocketPath: path, cleanupExistingSocketFile: true).get()
+            listeners.withLock { $0.append(unix) }
+            addresses.append(.unix(path: path))
+        }
+        return addresses
+    }
+
+    private func bootstrap() -> ServerBootstrap {
+        let (core, loops, count) = (core, loops, ConnectionCount(server: self))
+        return ServerBootstrap(group: group)
+            .serverChannelOption(.backlog, value: 1024)
+            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .childChannelOption(.allowRemoteHalfClosure, value: true)
+            .childChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    guard count.admit(channel) else { return }
+                    let decoder = HTTPRequestDecoder(
+                        leftOverBytesStrategy: .dropBytes,
+                        limitConfiguration: Self.limits(core.configuration)
+                    )
+                    let pipeline = channel.pipeline.syncOperations
+                    try pipeline.addHandler(ByteToMessageHandler(decoder))
+                    try pipeline.addHandler(
+                        ConnectionHandler(server: core, loop: loops.context(of: channel.eventLoop))
+                    )
+                }
+            }
+    }
+
+    private static func limits(_ configuration: ServerConfiguration) -> NIOHTTPDecoderLimitConfiguration {
+        var limits = NIOHTTPDecoderLimitConfiguration()
+        limits.maxHeaderFieldSize = configuration.maxHeadBytes
+        limits.maxHeaderListSize = configuration.maxHeadBytes
+        return limits
+    }
+
+    /// Connections that are open.
+    package var openConnections: Int { connectionCount.load(ordering: .relaxed) }
+
+    /// Keeps connections under `listen.max_connections`.
+    private struct ConnectionCount: Sendable {
+        let server: ProxyServer
+
+        func admit(_ channel: any Channel) -> Bool {
+            let (_, count) = server.connectionCount.add(1, ordering: .relaxed)
+            channel.closeFuture.whenComplete { _ in
+                server.connectionCount.subtract(1, ordering: .relaxed)
+            }
+            guard count > server.core.configuration.maxConnections else { return true }
+            var reply = server.core.errors.reply(
+                503,
+                "too_many_connections",
+                "The relay has listen.max_connections open",
+                retryAfterSeconds: 1,
+                for: RequestSummary(method: "", path: "")
+            )
+            reply.mustClose = true
+            var buffer = channel.allocator.buffer(capacity: 512)
+            let date = HTTPDate.format(RelayClock.wallMilliseconds() / 1000)
+            reply.write(to: &buffer, date: date, isHead: false, connection: "close")
+            channel.writeAndFlush(buffer).whenComplete { _ in channel.close(promise: nil) }
+            return false
+        }
+    }
+
+    // MARK: - The end
+
+    /// Takes no new connections; those that are open end with the request that they serve.
+    package func quiesce() async {
+        for listener in listeners.withLock({ $0 }) { try? await listener.close() }
+        await loops.quiesce()
+    }
+
+    /// Returns when no connection is open any more, or when the deadline has passed.
+    ///
+    /// - Returns: The number of connections that were still open, and have now been closed.
+    package func closeConnections(deadline: ContinuousClock.Instant) async -> Int {
+        while openConnections > 0, ContinuousClock.now < deadline {
+            try? await Task.sleep(for: .milliseconds(10))
+        }
+        let left = openConnections
+        await loops.stop()
+        return left
+    }
+}
+
+/// The context of each event loop, made on the loop and used there only.
+struct LoopContexts: Sendable {
+    private let contexts: [ObjectIdentifier: NIOLoopBound<EventLoopContext>]
+
+    init(_ group: MultiThreadedEventLoopGroup, wallSeconds: @escaping @Sendable () -> Int64) async throws {
+        var contexts: [ObjectIdentifier: NIOLoopBound<EventLoopContext>] = [:]
+        for loop in group.makeIterator() {
+            contexts[ObjectIdentifier(loop)] = try await loop.submit {
+                let context = EventLoopContext(eventLoop: loop, wallSeconds: wallSeconds)
+                context.start()
+                return NIOLoopBound(context, eventLoop: loop)
+            }.get()
+        }
+        self.contexts = contexts
+    }
+
+    /// The context of the event loop that this is called on.
+    func context(of eventLoop: any EventLoop) -> EventLoopContext {
+        guard let bound = contexts[ObjectIdentifier(eventLoop)] else {
+            preconditionFailure("a connection belongs to a loop of the server's group")
+        }
+        return bound.value
+    }
+
+    func quiesce() async {
+        await onEachLoop { context in
+            for connection in Array(context.connections.values) { connection.quiesce() }
+        }
+    }
+
+    func stop() async {
+        await onEachLoop { context in
+            context.stop()
+            for connection in Array(context.connections.values) { connection.close() }
+        }
+    }
+
+    private func onEachLoop(_ body: @escaping @Sendable (EventLoopContext) -> Void) async {
+        for bound in contexts.values {
+            try? await bound.eventLoop.submit { body(bound.value) }.get()
+        }
+    }
+}

@@ -1,0 +1,43 @@
+import NIOCore
+import Outbox
+import Synchronization
+
+/// What all connections of the server share; immutable but for counters.
+final class ServerCore: Sendable {
+    let configuration: ServerConfiguration
+    let outbox: Outbox
+    let health: any HealthSource
+    let errors: RelayErrors
+    let buffers: ByteBudget
+
+    init(configuration: ServerConfiguration, outbox: Outbox, health: any HealthSource, errors: RelayErrors) {
+        self.configuration = configuration
+        self.outbox = outbox
+        self.health = health
+        self.errors = errors
+        buffers = ByteBudget(limit: configuration.maxBufferedBytes)
+    }
+
+    var router: Router { Router(server: self) }
+}
+
+/// Counts bytes that are held in memory against a bound (P8).
+final class ByteBudget: Sendable {
+    private let limit: Int
+    private let used = Atomic<Int>(0)
+
+    init(limit: Int) { self.limit = limit }
+
+    /// Takes bytes from the budget; false, and nothing taken, when they would exceed it.
+    func reserve(_ bytes: Int) -> Bool {
+        let (_, new) = used.add(bytes, ordering: .relaxed)
+        guard new > limit else { return true }
+        used.subtract(bytes, ordering: .relaxed)
+        return false
+    }
+
+    func release(_ bytes: Int) {
+        guard bytes > 0 else { return }
+        used.subtract(bytes, ordering: .relaxed)
+    }
+}

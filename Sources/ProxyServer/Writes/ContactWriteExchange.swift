@@ -1,0 +1,237 @@
+import DexatelAPI
+import NIOCore
+import NIOHTTP1
+import Outbox
+import Upstream
+
+/// Serves one PUT or DELETE of a contact: check, commit, answer (design §3.1, §3.2).
+final class ContactWriteExchange: Exchange {
+    private let head: HTTPRequestHead
+    private let method: WriteMethod
+    private let contact: ContactReference?
+    private let server: ServerCore
+    private let connection: ConnectionHandler
+    private var key: KnownKey?
+    private var body = ByteBuffer()
+    private var update = ContactUpdate(members: [])
+    private var preference = Preference([:])
+    private var isOver = false
+
+    /// - Parameter contact: nil when the path has the shape of a contact's, but not its identifiers.
+    init(
+        _ head: HTTPRequestHead,
+        _ method: WriteMethod,
+        _ contact: ContactReference?,
+        server: ServerCore,
+        connection: ConnectionHandler
+    ) {
+        self.head = head
+        self.method = method
+        self.contact = contact
+        self.server = server
+        self.connection = connection
+    }
+
+    private var request: RequestSummary { RequestSummary(head) }
+
+    /// Checks the head, in the order of §3.1, and asks for the body.
+    func begin() {
+        connection.serve(with: self)
+        let expectsContinue = head.headers[canonicalForm: "Expect"].contains { $0.lowercased() == "100-continue" }
+        if var refusal = refusalOfHead() {
+            // A client that waits for 100 (Continue) may send its body or not: the connection cannot be used further.
+            refusal.mustClose = expectsContinue
+            return answer(refusal)
+        }
+        if expectsContinue, head.version.major > 1 || head.version.minor >= 1 { connection.writeContinue() }
+    }
+
+    private func refusalOfHead() -> Reply? {
+        guard let secret = Self.apiKey(head.headers) else {
+            return server.errors.reply(401, "key_missing", "The header X-Dexatel-Key is required", for: request)
+        }
+        guard contact != nil else {
+            let code = DexatelErrorCode.invalidContactIdentifier
+            return server.errors.reply(code.status, "contact_identifier", code.message, code: code, for: request)
+        }
+        if let refusal = refusalOfMediaType() { return refusal }
+        if let length = head.headers.first(name: "Content-Length").flatMap(Int.init),
+            length > server.configuration.maxWriteBodyBytes
+        {
+            return bodyTooLarge
+        }
+        if Self.preconditions.contains(where: { head.headers.contains(name: $0) }) {
+            return server.errors.reply(
+                503,
+                "precondition_not_queued",
+                "A write with a precondition cannot be queued: it would be judged later than it was made",
+                for: request
+            )
+        }
+        let key = server.outbox.keys.key(for: secret)
+        guard !key.isHeld else {
+            return server.errors.reply(
+                401,
+                "key_refused",
+                "The upstream refuses this API key; its earlier writes are held",
+                for: request
+            )
+        }
+        self.key = key
+        return nil
+    }
+
+    /// Fields that make a request conditional (RFC 9110 §13.1).
+    private static let preconditions = ["If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since"]
+
+    static func apiKey(_ headers: HTTPHeaders) -> Secret? {
+        guard let value = headers.first(name: DexatelHeader.apiKey), !value.isEmpty else { return nil }
+        return Secret(value)
+    }
+
+    private var announcesBody: Bool {
+        head.headers.contains(name: "Transfer-Encoding")
+            || (head.headers.first(name: "Content-Length").flatMap(Int.init) ?? 0) > 0
+    }
+
+    private func refusalOfMediaType() -> Reply? {
+        let codings = head.headers[canonicalForm: "Content-Encoding"].filter { $0.lowercased() != "identity" }
+        guard codings.isEmpty else {
+            return server.errors.reply(
+                415,
+                "content_encoding",
+                "The body must not be compressed (Content-Encoding)",
+                for: request
+            )
+        }
+        guard method == .put || announcesBody else { return nil }
+        let type = head.headers.first(name: "Content-Type")?.prefix { $0 != ";" }.lowercased()
+            .filter { $0 != " " && $0 != "\t" }
+        guard type == "application/json" else {
+            return server.errors.reply(415, "media_type", "The body must be application/json", for: request)
+        }
+        return nil
+    }
+
+    private var bodyTooLarge: Reply {
+        server.errors.reply(
+            413,
+            "body_too_large",
+            "The body is larger than \(server.configuration.maxWriteBodyBytes) bytes",
+            for: request
+        )
+    }
+
+    // MARK: - Body
+
+    func receive(_ bytes: ByteBuffer) {
+        guard !isOver else { return }
+        guard body.readableBytes + bytes.readableBytes <= server.configuration.maxWriteBodyBytes else {
+            return answer(bodyTooLarge)
+        }
+        guard connection.reserveBuffered(bytes.readableBytes) else {
+            return answer(
+                server.errors.reply(
+                    503,
+                    "buffers_full",
+                    "Too many request bodies are being received",
+                    retryAfterSeconds: 1,
+                    for: request
+                )
+            )
+        }
+        if body.readableBytes == 0 {
+            body = bytes
+        } else {
+            body.writeImmutableBuffer(bytes)
+        }
+    }
+
+    func end() {
+        guard !isOver, let contact, let key else { return }
+        if method == .put || body.readableBytes > 0 {
+            do {
+                update = try checkBody()
+            } catch {
+                let slug = error.code == nil ? "body_invalid" : "field_too_long"
+                return answer(server.errors.reply(400, slug, error.message, code: error.code, for: request))
+            }
+        }
+        preference = Preference(head.headers)
+        submit(contact, key)
+    }
+
+    private func checkBody() throws(ContactUpdateFault) -> ContactUpdate {
+        let limits = server.configuration.fieldLimits
+        let result = body.withUnsafeReadableBytes { bytes -> Result<ContactUpdate, ContactUpdateFault> in
+            Result { () throws(ContactUpdateFault) in try ContactUpdate.check(bytes, limits: limits) }
+        }
+        return try result.get()
+    }
+
+    private func submit(_ contact: ContactReference, _ key: KnownKey) {
+        let sink = connection.eventLoopContext.sink
+        let token = sink.register(self)
+        let write = NewWrite(
+            contact: contact,
+            method: method,
+            payload: WritePayload(
+                target: head.uri,
+                headers: HeaderHygiene.storedWrite(head.headers),
+                body: body
+            ),
+            key: key,
+            replyWaitMilliseconds: preference.replyWaitMilliseconds(
+                default: server.configuration.replyWaitMilliseconds,
+                max: server.configuration.maxReplyWaitMilliseconds
+            ),
+            sink: sink,
+            token: token
+        )
+        guard let reason = server.outbox.submit(write) else { return }
+        sink.forget(token)
+        answer(server.errors.unavailable(reason, for: request))
+    }
+
+    func cancel() { isOver = true }
+
+    // MARK: - Answers
+
+    /// The outbox's answer; the client may have gone meanwhile, which changes nothing of the write's fate.
+    func take(_ answer: WriteAnswer) {
+        guard !isOver else { return }
+        switch answer {
+        case .accepted(let id): self.answer(accepted(id))
+        case .replied(let id, let reply): self.answer(Self.forwarded(reply, id, preference))
+        case .unavailable(let reason): self.answer(server.errors.unavailable(reason, for: request))
+        }
+    }
+
+    private func accepted(_ id: WriteID) -> Reply {
+        let name = id.description
+        var headers = [("Contact-Relay-Write", name), ("Location", "/_relay/writes/\(name)")]
+        if let applied = preference.applied(isAsynchronous: true) { headers.append(("Preference-Applied", applied)) }
+        let usesUpstreamStatus = server.configuration.acceptsWithUpstreamStatus
+        guard method == .put, let contact else {
+            return Reply(status: usesUpstreamStatus ? 204 : 202, headers: headers)
+        }
+        headers.insert(("Content-Type", "application/json"), at: 0)
+        return Reply(
+            status: usesUpstreamStatus ? 200 : 202,
+            headers: headers,
+            body: AcceptedBody(contact: contact, update: update).rendered(from: body, allocator: ByteBufferAllocator())
+        )
+    }
+
+    private static func forwarded(_ reply: DeliveryReply, _ id: WriteID, _ preference: Preference) -> Reply {
+        var headers = reply.headers.filter { $0.name.lowercased() != "content-length" }
+            .map { (name: $0.name, value: $0.value) }
+        headers.append(("Contact-Relay-Write", id.description))
+        if let applied = preference.applied(isAsynchronous: false) { headers.append(("Preference-Applied", applied)) }
+        return Reply(status: reply.status, headers: headers, body: reply.body)
+    }
+
+    private func answer(_ reply: Reply) {
+        connection.answer(reply, from: self)
+    }
+}

@@ -1,0 +1,99 @@
+import FoundationEssentials
+
+/// The rules that settings must keep among each other.
+struct ConfigurationChecks {
+    let configuration: RelayConfiguration
+    let sources: ConfigurationSources
+    /// Keys whose values were refused already: what stands in their place is not worth checking.
+    let refused: Set<String>
+
+    /// What is wrong, each problem at the setting that an operator gave.
+    func problems() -> [ConfigurationError.Problem] {
+        [
+            remoteAddress(),
+            plainUpstream(),
+            authorities(),
+            adminSocketLength(),
+            socketsDiffer(),
+            atMost(
+                "upstream.connect_timeout",
+                "upstream.request_timeout",
+                \.upstream.connectTimeout,
+                \.upstream.requestTimeout
+            ),
+            atMost(
+                "upstream.max_concurrent_writes",
+                "upstream.max_connections",
+                \.upstream.maxConcurrentWrites,
+                \.upstream.maxConnections
+            ),
+            atMost("writes.reply_wait", "writes.max_reply_wait", \.writes.replyWait, \.writes.maxReplyWait),
+            atMost(
+                "writes.max_pending_unverified_per_key",
+                "writes.max_pending_unverified",
+                \.writes.maxPendingUnverifiedPerKey,
+                \.writes.maxPendingUnverified
+            ),
+            atMost("writes.max_body", "writes.max_pending_bytes", \.writes.maxBodyBytes, \.writes.maxPendingBytes),
+            atMost("writes.not_found_grace", "writes.max_age", \.writes.notFoundGrace, \.writes.maxAge),
+            atMost("writes.retry.initial", "writes.retry.max", \.writes.retry.initial, \.writes.retry.max),
+        ].compactMap(\.self)
+    }
+
+    private func remoteAddress() -> ConfigurationError.Problem? {
+        let listen = configuration.listen
+        guard !listen.allowRemote, !NetworkHost.isLoopback(listen.address) else { return nil }
+        return problem(
+            "listen.address",
+            "other hosts can reach \(listen.address); that needs listen.allow_remote: true"
+        )
+    }
+
+    /// Over plain HTTP the API key would be readable on the way (P7).
+    private func plainUpstream() -> ConfigurationError.Problem? {
+        guard let url = URLComponents(string: configuration.upstream.url), url.scheme == "http" else { return nil }
+        guard !NetworkHost.isLoopback(url.host ?? "") else { return nil }
+        return problem("upstream.url", "plain http:// is allowed on loopback only; use https://")
+    }
+
+    private func authorities() -> ConfigurationError.Problem? {
+        guard let path = configuration.upstream.caFile else { return nil }
+        return ConfigurationFile.obstacle(toReading: path).flatMap {
+            problem("upstream.ca_file", "\(path) cannot be read: \($0)")
+        }
+    }
+
+    /// A default made from a long folder's name may not fit, though nobody gave it.
+    private func adminSocketLength() -> ConfigurationError.Problem? {
+        let (path, limit) = (configuration.admin.socket, ValueSyntax<String>.maxSocketPathBytes)
+        guard path.utf8.count > limit else { return nil }
+        return problem("admin.socket", "\(path) is longer than \(limit) bytes; choose a shorter path")
+    }
+
+    private func socketsDiffer() -> ConfigurationError.Problem? {
+        guard configuration.listen.unixSocket == configuration.admin.socket else { return nil }
+        return problem(["listen.unix_socket", "admin.socket"], "must not be the same path as admin.socket")
+    }
+
+    private func atMost<Value: Comparable>(
+        _ smaller: String,
+        _ larger: String,
+        _ smallerValue: KeyPath<RelayConfiguration, Value>,
+        _ largerValue: KeyPath<RelayConfiguration, Value>
+    ) -> ConfigurationError.Problem? {
+        guard configuration[keyPath: smallerValue] > configuration[keyPath: largerValue] else { return nil }
+        let rule = "\(smaller) (\(sources.text(of: smaller, in: configuration))) must be at most"
+        return problem([smaller, larger], "\(rule) \(larger) (\(sources.text(of: larger, in: configuration)))")
+    }
+
+    private func problem(_ name: String, _ message: String) -> ConfigurationError.Problem? {
+        problem([name], message)
+    }
+
+    /// A problem between several keys belongs to the first that was given.
+    private func problem(_ names: [String], _ message: String) -> ConfigurationError.Problem? {
+        guard refused.isDisjoint(with: names) else { return nil }
+        let given = names.first { sources.origin(of: $0) != nil } ?? names[0]
+        return .init(origin: sources.origin(of: given) ?? .defaults, key: given, message: message)
+    }
+}

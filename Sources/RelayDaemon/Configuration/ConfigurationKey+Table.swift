@@ -1,0 +1,239 @@
+extension ConfigurationKey {
+    /// Every key of the relay, in the order of the file.
+    package static let all: [ConfigurationKey] = listen + upstream + writes + daemon
+
+    private static let listen: [ConfigurationKey] = [
+        .init("listen.address", \.listen.address, .address, "Address that apps connect to."),
+        .init(
+            "listen.port",
+            \.listen.port,
+            .count(0...65_535),
+            "TCP port that apps connect to; 0 lets the kernel choose."
+        ),
+        .init(
+            "listen.unix_socket",
+            \.listen.unixSocket,
+            .optionalSocketPath,
+            "Path of a Unix socket for apps, beside TCP."
+        ),
+        .init(
+            "listen.allow_remote",
+            \.listen.allowRemote,
+            .boolean,
+            "Admit a `listen.address` that other hosts can reach."
+        ),
+        .init(
+            "listen.max_connections",
+            \.listen.maxConnections,
+            .count(1...1_000_000),
+            "Clients' connections at a time."
+        ),
+        .init(
+            "listen.max_head",
+            \.listen.maxHeadBytes,
+            .size(1 << 10...1 << 20),
+            "Size of a request's line and header fields."
+        ),
+        .init(
+            "listen.head_timeout",
+            \.listen.headTimeout,
+            .duration(.milliseconds(100) ... .minutes(10)),
+            "Time for a request's head to arrive."
+        ),
+        .init(
+            "listen.idle_timeout",
+            \.listen.idleTimeout,
+            .duration(.milliseconds(100) ... .hours(1)),
+            "Time after which a connection without a request is closed."
+        ),
+    ]
+
+    private static let upstream: [ConfigurationKey] = [
+        .init("upstream.url", \.upstream.url, .origin, "The API; plain `http://` only on loopback."),
+        .init(
+            "upstream.connect_timeout",
+            \.upstream.connectTimeout,
+            .duration(.milliseconds(10) ... .minutes(5)),
+            "Time for a connection to the upstream to come about."
+        ),
+        .init(
+            "upstream.request_timeout",
+            \.upstream.requestTimeout,
+            .duration(.milliseconds(10) ... .minutes(10)),
+            "Time from sending a request to the end of its reply."
+        ),
+        .init(
+            "upstream.max_connections",
+            \.upstream.maxConnections,
+            .count(1...10_000),
+            "Connections to the upstream at a time."
+        ),
+        .init(
+            "upstream.max_concurrent_writes",
+            \.upstream.maxConcurrentWrites,
+            .count(1...10_000),
+            "Queued writes in flight at a time."
+        ),
+        .init(
+            "upstream.ca_file",
+            \.upstream.caFile,
+            .optionalPath,
+            "PEM file of authorities to trust instead of the system's."
+        ),
+    ]
+
+    private static let writes: [ConfigurationKey] = [
+        .init(
+            "writes.reply_wait",
+            \.writes.replyWait,
+            .duration(.zero ... .minutes(10)),
+            "How long a write waits for the upstream's own reply before it gets a 202; `0s` never waits."
+        ),
+        .init(
+            "writes.max_reply_wait",
+            \.writes.maxReplyWait,
+            .duration(.zero ... .minutes(10)),
+            "Longest wait that a request may ask for with `Prefer: wait=N`."
+        ),
+        .init(
+            "writes.max_waiting",
+            \.writes.maxWaiting,
+            .count(0...1_000_000),
+            "Requests that wait for the upstream at a time; further ones get a 202 at once."
+        ),
+        .init(
+            "writes.accepted_status",
+            \.writes.acceptedStatus,
+            .choice(),
+            "Status of a reply to a queued write: `202`, or `upstream` for 200 to PUT and 204 to DELETE."
+        ),
+        .init(
+            "writes.max_pending",
+            \.writes.maxPending,
+            .count(1...100_000_000),
+            "Unfinished writes in the queue; beyond it writes get 503."
+        ),
+        .init(
+            "writes.max_pending_bytes",
+            \.writes.maxPendingBytes,
+            .size(1 << 10...1 << 40),
+            "Size of all unfinished writes' bodies; beyond it writes get 503."
+        ),
+        .init(
+            "writes.max_pending_unverified_per_key",
+            \.writes.maxPendingUnverifiedPerKey,
+            .count(1...100_000_000),
+            "Unfinished writes of one API key that has never succeeded upstream."
+        ),
+        .init(
+            "writes.max_pending_unverified",
+            \.writes.maxPendingUnverified,
+            .count(1...100_000_000),
+            "Unfinished writes of all API keys that have never succeeded upstream."
+        ),
+        .init(
+            "writes.max_age",
+            \.writes.maxAge,
+            .duration(.seconds(1) ... .days(365)),
+            "Age at which an undelivered write becomes dead; it is never deleted."
+        ),
+        .init(
+            "writes.keep_receipts",
+            \.writes.keepReceipts,
+            .duration(.zero ... .days(365)),
+            "How long a receipt is kept after its write has ended."
+        ),
+        .init("writes.max_body", \.writes.maxBodyBytes, .size(1 << 10...16 << 20), "Size of one write's body."),
+        .init(
+            "writes.min_free_disk",
+            \.writes.minFreeDiskBytes,
+            .size(0...1 << 40),
+            "Free disk space below which writes get 503."
+        ),
+        .init(
+            "writes.not_found_grace",
+            \.writes.notFoundGrace,
+            .duration(.zero ... .days(7)),
+            "How long a 404 that does not have the upstream's error shape is retried."
+        ),
+        .init(
+            "writes.hold_probe",
+            \.writes.holdProbe,
+            .duration(.milliseconds(100) ... .days(1)),
+            "Time between two attempts with an API key that the upstream refuses."
+        ),
+        .init(
+            "writes.settle",
+            \.writes.settle,
+            .duration(.zero ... .minutes(10)),
+            "Pause before a contact's next write after an attempt with an unknown outcome."
+        ),
+        .init(
+            "writes.limits.first_name",
+            \.writes.limits.firstName,
+            .count(1...65_536),
+            "Length of `first_name`, in characters."
+        ),
+        .init(
+            "writes.limits.last_name",
+            \.writes.limits.lastName,
+            .count(1...65_536),
+            "Length of `last_name`, in characters."
+        ),
+        .init(
+            "writes.limits.timestamp",
+            \.writes.limits.timestamp,
+            .count(1...65_536),
+            "Length of `timestamp`, in characters."
+        ),
+        .init("writes.limits.date", \.writes.limits.date, .count(1...65_536), "Length of `date`, in characters."),
+        .init(
+            "writes.retry.initial",
+            \.writes.retry.initial,
+            .duration(.milliseconds(10) ... .hours(1)),
+            "Upper end of the first pause between attempts."
+        ),
+        .init(
+            "writes.retry.max",
+            \.writes.retry.max,
+            .duration(.milliseconds(10) ... .days(1)),
+            "Upper end of every later pause between attempts."
+        ),
+        .init(
+            "writes.retry.max_retry_after",
+            \.writes.retry.maxRetryAfter,
+            .duration(.zero ... .days(7)),
+            "Longest `Retry-After` of the upstream that is obeyed."
+        ),
+    ]
+
+    private static let daemon: [ConfigurationKey] = [
+        .init(
+            "shutdown.timeout",
+            \.shutdown.timeout,
+            .duration(.zero ... .minutes(10)),
+            "Time for what is in flight to finish when the daemon stops."
+        ),
+        .init(
+            "state.directory",
+            \.state.directory,
+            .path,
+            "Folder of the outbox and its key.",
+            derivedDefault: "`$STATE_DIRECTORY`, or `./var`"
+        ),
+        .init(
+            "admin.socket",
+            \.admin.socket,
+            .socketPath,
+            "Path of the Unix socket for operators' commands.",
+            derivedDefault: "`$RUNTIME_DIRECTORY/admin.sock`, or `admin.sock` in the state directory"
+        ),
+        .init("log.level", \.log.level, .choice(), "Least severe level that is logged."),
+        .init(
+            "log.format",
+            \.log.format,
+            .choice(),
+            "Form of a log line: `auto` is the journal's under systemd, else text."
+        ),
+    ]
+}

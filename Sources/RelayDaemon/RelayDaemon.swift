@@ -1,0 +1,146 @@
+import DexatelAPI
+import Foundation
+package import Logging
+import NIOCore
+import NIOPosix
+import Outbox
+import ProxyServer
+import ServiceLifecycle
+import Systemd
+import UnixSignals
+import Upstream
+
+/// The daemon: it wires the parts, runs them, and stops them in order.
+package struct RelayDaemon: Sendable {
+    private let configuration: RelayConfiguration
+    private let environment: [String: String]
+    private let logger: Logger
+
+    /// Makes a daemon of this configuration; `run` starts it.
+    package init(configuration: RelayConfiguration, environment: [String: String], logger: Logger) {
+        self.configuration = configuration
+        self.environment = environment
+        self.logger = logger
+    }
+
+    /// A logger as the configuration wants it.
+    package static func logger(_ configuration: RelayConfiguration, environment: [String: String]) -> Logger {
+        let format = RelayLogHandler.Format(configuration.log.format, environment: environment)
+        return Logger(label: "contact-relay") { label in
+            RelayLogHandler(format: format, label: label, logLevel: configuration.log.level)
+        }
+    }
+
+    /// Runs until SIGTERM or SIGINT; throws when the daemon cannot start.
+    package func run() async throws {
+        ProcessProtection.apply()
+        try Outbox.makeStateDirectory(configuration.state.directory)
+        let lock = try StateLock(stateDirectory: configuration.state.directory)
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: Self.eventLoopCount)
+        do {
+            try await run(group)
+        } catch {
+            try? await group.shutdownGracefully()
+            throw error
+        }
+        try? await group.shutdownGracefully()
+        // Nobody else may open the outbox before this one is closed.
+        _ = consume lock
+    }
+
+    /// Half of the cores: the commit thread and the delivery tasks want the others.
+    private static var eventLoopCount: Int { max(1, ProcessInfo.processInfo.activeProcessorCount / 2) }
+
+    private func run(_ group: MultiThreadedEventLoopGroup) async throws {
+        let upstream = try configuration.upstreamConfiguration()
+        let client = UpstreamClient(configuration: upstream, eventLoopGroup: group)
+        let upstreamHealth = UpstreamHealth(
+            configuration: BreakerConfiguration(maxConcurrentDeliveries: upstream.maxConcurrentWrites),
+            logger: logger
+        )
+        let outbox: Outbox
+        do {
+            outbox = try Outbox.open(
+                configuration.outboxConfiguration(credentialsDirectory: environment["CREDENTIALS_DIRECTORY"]),
+                transport: UpstreamDelivery(client: client, health: upstreamHealth),
+                backoffMilliseconds: configuration.backoffMilliseconds,
+                logger: logger
+            )
+        } catch {
+            await client.shutdown()
+            throw error
+        }
+        upstreamHealth.setObserver { snapshot in
+            if snapshot.isBelievedHealthy { outbox.upstreamRecovered() } else { outbox.nudge() }
+        }
+        let health = DaemonHealth(outbox: outbox, upstream: upstreamHealth, upstreamURL: configuration.upstream.url)
+        let services: [any Service]
+        do {
+            services = try await bind(group, outbox, client, health)
+        } catch {
+            outbox.stop()
+            await outbox.run()
+            await outbox.close()
+            await client.shutdown()
+            throw error
+        }
+        // They stop in the reverse order: the last word to systemd, then the connections, then the deliveries.
+        let serviceGroup = ServiceGroup(
+            configuration: ServiceGroupConfiguration(
+                services: services.map { ServiceGroupConfiguration.ServiceConfiguration(service: $0) },
+                gracefulShutdownSignals: [.sigterm, .sigint],
+                logger: logger
+            )
+        )
+        try await serviceGroup.run()
+    }
+
+    private func bind(
+        _ group: MultiThreadedEventLoopGroup,
+        _ outbox: Outbox,
+        _ client: UpstreamClient,
+        _ health: DaemonHealth
+    ) async throws -> [any Service] {
+        let server = try await ProxyServer(
+            configuration: configuration.serverConfiguration,
+            outbox: outbox,
+            health: health,
+            group: group,
+            logger: logger
+        )
+        health.setConnectionCount { [weak server] in server?.openConnections ?? 0 }
+        let admin = try await AdminServer.bind(
+            path: configuration.admin.socket,
+            health: health,
+            group: group,
+            logger: logger
+        )
+        for address in try await server.start() {
+            switch address {
+            case .tcp(let host, let port):
+                logger.notice("listening", metadata: ["address": "\(host)", "port": "\(port)"])
+            case .unix(let path):
+                logger.notice("listening", metadata: ["unix_socket": "\(path)"])
+            }
+        }
+        let counts = outbox.committedCounts
+        logger.notice(
+            "started",
+            metadata: [
+                "version": "\(RelayVersion.text)", "upstream": "\(configuration.upstream.url)",
+                "state": "\(configuration.state.directory)", "pending": "\(counts.pending)",
+            ]
+        )
+        let timeout = configuration.shutdown.timeout
+        return [
+            OutboxService(outbox: outbox, client: client, shutdownTimeout: timeout, logger: logger),
+            ServerService(server: server, admin: admin, shutdownTimeout: timeout, logger: logger),
+            NotifierService(
+                notifier: Notifier(),
+                health: health,
+                progress: DaemonProgress(group: group, outbox: outbox),
+                logger: logger
+            ),
+        ]
+    }
+}

@@ -1,0 +1,65 @@
+import DexatelAPI
+import Outbox
+import ProxyServer
+import Upstream
+
+/// Turns the operator's configuration into those of the parts.
+extension RelayConfiguration {
+    func outboxConfiguration(credentialsDirectory: String?) -> OutboxConfiguration {
+        var outbox = OutboxConfiguration(stateDirectory: state.directory)
+        outbox.credentialsDirectory = credentialsDirectory
+        outbox.maxPending = writes.maxPending
+        outbox.maxPendingBytes = writes.maxPendingBytes
+        outbox.maxPendingUnverifiedPerKey = writes.maxPendingUnverifiedPerKey
+        outbox.maxPendingUnverified = writes.maxPendingUnverified
+        outbox.maxWaiting = writes.maxWaiting
+        outbox.maxConcurrentWrites = upstream.maxConcurrentWrites
+        outbox.minFreeDiskBytes = writes.minFreeDiskBytes
+        outbox.maxAgeMilliseconds = writes.maxAge.wholeMilliseconds
+        outbox.keepReceiptsMilliseconds = writes.keepReceipts.wholeMilliseconds
+        outbox.notFoundGraceMilliseconds = writes.notFoundGrace.wholeMilliseconds
+        outbox.holdProbeMilliseconds = writes.holdProbe.wholeMilliseconds
+        outbox.settleMilliseconds = writes.settle.wholeMilliseconds
+        outbox.maxRetryAfterMilliseconds = writes.retry.maxRetryAfter.wholeMilliseconds
+        return outbox
+    }
+
+    var serverConfiguration: ServerConfiguration {
+        var server = ServerConfiguration()
+        server.address = listen.address
+        server.port = listen.port
+        server.unixSocket = listen.unixSocket
+        server.maxConnections = listen.maxConnections
+        server.maxHeadBytes = listen.maxHeadBytes
+        server.headTimeoutSeconds = listen.headTimeout.wholeSecondsRoundedUp
+        server.idleTimeoutSeconds = listen.idleTimeout.wholeSecondsRoundedUp
+        server.maxWriteBodyBytes = writes.maxBodyBytes
+        server.fieldLimits.firstName = writes.limits.firstName
+        server.fieldLimits.lastName = writes.limits.lastName
+        server.fieldLimits.timestamp = writes.limits.timestamp
+        server.fieldLimits.date = writes.limits.date
+        server.replyWaitMilliseconds = writes.replyWait.wholeMilliseconds
+        server.maxReplyWaitMilliseconds = writes.maxReplyWait.wholeMilliseconds
+        server.acceptsWithUpstreamStatus = writes.acceptedStatus == .upstream
+        return server
+    }
+
+    func upstreamConfiguration() throws(UpstreamURL.Fault) -> UpstreamConfiguration {
+        var client = UpstreamConfiguration(url: try UpstreamURL(upstream.url))
+        client.connectTimeout = upstream.connectTimeout
+        client.requestTimeout = upstream.requestTimeout
+        client.maxConnections = upstream.maxConnections
+        client.maxConcurrentWrites = upstream.maxConcurrentWrites
+        client.caFile = upstream.caFile
+        return client
+    }
+
+    /// The full-jitter delay in milliseconds for an attempt count.
+    var backoffMilliseconds: @Sendable (Int64) -> Int64 {
+        let backoff = Backoff(initial: writes.retry.initial, max: writes.retry.max)
+        return { attempt in
+            var generator = SystemRandomNumberGenerator()
+            return backoff.delay(attempt: Int(clamping: attempt), using: &generator).wholeMilliseconds
+        }
+    }
+}

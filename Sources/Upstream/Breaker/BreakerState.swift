@@ -1,0 +1,26 @@
+/// The breaker's position.
+package enum BreakerState: Sendable, Hashable {
+    /// Requests flow.
+    case closed
+    /// Requests are refused until the instant, then one of them probes.
+    case open(until: ContinuousClock.Instant)
+    /// One request at a time probes.
+    case halfOpen
+
+    /// The name that status pages, metrics and logs use: `closed`, `open` or `half_open`.
+    package var name: String {
+        switch self {
+        case .closed: "closed"
+        case .open: "open"
+        case .halfOpen: "half_open"
+        }
+    }
+}
+
+/// One change of the breaker's position.
+package struct BreakerTransition: Sendable, Hashable {
+    /// The position before.
+    package let from: BreakerState
+    /// The position after.
+    package let to: BreakerState
+}

@@ -1,0 +1,66 @@
+/// An exchange with the upstream that brought no whole reply.
+package struct UpstreamFailure: Error, Sendable, Hashable, CustomStringConvertible {
+    /// What went wrong, in the names that receipts and metrics use.
+    package enum Code: String, Sendable, Hashable {
+        /// No connection could be made.
+        case unreachable
+        /// The time was up.
+        case timeout
+        /// The connection was cut before the reply was whole.
+        case connectionReset = "connection_reset"
+        /// What came back is not HTTP.
+        case malformedReply = "malformed_reply"
+        /// The reply exceeds the bound.
+        case replyTooLarge = "reply_too_large"
+        /// All connections were busy until the time was up, or too many requests were waiting for one.
+        case saturated
+        /// The request cannot be written as HTTP; it was not sent, and never can be.
+        case invalidRequest = "invalid_request"
+        /// The app's body ended early or the calling task was cancelled.
+        case cancelled
+        /// The client was shut down.
+        case shutdown
+    }
+
+    /// What went wrong.
+    package let code: Code
+    /// The same for an operator; contains no header, body or key.
+    package let message: String
+    /// Whether the upstream may have acted on the request: true once a byte of it may have been sent (P3,
+    /// `ambiguous`).
+    package let mayHaveTakenEffect: Bool
+    /// What this teaches the breaker.
+    package let signal: Signal
+
+    /// Whether not even a connection could be made.
+    package var isConnectFailure: Bool { self.code == .unreachable }
+
+    /// Code and message.
+    package var description: String { "\(self.code.rawValue): \(self.message)" }
+
+    init(_ code: Code, _ message: String, mayHaveTakenEffect: Bool, signal: Signal? = nil) {
+        self.code = code
+        self.message = message
+        self.mayHaveTakenEffect = mayHaveTakenEffect
+        self.signal =
+            signal
+            ?? {
+                switch code {
+                case .unreachable: .unreachable
+                case .timeout: .timeout
+                case .connectionReset, .malformedReply: .broken
+                case .replyTooLarge, .saturated, .invalidRequest, .cancelled, .shutdown: .abandoned
+                }
+            }()
+    }
+}
+
+extension Result where Success == UpstreamReply, Failure == UpstreamFailure {
+    /// What the outcome teaches the breaker.
+    package var signal: Signal {
+        switch self {
+        case .success(let reply): .answered(status: reply.status)
+        case .failure(let failure): failure.signal
+        }
+    }
+}

@@ -1,0 +1,41 @@
+package import NIOCore
+package import NIOHTTP1
+
+/// A whole reply: its end was seen, and it has as many bytes as it said.
+package struct UpstreamReply: Sendable {
+    /// How the end of the body was known.
+    package enum Framing: Sendable, Hashable {
+        /// No body can follow: a reply to HEAD, 204 or 304.
+        case bodiless
+        /// `Content-Length`, and that many bytes came.
+        case contentLength
+        /// Chunks, the last of which came.
+        case chunked
+        /// The connection was closed, which nobody can tell from a reply that was cut short.
+        case untilClose
+    }
+
+    /// The status code.
+    package let status: Int
+    /// The fields as they came, hop-by-hop fields included.
+    package let headers: HTTPHeaders
+    /// The body as it came: nothing is decompressed.
+    package let body: ByteBuffer
+    /// How the end of the body was known.
+    package let framing: Framing
+    /// The time from sending to the last byte, waiting for a connection included.
+    package let duration: Duration
+
+    /// Whether the reply is certain to be whole (design §3.3: a delivery needs a correctly framed body).
+    package var isCompletelyFramed: Bool { self.framing != .untilClose }
+
+    static func framing(method: String, status: Int, headers: HTTPHeaders) -> Framing {
+        if method == "HEAD" || status == 204 || status == 304 { return .bodiless }
+        if headers.contains(name: "Transfer-Encoding") {
+            // RFC 9112 §6.3: a reply whose last coding is not chunked ends with the connection.
+            let last = headers[canonicalForm: "Transfer-Encoding"].last?.lowercased()
+            return last == "chunked" ? .chunked : .untilClose
+        }
+        return headers.contains(name: "Content-Length") ? .contentLength : .untilClose
+    }
+}

@@ -1,0 +1,98 @@
+/// Dates in header fields (RFC 9110 §5.6.7): all three forms are read, the first one is written.
+package enum HTTPDate {
+    private static let secondsPerDay: Int64 = 86_400
+    private static let dayNames = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"]
+    private static let monthNames = [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ]
+
+    /// Reads `Sun, 06 Nov 1994 08:49:37 GMT`, `Sunday, 06-Nov-94 08:49:37 GMT` or `Sun Nov  6 08:49:37 1994`.
+    ///
+    /// Returns seconds since 1970, or `nil` for anything else. The name of the day has to be one, but need not
+    /// be the right one: the date says what is meant. `nowUnixSeconds` places a two-digit year: one that would
+    /// lie more than 50 years ahead is the most recent one in the past with those digits.
+    package static func parse(
+        _ text: String,
+        nowUnixSeconds: @autoclosure () -> Int64 = WallClock.unixSeconds()
+    ) -> Int64? {
+        // The longest valid form has 33 bytes; there is no reason to look at a longer one.
+        guard text.utf8.count <= 40 else { return nil }
+        var scanner = HTTPDateScanner(text)
+        guard let dayName = scanner.letters() else { return nil }
+        if self.dayNames.contains(dayName) {
+            return scanner.skip(", ") ? self.fixdate(&scanner) : self.asctime(&scanner)
+        }
+        guard
+            ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"].contains(dayName),
+            scanner.skip(", ")
+        else { return nil }
+        return self.rfc850(&scanner, nowUnixSeconds())
+    }
+
+    /// Writes seconds since 1970 as `Sun, 06 Nov 1994 08:49:37 GMT`.
+    package static func format(_ unixSeconds: Int64) -> String {
+        var days = unixSeconds / self.secondsPerDay
+        var second = unixSeconds % self.secondsPerDay
+        if second < 0 {
+            second += self.secondsPerDay
+            days -= 1
+        }
+        let date = CivilDate(daysSince1970: days)
+        // 1970-01-01 was a Thursday.
+        let weekday = Int(((days + 4) % 7 + 7) % 7)
+        func digits(_ value: Int64, _ count: Int) -> String {
+            let text = String(value)
+            return String(repeating: "0", count: max(0, count - text.utf8.count)) + text
+        }
+        return "\(self.dayNames[weekday]), \(digits(date.day, 2)) \(self.monthNames[Int(date.month) - 1]) "
+            + "\(digits(date.year, 4)) \(digits(second / 3600, 2)):\(digits(second / 60 % 60, 2)):"
+            + "\(digits(second % 60, 2)) GMT"
+    }
+
+    private static func fixdate(_ scanner: inout HTTPDateScanner) -> Int64? {
+        guard
+            let day = scanner.number(digits: 2), scanner.skip(" "),
+            let month = self.month(&scanner), scanner.skip(" "),
+            let year = scanner.number(digits: 4), scanner.skip(" "),
+            let second = scanner.timeOfDay(), scanner.skip(" GMT"), scanner.isAtEnd
+        else { return nil }
+        return self.unixSeconds(CivilDate(year: year, month: month, day: day), second)
+    }
+
+    private static func asctime(_ scanner: inout HTTPDateScanner) -> Int64? {
+        guard scanner.skip(" "), let month = self.month(&scanner), scanner.skip(" ") else { return nil }
+        guard
+            let day = scanner.skip(" ") ? scanner.number(digits: 1) : scanner.number(digits: 2), scanner.skip(" "),
+            let second = scanner.timeOfDay(), scanner.skip(" "),
+            let year = scanner.number(digits: 4), scanner.isAtEnd
+        else { return nil }
+        return self.unixSeconds(CivilDate(year: year, month: month, day: day), second)
+    }
+
+    private static func rfc850(_ scanner: inout HTTPDateScanner, _ nowUnixSeconds: Int64) -> Int64? {
+        guard
+            let day = scanner.number(digits: 2), scanner.skip("-"),
+            let month = self.month(&scanner), scanner.skip("-"),
+            let shortYear = scanner.number(digits: 2), scanner.skip(" "),
+            let second = scanner.timeOfDay(), scanner.skip(" GMT"), scanner.isAtEnd
+        else { return nil }
+        let now = CivilDate(daysSince1970: nowUnixSeconds / self.secondsPerDay)
+        // The latest year with these digits that is not more than 50 years ahead.
+        let latest = now.year + 50
+        var date = CivilDate(year: latest - (latest - shortYear) % 100, month: month, day: day)
+        let limitDay = CivilDate(year: latest, month: now.month, day: now.day).daysSince1970
+        if (date.daysSince1970, second) > (limitDay, nowUnixSeconds % self.secondsPerDay) {
+            date.year -= 100
+        }
+        return self.unixSeconds(date, second)
+    }
+
+    private static func month(_ scanner: inout HTTPDateScanner) -> Int64? {
+        guard let name = scanner.letters(), let index = self.monthNames.firstIndex(of: name) else { return nil }
+        return Int64(index) + 1
+    }
+
+    private static func unixSeconds(_ date: CivilDate, _ second: Int64) -> Int64? {
+        date.exists ? date.daysSince1970 * self.secondsPerDay + second : nil
+    }
+}

@@ -1,0 +1,88 @@
+import DexatelAPI
+package import NIOHTTP1
+
+/// What an intermediary must take out of a message's header section and put into it (RFC 9110 §7.6).
+package enum HeaderHygiene {
+    /// The name in `Via`.
+    package static let pseudonym = "contact-relay"
+
+    /// Request fields that are stored with a write and sent with it later; everything else is dropped.
+    ///
+    /// - `Content-Type`, `Content-Language`: they describe the body that is stored byte for byte.
+    /// - `Accept`, `Accept-Language`, `User-Agent`: they shape the reply, and an upstream may tell its clients
+    ///   apart by them.
+    /// - `Idempotency-Key`: a repeat must carry the same one, or at-least-once delivery would defeat it.
+    /// - `X-Request-Id`, `X-Correlation-Id`, `traceparent`, `tracestate`, `baggage`: they let an operator
+    ///   follow a write from the app to the upstream.
+    ///
+    /// Never stored: credentials (`X-Dexatel-Key` is sealed on its own; `Authorization` and `Cookie` are not
+    /// the upstream's business), preconditions (such writes are not queued), `Prefer` (it is addressed to the
+    /// relay), framing, `Host` and `Expect`, which belong to one connection, and `Accept-Encoding`, as the
+    /// reply is read by the relay.
+    package static let forwardedWriteHeaders: [String] = [
+        "Content-Type", "Content-Language", "Accept", "Accept-Language", "User-Agent", "Idempotency-Key",
+        "X-Request-Id", "X-Correlation-Id", "traceparent", "tracestate", "baggage",
+    ]
+
+    /// Fields that concern one connection, whatever `Connection` says.
+    ///
+    /// RFC 9110 §7.6.1 names the first six; `Trailer` announces fields that are not forwarded, and the rest are
+    /// credentials and challenges between neighbours (§11.7) or upgrades.
+    private static let hopByHop: [String] = [
+        "Connection", "Proxy-Connection", "Keep-Alive", "TE", "Transfer-Encoding", "Upgrade",
+        "Trailer", "Proxy-Authenticate", "Proxy-Authorization", "Proxy-Authentication-Info", "HTTP2-Settings",
+    ]
+
+    /// Request fields that the relay writes anew or answers itself: the upstream's name, framing, and 100-continue.
+    private static let rewritten: [String] = ["Host", "Content-Length", "Expect"]
+
+    /// Takes out the hop-by-hop fields and those that `Connection` names.
+    package static func removeHopByHop(_ headers: inout HTTPHeaders) {
+        let named = headers[canonicalForm: "Connection"]
+        for name in self.hopByHop { headers.remove(name: name) }
+        for name in named where !name.isEmpty { headers.remove(name: String(name)) }
+    }
+
+    /// The header section of a request as the upstream is to get it: without `X-Dexatel-Key`, which travels as
+    /// a secret.
+    ///
+    /// - Parameters:
+    ///   - headers: The fields as the app sent them.
+    ///   - version: The HTTP version of the app's request, for `Via`.
+    package static func forwardedRequest(_ headers: HTTPHeaders, version: HTTPVersion = .http1_1) -> HTTPHeaders {
+        var forwarded = headers
+        self.removeHopByHop(&forwarded)
+        for name in self.rewritten { forwarded.remove(name: name) }
+        forwarded.remove(name: DexatelHeader.apiKey)
+        self.addVia(&forwarded, version: version)
+        return forwarded
+    }
+
+    /// The header section of a reply as the app is to get it; `Content-Length` stays, as the body is not changed.
+    ///
+    /// - Parameters:
+    ///   - headers: The fields as the upstream sent them.
+    ///   - version: The HTTP version of the upstream's reply, for `Via`.
+    package static func forwardedReply(_ headers: HTTPHeaders, version: HTTPVersion = .http1_1) -> HTTPHeaders {
+        var forwarded = headers
+        self.removeHopByHop(&forwarded)
+        self.addVia(&forwarded, version: version)
+        return forwarded
+    }
+
+    /// The fields to store with a write: those of ``forwardedWriteHeaders`` that `Connection` does not name.
+    package static func storedWrite(_ headers: HTTPHeaders) -> HTTPHeaders {
+        var endToEnd = headers
+        self.removeHopByHop(&endToEnd)
+        var stored = HTTPHeaders()
+        for name in self.forwardedWriteHeaders {
+            for value in endToEnd[name] { stored.add(name: name, value: value) }
+        }
+        return stored
+    }
+
+    /// Adds the relay to the list of intermediaries (RFC 9110 §7.6.3).
+    package static func addVia(_ headers: inout HTTPHeaders, version: HTTPVersion) {
+        headers.add(name: "Via", value: "\(version.major).\(version.minor) \(self.pseudonym)")
+    }
+}

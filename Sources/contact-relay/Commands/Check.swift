@@ -1,0 +1,15 @@
+import ArgumentParser
+import RelayDaemon
+
+/// `contact-relay check`.
+struct Check: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Validate the configuration and print it with all defaults, secrets redacted."
+    )
+
+    @OptionGroup var options: ConfigurationOptions
+
+    func run() async throws {
+        print(try await options.load().effectiveDescription(), terminator: "")
+    }
+}

@@ -1,0 +1,36 @@
+import ArgumentParser
+import Foundation
+import Logging
+import Outbox
+import RelayDaemon
+import Systemd
+
+/// `contact-relay serve`.
+struct Serve: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "Run the daemon in the foreground.")
+
+    @OptionGroup var options: ConfigurationOptions
+
+    func run() async throws {
+        let configuration = try await options.load()
+        let environment = ProcessInfo.processInfo.environment
+        let logger = RelayDaemon.logger(configuration, environment: environment)
+        do {
+            try await RelayDaemon(configuration: configuration, environment: environment, logger: logger).run()
+        } catch {
+            let status = Self.exitStatus(error)
+            logger.critical("the daemon cannot go on", metadata: ["error": "\(error)", "exit": "\(status.rawValue)"])
+            Notifier().failed(errno: 0, exitStatus: status.rawValue, status: "\(error)")
+            throw status
+        }
+    }
+
+    private static func exitStatus(_ error: any Error) -> ExitCode {
+        guard let error = error as? OutboxError else { return ExitStatus.inputOutput }
+        switch error.code {
+        case .alreadyRunning: return ExitStatus.alreadyRunning
+        case .masterKey, .schemaTooNew: return ExitStatus.configuration
+        case .damaged, .storage: return ExitStatus.inputOutput
+        }
+    }
+}

@@ -1,0 +1,50 @@
+import AdminAPI
+
+/// A status for a terminal of 80 columns.
+struct StatusPage {
+    private let status: RelayStatus
+
+    init(_ status: RelayStatus) {
+        self.status = status
+    }
+
+    var text: String {
+        let (daemon, upstream, outbox) = (status.daemon, status.upstream, status.outbox)
+        var lines = [
+            "contact-relay \(daemon.version), pid \(daemon.pid), since \(daemon.startedAt)",
+            StatusLine(status).description,
+            "",
+            row("upstream", upstream.url),
+            row("breaker", "\(upstream.state) for \(StatusLine.age(upstream.sinceMilliseconds))"),
+        ]
+        if let error = upstream.lastError { lines.append(row("last error", error)) }
+        lines += [
+            row("connections", "\(daemon.connections)"),
+            row("outbox", outbox.state + (outbox.detail.map { ": \($0)" } ?? "")),
+            "",
+            row("accepted", outbox.accepted),
+            row("pending", outbox.pending, note: pendingNote),
+            row("delivered", outbox.delivered),
+            row("rejected", outbox.rejected),
+            row("superseded", outbox.superseded),
+            row("dead", outbox.dead),
+            row("discarded", outbox.discarded),
+        ]
+        return lines.joined(separator: "\n")
+    }
+
+    private var pendingNote: String? {
+        guard status.outbox.pending > 0 else { return nil }
+        return "\(status.outbox.inFlight) in flight, \(status.outbox.held) held"
+    }
+
+    private func row(_ name: String, _ value: String) -> String {
+        name + String(repeating: " ", count: max(1, 14 - name.count)) + value
+    }
+
+    private func row(_ name: String, _ number: Int64, note: String? = nil) -> String {
+        let value = StatusLine.grouped(number)
+        let padded = String(repeating: " ", count: max(0, 13 - value.count)) + value
+        return row(name, padded + (note.map { "   \($0)" } ?? ""))
+    }
+}

@@ -1,0 +1,108 @@
+import Testing
+
+@testable import RelayDaemon
+
+/// The rules that settings must keep among each other.
+@Suite struct ConfigurationCheckTests {
+    private func problems(_ overrides: [String: String], environment: [String: String] = [:]) -> [String] {
+        do throws(ConfigurationError) {
+            _ = try RelayConfiguration.load(
+                file: nil,
+                defaultFile: "/nonexistent/relay.yaml",
+                environment: environment,
+                overrides: overrides
+            )
+            return []
+        } catch {
+            return error.problems.map(\.description)
+        }
+    }
+
+    @Test(arguments: ["0.0.0.0", "::", "192.0.2.1", "2001:db8::1", "::ffff:192.0.2.1"])
+    func `an address that other hosts can reach must be allowed`(address: String) {
+        #expect(
+            problems(["listen.address": address]) == [
+                "command line: listen.address: other hosts can reach \(address); that needs listen.allow_remote: true"
+            ]
+        )
+        #expect(problems(["listen.address": address, "listen.allow_remote": "true"]) == [])
+    }
+
+    @Test(arguments: ["127.0.0.1", "127.255.0.9", "::1", "localhost", "::ffff:127.0.0.1"])
+    func `a loopback address needs no leave`(address: String) {
+        #expect(problems(["listen.address": address]) == [])
+    }
+
+    @Test(arguments: ["http://api.example", "http://192.0.2.1:80", "http://localhost.example", "http://[2001:db8::1]"])
+    func `a plain upstream elsewhere is refused`(url: String) {
+        #expect(
+            problems(["upstream.url": url]) == [
+                "command line: upstream.url: plain http:// is allowed on loopback only; use https://"
+            ]
+        )
+    }
+
+    @Test(arguments: ["http://127.0.0.1:9000", "http://[::1]:9000", "http://localhost", "https://api.example"])
+    func `a plain upstream on loopback and an encrypted one anywhere are right`(url: String) {
+        #expect(problems(["upstream.url": url]) == [])
+    }
+
+    @Test func `the authorities' file must be readable`() {
+        #expect(
+            problems(["upstream.ca_file": "/nonexistent/ca.pem"]) == [
+                "command line: upstream.ca_file: /nonexistent/ca.pem cannot be read: No such file or directory"
+            ]
+        )
+        #expect(problems(["upstream.ca_file": "/dev/null"]) == [])
+    }
+
+    @Test func `the two Unix sockets are different`() {
+        #expect(
+            problems(["listen.unix_socket": "/run/a.sock", "admin.socket": "/run/a.sock"]) == [
+                "command line: listen.unix_socket: must not be the same path as admin.socket"
+            ]
+        )
+    }
+
+    @Test func `a default admin socket that the kernel cannot take is refused`() {
+        let directory = "/" + String(repeating: "a", count: 100)
+        #expect(
+            problems(["state.directory": directory]) == [
+                "default: admin.socket: \(directory)/admin.sock is longer than 107 bytes; choose a shorter path"
+            ]
+        )
+    }
+
+    @Test(arguments: [
+        ("upstream.connect_timeout", "2s", "upstream.request_timeout", "1s"),
+        ("upstream.max_concurrent_writes", "8", "upstream.max_connections", "7"),
+        ("writes.reply_wait", "2s", "writes.max_reply_wait", "1999ms"),
+        ("writes.max_pending_unverified_per_key", "1000", "writes.max_pending_unverified", "999"),
+        ("writes.max_body", "64KiB", "writes.max_pending_bytes", "63KiB"),
+        ("writes.not_found_grace", "5m", "writes.max_age", "299s"),
+        ("writes.retry.initial", "1s", "writes.retry.max", "999ms"),
+    ])
+    func `of two settings one bounds the other`(smaller: String, value: String, larger: String, bound: String) {
+        let rule = "\(smaller) (\(value)) must be at most \(larger) (\(bound))"
+        // The blame falls on what was given; on the first, if both were.
+        #expect(problems([larger: bound]) == ["command line: \(larger): \(rule)"])
+        #expect(problems([smaller: value, larger: bound]) == ["command line: \(smaller): \(rule)"])
+        #expect(problems([smaller: value, larger: value]) == [])
+    }
+
+    @Test func `a rule between settings names the line`() throws {
+        let file = try ConfigurationFixture("writes:\n  retry:\n    initial: 1h\n")
+        let path = file.path
+        let error = #expect(throws: ConfigurationError.self) {
+            try RelayConfiguration.load(file: path, defaultFile: "", environment: [:], overrides: [:])
+        }
+        #expect(error?.problems.map(\.line) == [3])
+        #expect(error?.problems.map(\.key) == ["writes.retry.initial"])
+    }
+
+    @Test func `a value that was refused is not checked against others`() {
+        let found = problems(["writes.reply_wait": "soon", "writes.max_reply_wait": "1s"])
+        #expect(found.count == 1)
+        #expect(found.first?.contains("not \"soon\"") == true)
+    }
+}

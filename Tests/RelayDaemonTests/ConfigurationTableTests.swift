@@ -1,0 +1,49 @@
+import RelayDaemon
+import Testing
+
+/// The table of settings as a whole.
+@Suite struct ConfigurationTableTests {
+    @Test func `no two keys share a name or a variable`() {
+        let keys = ConfigurationKey.all
+        #expect(Set(keys.map(\.name)).count == keys.count)
+        #expect(Set(keys.map(\.variable)).count == keys.count)
+    }
+
+    @Test func `names are lower-case words with underscores, in a section`() {
+        for key in ConfigurationKey.all {
+            #expect(key.name.wholeMatch(of: /[a-z]+(_[a-z]+)*(\.[a-z]+(_[a-z]+)*)+/) != nil, "\(key.name)")
+        }
+    }
+
+    @Test func `every summary is a sentence`() {
+        for key in ConfigurationKey.all {
+            #expect(key.summary.hasSuffix(".") && !key.summary.contains("|"), "\(key.name)")
+        }
+    }
+
+    @Test(arguments: [
+        ("listen.address", "127.0.0.1"), ("listen.port", "8080"), ("listen.unix_socket", ""),
+        ("listen.allow_remote", "false"), ("listen.max_connections", "4096"), ("listen.max_head", "16KiB"),
+        ("listen.head_timeout", "10s"), ("listen.idle_timeout", "75s"), ("upstream.url", "https://api.dexatel.com"),
+        ("upstream.connect_timeout", "2s"), ("upstream.request_timeout", "10s"), ("upstream.max_connections", "32"),
+        ("upstream.max_concurrent_writes", "8"), ("upstream.ca_file", ""), ("writes.reply_wait", "2s"),
+        ("writes.max_reply_wait", "30s"), ("writes.max_waiting", "1024"), ("writes.accepted_status", "202"),
+        ("writes.max_pending", "1000000"), ("writes.max_pending_bytes", "2GiB"),
+        ("writes.max_pending_unverified_per_key", "1000"), ("writes.max_pending_unverified", "10000"),
+        ("writes.max_age", "7d"), ("writes.keep_receipts", "1d"), ("writes.max_body", "64KiB"),
+        ("writes.limits.first_name", "32"), ("writes.limits.last_name", "32"), ("writes.limits.timestamp", "32"),
+        ("writes.limits.date", "70"), ("writes.min_free_disk", "64MiB"), ("writes.not_found_grace", "5m"),
+        ("writes.hold_probe", "5m"), ("writes.settle", "0s"), ("writes.retry.initial", "1s"),
+        ("writes.retry.max", "15m"), ("writes.retry.max_retry_after", "1h"), ("shutdown.timeout", "20s"),
+        ("state.directory", "`$STATE_DIRECTORY`, or `./var`"),
+        ("admin.socket", "`$RUNTIME_DIRECTORY/admin.sock`, or `admin.sock` in the state directory"),
+        ("log.level", "info"), ("log.format", "auto"),
+    ])
+    func `defaults are what the documents promise`(name: String, text: String) {
+        #expect(ConfigurationKey.all.first { $0.name == name }?.defaultText == text)
+    }
+
+    @Test func `every key's default is pinned above`() {
+        #expect(ConfigurationKey.all.count == 41)
+    }
+}
