@@ -43,7 +43,6 @@ bench: release ## measure durable writes against Redis (BENCH="--seconds 30 --ro
 
 clean: ## remove what was built; ./var, where `make run` keeps its state, stays
 	$(SWIFT) package clean
-	rm -rf .build/release .build/debug
 
 packages:
 	@Scripts/install-packages $(build_packages)

@@ -97,7 +97,7 @@ let package = Package(
 
         .executableTarget(
             name: "dexatel-simulator",
-            dependencies: ["DexatelAPI", argumentParser, nioPosix, lifecycle, logging] + nio,
+            dependencies: ["DexatelAPI", argumentParser, nioPosix] + nio,
             swiftSettings: swiftSettings
         ),
 
@@ -107,7 +107,8 @@ let package = Package(
         .testTarget(
             name: "ProxyServerTests",
             dependencies: [
-                "ProxyServer", "DexatelAPI", .product(name: "NIOEmbedded", package: "swift-nio"),
+                "ProxyServer", "Outbox", "Upstream", "DexatelAPI", nioPosix, logging,
+                .product(name: "NIOEmbedded", package: "swift-nio"),
             ] + nio,
             swiftSettings: swiftSettings
         ),
@@ -119,7 +120,7 @@ let package = Package(
         ),
         .testTarget(
             name: "SimulatorTests",
-            dependencies: ["dexatel-simulator", httpClient],
+            dependencies: ["dexatel-simulator", "DexatelAPI", httpClient, argumentParser] + nio,
             swiftSettings: swiftSettings
         ),
         .testTarget(

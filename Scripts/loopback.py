@@ -32,7 +32,8 @@ def binaries():
 
 def clean_environment(**settings):
     """This environment without what would configure a relay, and with the settings given instead."""
-    foreign = ("CONTACT_RELAY_", "STATE_DIRECTORY", "RUNTIME_DIRECTORY", "CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET", "LISTEN_")
+    foreign = ("CONTACT_RELAY_", "STATE_DIRECTORY", "RUNTIME_DIRECTORY", "CREDENTIALS_DIRECTORY")
+    foreign += ("NOTIFY_SOCKET", "WATCHDOG_", "LISTEN_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     return kept | settings
 

@@ -16,6 +16,12 @@ package struct AdminClient: Sendable {
 
     private static let timeoutSeconds: Int64 = 10
     private static let maxReplyBytes = 16 << 20
+    private static let client: HTTPClient = {
+        var configuration = HTTPClient.Configuration()
+        // A daemon that does not listen is not running: its operator hears so at once.
+        configuration.connectionPool.retryConnectionEstablishment = false
+        return HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
+    }()
 
     private let socketPath: String
 
@@ -33,11 +39,10 @@ package struct AdminClient: Sendable {
         guard let url = URL(httpURLWithSocketPath: socketPath, uri: "/\(Self.version)/\(name)") else {
             throw Failure(description: "\(socketPath) is not a path")
         }
-        let client = HTTPClient.shared
         let bytes: ByteBuffer
         do {
             let request = HTTPClientRequest(url: url.absoluteString)
-            let response = try await client.execute(request, timeout: .seconds(Self.timeoutSeconds))
+            let response = try await Self.client.execute(request, timeout: .seconds(Self.timeoutSeconds))
             guard response.status == .ok else {
                 throw Failure(description: "the daemon at \(socketPath) answered \(response.status.code)")
             }

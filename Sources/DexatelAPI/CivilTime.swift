@@ -1,13 +1,11 @@
 /// A moment in the proleptic Gregorian calendar, UTC, by arithmetic alone (no time zone data, no locale).
 struct CivilTime {
-    let year: Int64
-    let month: Int64
-    let day: Int64
+    let date: CivilDate
     let hour: Int64
     let minute: Int64
     let second: Int64
 
-    /// Moments outside the years 1 to 9999 become the nearest one inside: neither format can write a fifth digit.
+    /// Moments outside the years 1 to 9999 become the nearest one inside: no format can write a fifth digit.
     static let secondsRange: ClosedRange<Int64> = -62_135_596_800...253_402_300_799
 
     init(secondsSinceEpoch: Int64) {
@@ -16,15 +14,7 @@ struct CivilTime {
         hour = secondOfDay / 3600
         minute = secondOfDay / 60 % 60
         second = secondOfDay % 60
-
-        // Years are counted from March, so that the leap day ends them, in eras of 400 years of 146 097 days.
-        let (era, dayOfEra) = Self.floorDivide(days + 719_468, by: 146_097)
-        let yearOfEra = (dayOfEra - dayOfEra / 1460 + dayOfEra / 36_524 - dayOfEra / 146_096) / 365
-        let dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
-        let monthFromMarch = (5 * dayOfYear + 2) / 153
-        day = dayOfYear - (153 * monthFromMarch + 2) / 5 + 1
-        month = monthFromMarch < 10 ? monthFromMarch + 3 : monthFromMarch - 9
-        year = era * 400 + yearOfEra + (month <= 2 ? 1 : 0)
+        date = CivilDate(daysSince1970: days)
     }
 
     /// `yyyy-MM-dd`, the separator, `HH:mm:ss`, the suffix.
@@ -41,11 +31,11 @@ struct CivilTime {
                     put(UInt8(ascii: "0") + UInt8(value / power % 10))
                 }
             }
-            put(year, digits: 4)
+            put(date.year, digits: 4)
             put(UInt8(ascii: "-"))
-            put(month, digits: 2)
+            put(date.month, digits: 2)
             put(UInt8(ascii: "-"))
-            put(day, digits: 2)
+            put(date.day, digits: 2)
             put(separator)
             put(hour, digits: 2)
             put(UInt8(ascii: ":"))

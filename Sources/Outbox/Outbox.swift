@@ -1,3 +1,4 @@
+package import DexatelAPI
 import Foundation
 package import Logging
 
@@ -37,21 +38,15 @@ package final class Outbox: Sendable {
         logger: Logger
     ) throws -> Outbox {
         let storage = SQLiteOutboxStorage(path: configuration.stateDirectory + "/outbox.sqlite")
+        let storedKeys = try storage.storedKeys()
+        let masterKey = try MasterKey.load(
+            stateDirectory: configuration.stateDirectory,
+            credentialsDirectory: configuration.credentialsDirectory,
+            mayCreate: storedKeys.isEmpty
+        )
+        let keys = KeyRegistry(vault: KeyVault(masterKey: masterKey))
+        try keys.load(storedKeys)
         let opened = try storage.open(verify: false)
-        let keys: KeyRegistry
-        do {
-            let masterKey = try MasterKey.load(
-                stateDirectory: configuration.stateDirectory,
-                credentialsDirectory: configuration.credentialsDirectory,
-                mayCreate: opened.keys.isEmpty
-            )
-            keys = KeyRegistry(vault: KeyVault(masterKey: masterKey))
-            try keys.load(opened.keys)
-        } catch {
-            // In the right order: reader first.
-            storage.close()
-            throw error
-        }
         let clock = RelayClock(savedRelay: opened.savedRelayClock, savedWall: opened.savedWallClock)
         let admission = Admission(
             maxPending: configuration.maxPending,
@@ -144,6 +139,13 @@ package final class Outbox: Sendable {
             }
         }
         return receipt
+    }
+
+    /// Whether a contact has committed writes that are pending, so that nothing else may overtake them (design §3.1).
+    ///
+    /// Also true while the engine does not know, as the backlog exceeds what it holds in memory. O(1).
+    package func hasPending(_ contact: ContactReference) -> Bool {
+        engine.mayHavePending(contact)
     }
 
     // MARK: - Running

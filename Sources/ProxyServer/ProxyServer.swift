@@ -1,10 +1,11 @@
+import DexatelAPI
 package import Logging
 import NIOCore
 import NIOHTTP1
 package import NIOPosix
 package import Outbox
 import Synchronization
-import Upstream
+package import Upstream
 
 /// The HTTP server that the apps talk to: listeners, connections, and an orderly end.
 package final class ProxyServer: Sendable {
@@ -24,9 +25,15 @@ package final class ProxyServer: Sendable {
     private let logger: Logger
 
     /// Makes a server that does not listen yet.
+    ///
+    /// - Parameters:
+    ///   - client: Where everything goes that is not queued; the caller shuts it down after the server.
+    ///   - upstreamHealth: The breaker that the deliveries use, too.
     package init(
         configuration: ServerConfiguration,
         outbox: Outbox,
+        client: UpstreamClient,
+        upstreamHealth: UpstreamHealth,
         health: any HealthSource,
         group: MultiThreadedEventLoopGroup,
         logger: Logger
@@ -35,6 +42,8 @@ package final class ProxyServer: Sendable {
         core = ServerCore(
             configuration: configuration,
             outbox: outbox,
+            client: client,
+            upstreamHealth: upstreamHealth,
             health: health,
             errors: RelayErrors(wallSeconds: wallSeconds)
         )
@@ -74,7 +83,11 @@ package final class ProxyServer: Sendable {
                     let pipeline = channel.pipeline.syncOperations
                     try pipeline.addHandler(ByteToMessageHandler(decoder))
                     try pipeline.addHandler(
-                        ConnectionHandler(server: core, loop: loops.context(of: channel.eventLoop))
+                        ConnectionHandler(
+                            server: core,
+                            loop: loops.context(of: channel.eventLoop),
+                            router: core.router
+                        )
                     )
                 }
             }

@@ -73,13 +73,8 @@ struct RelayErrors: Sendable {
     }
 
     /// The body stopped coming.
-    func bodyTimeout() -> Reply {
-        reply(
-            408,
-            "body_timeout",
-            "The request's body did not come within listen.idle_timeout",
-            for: RequestSummary(method: "", path: "")
-        )
+    func bodyTimeout(for request: RequestSummary = RequestSummary(method: "", path: "")) -> Reply {
+        reply(408, "body_timeout", "The request's body did not come in time", for: request)
     }
 
     /// The outbox takes no write.

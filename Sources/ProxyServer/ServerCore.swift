@@ -1,18 +1,30 @@
 import NIOCore
 import Outbox
 import Synchronization
+import Upstream
 
 /// What all connections of the server share; immutable but for counters.
 final class ServerCore: Sendable {
     let configuration: ServerConfiguration
     let outbox: Outbox
+    let client: UpstreamClient
+    let upstreamHealth: UpstreamHealth
     let health: any HealthSource
     let errors: RelayErrors
     let buffers: ByteBudget
 
-    init(configuration: ServerConfiguration, outbox: Outbox, health: any HealthSource, errors: RelayErrors) {
+    init(
+        configuration: ServerConfiguration,
+        outbox: Outbox,
+        client: UpstreamClient,
+        upstreamHealth: UpstreamHealth,
+        health: any HealthSource,
+        errors: RelayErrors
+    ) {
         self.configuration = configuration
         self.outbox = outbox
+        self.client = client
+        self.upstreamHealth = upstreamHealth
         self.health = health
         self.errors = errors
         buffers = ByteBudget(limit: configuration.maxBufferedBytes)

@@ -76,7 +76,7 @@ package struct RelayDaemon: Sendable {
         let health = DaemonHealth(outbox: outbox, upstream: upstreamHealth, upstreamURL: configuration.upstream.url)
         let services: [any Service]
         do {
-            services = try await bind(group, outbox, client, health)
+            services = try await bind(group, outbox, client, upstreamHealth, health)
         } catch {
             outbox.stop()
             await outbox.run()
@@ -99,11 +99,14 @@ package struct RelayDaemon: Sendable {
         _ group: MultiThreadedEventLoopGroup,
         _ outbox: Outbox,
         _ client: UpstreamClient,
+        _ upstreamHealth: UpstreamHealth,
         _ health: DaemonHealth
     ) async throws -> [any Service] {
         let server = try await ProxyServer(
             configuration: configuration.serverConfiguration,
             outbox: outbox,
+            client: client,
+            upstreamHealth: upstreamHealth,
             health: health,
             group: group,
             logger: logger
@@ -131,14 +134,15 @@ package struct RelayDaemon: Sendable {
                 "state": "\(configuration.state.directory)", "pending": "\(counts.pending)",
             ]
         )
-        let timeout = configuration.shutdown.timeout
+        let budget = ShutdownBudget(timeout: configuration.shutdown.timeout)
         return [
-            OutboxService(outbox: outbox, client: client, shutdownTimeout: timeout, logger: logger),
-            ServerService(server: server, admin: admin, shutdownTimeout: timeout, logger: logger),
+            OutboxService(outbox: outbox, client: client, budget: budget, logger: logger),
+            ServerService(server: server, admin: admin, budget: budget, logger: logger),
             NotifierService(
                 notifier: Notifier(),
                 health: health,
                 progress: DaemonProgress(group: group, outbox: outbox),
+                budget: budget,
                 logger: logger
             ),
         ]

@@ -62,7 +62,7 @@ struct HeaderHygieneTests {
         let stored = HeaderHygiene.storedWrite(headers)
         #expect(
             stored.map { "\($0.name): \($0.value)" } == [
-                "Content-Type: application/json", "Accept: a", "Accept: b", "Idempotency-Key: k1",
+                "Content-Type: application/json", "Accept: a", "accept: b", "IDEMPOTENCY-KEY: k1",
             ]
         )
     }

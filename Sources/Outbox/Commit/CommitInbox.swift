@@ -1,7 +1,7 @@
 import Dispatch
 import Synchronization
 
-/// Where work gathers while a transaction is being fsynced: the whole of group commit (design §3.1). No timers.
+/// Where work gathers while a transaction is being fsynced: the whole of group commit (design §3.1), no timers.
 final class CommitInbox: Sendable {
     /// Changes in one transaction at most, so that no answer waits for a very long one.
     static let maxBatch = 1024

@@ -57,6 +57,11 @@ final class DeliveryEngine: CommitObserver {
     /// Whether a write is under way just now.
     func isInFlight(_ sequence: Int64) -> Bool { state.withLock { $0.schedule.inFlight.contains(sequence) } }
 
+    /// Whether a contact has, or may have, pending writes.
+    func mayHavePending(_ contact: ContactReference) -> Bool {
+        state.withLock { $0.schedule.mayHavePending(contact) }
+    }
+
     /// How often the engine has looked for something to do.
     var turns: UInt64 { turnCount.load(ordering: .relaxed) }
 
@@ -165,7 +170,9 @@ final class DeliveryEngine: CommitObserver {
     /// How long after the breaker was found busy with somebody else's attempt it is asked again.
     private static let saturatedMilliseconds: Int64 = 100
 
-    /// The next write to send, with leave to send it. Only `run` claims, so what is ready stays ready meanwhile.
+    /// The next write to send, with leave to send it.
+    ///
+    /// Only `run` claims, so what is ready stays ready meanwhile.
     private func claim() -> (LaneSchedule.Write, DeliveryPermit)? {
         while true {
             let now = parts.clock.now()

@@ -5,7 +5,9 @@ import HeapModule
 extension LaneSchedule {
     // MARK: - Claiming
 
-    /// The lane whose turn it is; nil when none is ready or enough is under way. Fresh ones and backlog alternate.
+    /// The lane whose turn it is; nil when none is ready or enough is under way.
+    ///
+    /// Fresh ones and backlog alternate.
     mutating func nextReady(now: RelayTime) -> ContactReference? {
         guard !isSuspended, inFlight.count < limits.maxInFlight else { return nil }
         wakeParked(now)

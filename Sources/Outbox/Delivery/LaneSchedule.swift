@@ -148,6 +148,7 @@ struct LaneSchedule: Sendable {
                     !isHeldBack(write, now)
                 {
                     waitingCount += 1
+                    if waitDeadlines.count > Self.staleAlarms + 2 * waitingCount { dropStaleDeadlines() }
                     waitDeadlines.insert(
                         Alarm(at: waiter.deadline, contact: write.pending.contact, sequence: sequence)
                     )
@@ -163,6 +164,9 @@ struct LaneSchedule: Sendable {
 
     /// Whether the window ends before the newest write: what is behind it waits in the database.
     private var isBehindWindow: Bool { cursor < newest }
+
+    /// Whether a contact has, or may have, pending writes: what is behind the window is not known.
+    func mayHavePending(_ contact: ContactReference) -> Bool { isBehindWindow || lanes[contact] != nil }
 
     private func isHeldBack(_ write: Write, _ now: RelayTime) -> Bool {
         if let pause = pausedKeys[write.pending.keyRow], pause > now { return true }
@@ -269,7 +273,31 @@ struct LaneSchedule: Sendable {
     mutating func park(_ contact: ContactReference, until: RelayTime, endsWithOutage: Bool) {
         guard let head = lanes[contact]?.writes.first else { return }
         lanes[contact]?.phase = .parked(until: until, endsWithOutage: endsWithOutage)
+        if parked.count > Self.staleAlarms + 2 * lanes.count { dropStaleAlarms() }
         parked.insert(Alarm(at: until, contact: contact, sequence: head.pending.id.sequence))
+    }
+
+    /// Alarms that may stand in a heap for nothing before it is tidied up: a lane that was woken early, or a sender that
+    /// was answered early, leaves one behind (P8).
+    private static let staleAlarms = 1_024
+
+    private mutating func dropStaleAlarms() {
+        parked = Heap(
+            parked.unordered.filter { alarm in
+                guard case .parked(let until, _) = lanes[alarm.contact]?.phase else { return false }
+                return until == alarm.at
+            }
+        )
+    }
+
+    private mutating func dropStaleDeadlines() {
+        waitDeadlines = Heap(
+            waitDeadlines.unordered.filter { alarm in
+                lanes[alarm.contact]?.writes.contains {
+                    $0.pending.id.sequence == alarm.sequence && $0.waiter != nil
+                } ?? false
+            }
+        )
     }
 
     /// Makes a lane ready that has something to send.

@@ -15,7 +15,9 @@ package final class KeyRegistry: Sendable {
     }
 
     private let state = Mutex(State())
-    /// Pending writes of keys that have never succeeded upstream, over all of them. Locked before a key's own status.
+    /// Pending writes of keys that have never succeeded upstream, over all of them.
+    ///
+    /// Locked before a key's own status.
     private let unverifiedPending = Mutex(0)
 
     init(vault: KeyVault) {
@@ -36,8 +38,10 @@ package final class KeyRegistry: Sendable {
         }
     }
 
-    /// Forgets the keys that only this dictionary knows. One that somebody holds may yet get a row, and there must not
-    /// be two of a fingerprint then; those with a row are held by `byRow`.
+    /// Forgets the keys that only this dictionary knows.
+    ///
+    /// One that somebody holds may yet get a row, and there must not be two of a fingerprint then; those with a row are
+    /// held by `byRow`.
     private static func forgetUnheld(_ keys: inout [KeyFingerprint: KnownKey]) {
         var unheld: [KeyFingerprint] = []
         // By index: any copy of the dictionary would hold every key.
@@ -86,6 +90,7 @@ package final class KeyRegistry: Sendable {
                 status.uncommitted -= 1
             }
         }
+        key.tellObservers()
     }
 
     /// A write of the key is committed.
@@ -111,6 +116,7 @@ package final class KeyRegistry: Sendable {
                 }
             }
         }
+        key.tellObservers()
     }
 
     /// The upstream has refused the key with 401.
@@ -149,6 +155,7 @@ package final class KeyRegistry: Sendable {
                 }
             }
             adopt(key, row: row.row)
+            key.tellObservers()
         }
     }
 }

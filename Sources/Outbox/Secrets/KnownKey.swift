@@ -8,7 +8,15 @@ package final class KnownKey: Sendable {
     /// The key itself, for the upstream only.
     package let secret: Secret
 
-    private let status: Mutex<Status>
+    private struct State {
+        var status: Status
+        var observers: [UInt64: @Sendable () -> Void] = [:]
+        var nextObserver: UInt64 = 0
+        /// Observers whose moment has come, and whom nobody has told yet.
+        var due: [@Sendable () -> Void] = []
+    }
+
+    private let state: Mutex<State>
 
     /// What the upstream thinks of the key, as far as the relay has seen.
     struct Status: Sendable, Equatable {
@@ -30,7 +38,7 @@ package final class KnownKey: Sendable {
     init(fingerprint: KeyFingerprint, secret: Secret, status: Status = Status()) {
         self.fingerprint = fingerprint
         self.secret = secret
-        self.status = Mutex(status)
+        state = Mutex(State(status: status))
     }
 
     /// Whether writes of this key are held because the upstream refused it with 401: new ones get 401 at once (§3.3).
@@ -41,9 +49,50 @@ package final class KnownKey: Sendable {
         return current.isRefused && current.pending > 0
     }
 
-    var current: Status { status.withLock { $0 } }
+    /// Writes of this key that are pending, or on their way to the database.
+    package var pendingCount: Int { current.pending }
 
+    /// Calls back once, on any thread, when none of this key's writes is pending any more.
+    ///
+    /// - Returns: A token for ``forgetObserver(_:)``; nil when no write is pending: nobody is called then.
+    package func whenNonePending(_ observer: @escaping @Sendable () -> Void) -> UInt64? {
+        state.withLock { state in
+            guard state.status.pending > 0 else { return nil }
+            state.nextObserver += 1
+            state.observers[state.nextObserver] = observer
+            return state.nextObserver
+        }
+    }
+
+    /// Takes an observer back who does not care any more; it may be on its way to being called.
+    package func forgetObserver(_ token: UInt64) {
+        // The closure goes outside of the lock.
+        _ = state.withLock { $0.observers.removeValue(forKey: token) }
+    }
+
+    var current: Status { state.withLock { $0.status } }
+
+    /// Changes the status; whoever may have made pending writes fewer calls `tellObservers` afterwards, outside of all
+    /// locks.
     func update<Result: Sendable>(_ change: (inout sending Status) -> sending Result) -> Result {
-        status.withLock(change)
+        state.withLock { state in
+            var status = state.status
+            let result = change(&status)
+            state.status = status
+            if status.pending == 0, !state.observers.isEmpty {
+                state.due += state.observers.values
+                state.observers = [:]
+            }
+            return result
+        }
+    }
+
+    /// Calls the observers whose moment has come.
+    func tellObservers() {
+        let due = state.withLock { state in
+            defer { state.due = [] }
+            return state.due
+        }
+        for observer in due { observer() }
     }
 }

@@ -1,11 +1,23 @@
 import DexatelAPI
+import Dispatch
 import Foundation
 import GRDB
 import NIOCore
+import Synchronization
 
 /// Reads the outbox over a read-only connection of its own.
 final class SQLiteOutboxReader: OutboxReading {
+    private struct Use {
+        var isClosed = false
+        var reads = 0
+    }
+
     private let queue: DatabaseQueue
+    /// SQLite must not be asked anything over a connection that is closed: it would use freed memory.
+    ///
+    /// The database is closed after a failed commit, while receipts and the status are still asked for.
+    private let use = Mutex(Use())
+    private let isIdle = DispatchSemaphore(value: 0)
 
     init(path: String) throws {
         var configuration = GRDB.Configuration()
@@ -17,12 +29,33 @@ final class SQLiteOutboxReader: OutboxReading {
         queue = try DatabaseQueue(path: path, configuration: configuration)
     }
 
+    /// Lets nothing begin any more, waits for what is being read, and closes.
     func close() {
+        let isRead = use.withLock { use in
+            defer { use.isClosed = true }
+            return !use.isClosed && use.reads > 0
+        }
+        if isRead { isIdle.wait() }
         try? queue.close()
     }
 
+    private func read<Value: Sendable>(_ body: @Sendable (Database) throws -> Value) async throws -> Value {
+        try use.withLock { use in
+            guard !use.isClosed else { throw OutboxError(.storage, "the outbox is closed") }
+            use.reads += 1
+        }
+        defer {
+            let isLast = use.withLock { use in
+                use.reads -= 1
+                return use.isClosed && use.reads == 0
+            }
+            if isLast { isIdle.signal() }
+        }
+        return try await queue.read(body)
+    }
+
     func pendingWrites(after sequence: Int64, limit: Int) async throws -> [PendingWrite] {
-        try await queue.read { database in
+        try await read { database in
             let statement = try database.cachedStatement(
                 sql: """
                     SELECT sequence, nonce, contact, api_key, method, stored_bytes, accepted_clock, attempts,
@@ -53,7 +86,7 @@ final class SQLiteOutboxReader: OutboxReading {
     }
 
     func payload(of sequence: Int64) async throws -> WritePayload? {
-        try await queue.read { database in
+        try await read { database in
             let statement = try database.cachedStatement(
                 sql: "SELECT target, headers, body FROM pending_write WHERE sequence = ?"
             )
@@ -67,13 +100,13 @@ final class SQLiteOutboxReader: OutboxReading {
     }
 
     func oldestPendingAcceptedAt() async throws -> Int64? {
-        try await queue.read { database in
+        try await read { database in
             try Int64.fetchOne(database, sql: "SELECT accepted_at FROM pending_write ORDER BY sequence LIMIT 1")
         }
     }
 
     func receipt(_ id: WriteID) async throws -> Receipt? {
-        try await queue.read { database in
+        try await read { database in
             try Self.pendingReceipt(id, database) ?? Self.endedReceipt(id, database)
         }
     }

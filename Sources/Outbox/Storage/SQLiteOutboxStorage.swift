@@ -25,9 +25,24 @@ final class SQLiteOutboxStorage: OutboxStorage {
     func open(verify: Bool) throws -> OpenedOutbox {
         close()
         do {
-            return try openChecked(verify: verify)
-        } catch let error as DatabaseError {
+            return try explained { try openChecked(verify: verify) }
+        } catch {
             close()
+            throw error
+        }
+    }
+
+    /// The API keys of an outbox that is not open, read without changing anything: a wrong master key is found out
+    /// before the file is touched.
+    func storedKeys() throws -> [StoredKey] {
+        try explained { try prepareFile() }
+    }
+
+    /// Says what SQLite's errors mean.
+    private func explained<Result>(_ body: () throws -> Result) throws -> Result {
+        do {
+            return try body()
+        } catch let error as DatabaseError {
             switch error.resultCode {
             case .SQLITE_CORRUPT, .SQLITE_NOTADB:
                 throw OutboxError(
@@ -38,14 +53,11 @@ final class SQLiteOutboxStorage: OutboxStorage {
             default:
                 throw OutboxError(.storage, "cannot open \(path): \(error.message ?? error.resultCode.description)")
             }
-        } catch {
-            close()
-            throw error
         }
     }
 
     private func openChecked(verify: Bool) throws -> OpenedOutbox {
-        try prepareFile()
+        _ = try prepareFile()
         let queue = try DatabaseQueue(path: path, configuration: Self.writerConfiguration())
         self.queue = queue
         let needsMigration = try queue.read { try !OutboxSchema.isCurrentOrNewer($0, path: path) }
@@ -76,11 +88,11 @@ final class SQLiteOutboxStorage: OutboxStorage {
     /// Makes the file, for its owner alone (SQLite gives the -wal and -shm files the same mode), or looks at the one
     /// that is there over a connection that changes nothing: turning on the WAL would already write to a database that
     /// is to be refused.
-    private func prepareFile() throws {
+    private func prepareFile() throws -> [StoredKey] {
         let descriptor = Glibc.open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
         if descriptor >= 0 {
             Glibc.close(descriptor)
-            return
+            return []
         }
         guard errno == EEXIST else {
             throw OutboxError(.storage, "cannot create \(path): \(OutboxError.text(ofErrno: errno))")
@@ -89,7 +101,10 @@ final class SQLiteOutboxStorage: OutboxStorage {
         configuration.readonly = true
         let queue = try DatabaseQueue(path: path, configuration: configuration)
         defer { try? queue.close() }
-        _ = try queue.read { try OutboxSchema.isCurrentOrNewer($0, path: path) }
+        return try queue.read { database in
+            _ = try OutboxSchema.isCurrentOrNewer(database, path: path)
+            return try database.tableExists("api_key") ? try Self.keys(database) : []
+        }
     }
 
     private static func writerConfiguration() -> GRDB.Configuration {
@@ -117,11 +132,8 @@ final class SQLiteOutboxStorage: OutboxStorage {
         }
     }
 
-    private static func contents(
-        _ database: Database,
-        path: String
-    ) throws -> (counts: WriteCounts, nextSequence: Int64, keys: [StoredKey], relay: Int64?, wall: Int64?) {
-        let keys = try Row.fetchAll(database, sql: "SELECT * FROM api_key").map { row in
+    private static func keys(_ database: Database) throws -> [StoredKey] {
+        try Row.fetchAll(database, sql: "SELECT * FROM api_key").map { row in
             StoredKey(
                 row: row["row"],
                 fingerprint: KeyFingerprint(row["fingerprint"] as Data),
@@ -132,6 +144,13 @@ final class SQLiteOutboxStorage: OutboxStorage {
                 pending: row["pending"]
             )
         }
+    }
+
+    private static func contents(
+        _ database: Database,
+        path: String
+    ) throws -> (counts: WriteCounts, nextSequence: Int64, keys: [StoredKey], relay: Int64?, wall: Int64?) {
+        let keys = try keys(database)
         guard let row = try Row.fetchOne(database, sql: "SELECT * FROM books") else {
             return (WriteCounts(), 1, keys, nil, nil)
         }

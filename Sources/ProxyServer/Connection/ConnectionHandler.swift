@@ -2,32 +2,50 @@ import DequeModule
 import NIOCore
 import NIOHTTP1
 
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#endif
+
 /// Executes what `ConnectionState` decides: takes parsed requests, hands them to exchanges, writes their replies.
 final class ConnectionHandler: ChannelDuplexHandler {
     typealias InboundIn = HTTPServerRequestPart
     typealias OutboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
-    private var state = ConnectionState()
-    private let server: ServerCore
-    private let loop: EventLoopContext
-    private var context: ChannelHandlerContext?
-    private var exchange: (any Exchange)?
-    private var isHead = false
-    private var isHTTP10 = false
+    /// Seconds in which a client may still say what nobody wants any more, behind the last answer.
+    private static let lingerSeconds = 5
+
+    var state = ConnectionState()
+    let server: ServerCore
+    let loop: EventLoopContext
+    private let router: any RequestRouter
+    private(set) var context: ChannelHandlerContext?
+    private(set) var exchange: (any Exchange)?
+    private(set) var isHead = false
+    private(set) var isHTTP10 = false
+    /// How the answer that is being streamed goes onto the wire.
+    var framing = AnswerFraming.headOnly
     private var waitingInput: Deque<HTTPServerRequestPart> = []
     private var readIsHeldBack = false
     private var isReading = false
     private var needsFlush = false
     private var isDraining = false
     private var lastInputTick = 0
+    private var lingersSinceTick = 0
+    private var lastOutputTick = 0
+    private var lastBufferedOutput = 0
     private var hasHadRequest = false
     private var inputHasEnded = false
+    /// What is wrong with the input behind everything that waits.
+    private var inputFault: HTTPParserError?
     private var bufferedBytes = 0
 
-    init(server: ServerCore, loop: EventLoopContext) {
+    init(server: ServerCore, loop: EventLoopContext, router: any RequestRouter) {
         self.server = server
         self.loop = loop
+        self.router = router
     }
 
     // MARK: - Channel events
@@ -72,7 +90,17 @@ final class ConnectionHandler: ChannelDuplexHandler {
     func read(context: ChannelHandlerContext) {
         // Reading goes on while an answer is awaited, so that the common client costs no change of interest; only a
         // client that has pipelined waits, and what it has sent is bounded by one read.
-        if waitingInput.isEmpty { context.read() } else { readIsHeldBack = true }
+        if waitingInput.isEmpty, !state.holdsBackReads { context.read() } else { readIsHeldBack = true }
+    }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        let isWritable = context.channel.isWritable
+        state.writabilityChanged(isWritable)
+        if isWritable {
+            exchange?.resumeAnswer()
+            drainWaitingInput()
+        }
+        context.fireChannelWritabilityChanged()
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
@@ -84,18 +112,17 @@ final class ConnectionHandler: ChannelDuplexHandler {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        guard let parserError = error as? HTTPParserError else {
+        switch error {
+        case let error as HTTPParserError:
+            inputFault = error
+            noteEndOfInput()
+        case ByteToMessageDecoderError.dataReceivedInErrorState(_, let bytes):
+            lastInputTick = loop.ticks
+            if state.isLingering { receive(bytes) }
+        default:
             // A reset or the like: there is nobody left to tell.
             context.close(promise: nil)
-            return
         }
-        guard state.failed() else { return context.close(promise: nil) }
-        exchange?.cancel()
-        exchange = nil
-        isHead = false
-        var reply = server.errors.unreadable(parserError)
-        reply.mustClose = true
-        write(reply)
     }
 
     // MARK: - Input
@@ -110,16 +137,19 @@ final class ConnectionHandler: ChannelDuplexHandler {
 
     private func begin(_ head: HTTPRequestHead) {
         hasHadRequest = true
+        let isHTTP10 = head.version.major == 1 && head.version.minor == 0
+        let expectsContinue = !isHTTP10 && head.expectsContinue
+        guard state.receivedHead(keepsAlive: head.isKeepAlive, expectsContinue: expectsContinue) else { return }
+        self.isHTTP10 = isHTTP10
         isHead = head.method == .HEAD
-        isHTTP10 = head.version.major == 1 && head.version.minor == 0
-        state.receivedHead(keepsAlive: head.isKeepAlive)
-        server.router.serve(head, on: self)
+        router.serve(head, on: self)
     }
 
     private func receive(_ bytes: ByteBuffer) {
         switch state.receivedBody(bytes: bytes.readableBytes) {
         case .deliver: exchange?.receive(bytes)
         case .discard: break
+        case .linger: stopSaying()
         case .close: context?.close(promise: nil)
         }
     }
@@ -132,10 +162,32 @@ final class ConnectionHandler: ChannelDuplexHandler {
         }
     }
 
-    /// A client that has sent its last request still gets its answer, and those to what it pipelined before.
+    /// A client that has sent its last request, or something that is none, still gets its answer, and those to what it
+    /// pipelined before.
     private func noteEndOfInput() {
-        guard inputHasEnded, waitingInput.isEmpty else { return }
-        if state.inputClosed() { context?.close(promise: nil) }
+        guard waitingInput.isEmpty else { return }
+        if let fault = inputFault, state.takesInput {
+            inputFault = nil
+            fail(server.errors.unreadable(fault))
+        }
+        if inputHasEnded, inputFault == nil, state.inputClosed() { context?.close(promise: nil) }
+    }
+
+    /// Ends the connection with this answer, unless another one has begun.
+    private func fail(_ reply: Reply) {
+        switch state.failed() {
+        case .answer:
+            let stopped = exchange
+            exchange = nil
+            stopped?.cancel()
+            // What failed may be behind a request that was answered.
+            if stopped == nil { isHead = false }
+            var reply = reply
+            reply.mustClose = true
+            write(reply)
+        case .abort: breakOff()
+        case .close: context?.close(promise: nil)
+        }
     }
 
     private func drainWaitingInput() {
@@ -144,9 +196,22 @@ final class ConnectionHandler: ChannelDuplexHandler {
         defer { isDraining = false }
         while state.takesInput, let part = waitingInput.popFirst() { process(part) }
         noteEndOfInput()
-        guard waitingInput.isEmpty, readIsHeldBack else { return }
+        guard waitingInput.isEmpty, readIsHeldBack, !state.holdsBackReads else { return }
         readIsHeldBack = false
         context?.read()
+    }
+
+    /// Takes no more of the request's body for now: what comes waits, and then the client does.
+    func pauseInput(from exchange: any Exchange) {
+        if exchange === self.exchange { state.pauseInput() }
+    }
+
+    /// Takes the request's body again.
+    func resumeInput(from exchange: any Exchange) {
+        guard exchange === self.exchange, state.resumeInput() else { return }
+        // The client could not know how long it would be kept waiting.
+        lastInputTick = loop.ticks
+        drainWaitingInput()
     }
 
     // MARK: - Answers
@@ -156,9 +221,9 @@ final class ConnectionHandler: ChannelDuplexHandler {
     /// Lets an exchange serve the request whose head has just come.
     func serve(with exchange: any Exchange) { self.exchange = exchange }
 
-    /// Tells the client to send its body (RFC 9110 §10.1.1).
+    /// Asks the client for its body, if it waits for that (RFC 9110 §10.1.1).
     func writeContinue() {
-        guard let context else { return }
+        guard state.wantsBody(), let context else { return }
         var buffer = context.channel.allocator.buffer(capacity: 32)
         buffer.writeStaticString("HTTP/1.1 100 Continue\r\n\r\n")
         context.writeAndFlush(wrapOutboundOut(buffer), promise: nil)
@@ -174,26 +239,71 @@ final class ConnectionHandler: ChannelDuplexHandler {
 
     private func write(_ reply: Reply) {
         guard let context else { return }
+        let closes = state.beginAnswer(mustClose: reply.mustClose)
+        var buffer = context.channel.allocator.buffer(capacity: 512 + (reply.body?.readableBytes ?? 0))
+        reply.write(to: &buffer, date: loop.date, isHead: isHead, connection: connectionField(closes))
+        finish(with: buffer)
+    }
+
+    /// The `Connection` field's value, if one is needed.
+    func connectionField(_ closes: Bool) -> String? { closes ? "close" : (isHTTP10 ? "keep-alive" : nil) }
+
+    /// Writes the last bytes of an answer and goes on with what follows it.
+    func finish(with buffer: ByteBuffer) {
+        guard let context else { return }
         let ended = exchange
         exchange = nil
         releaseBuffered()
-        let closes = state.beginAnswer(mustClose: reply.mustClose)
-        var buffer = context.channel.allocator.buffer(capacity: 512 + (reply.body?.readableBytes ?? 0))
-        let connection: String? = closes ? "close" : (isHTTP10 ? "keep-alive" : nil)
-        reply.write(to: &buffer, date: loop.date, isHead: isHead, connection: connection)
         switch state.endAnswer() {
         case .next, .discardRest:
-            context.write(wrapOutboundOut(buffer), promise: nil)
+            if buffer.readableBytes > 0 { context.write(wrapOutboundOut(buffer), promise: nil) }
             needsFlush = true
+        case .linger:
+            context.writeAndFlush(wrapOutboundOut(buffer), promise: nil)
+            stopSaying()
         case .close:
             context.writeAndFlush(wrapOutboundOut(buffer)).assumeIsolated().whenComplete { _ in
                 context.close(mode: .all, promise: nil)
             }
+        case .abort:
+            reset()
         }
         ended?.cancel()
         if !isReading { flushIfNeeded() }
         lastInputTick = loop.ticks
-        if !waitingInput.isEmpty { drainWaitingInput() }
+        if !waitingInput.isEmpty || inputFault != nil || readIsHeldBack { drainWaitingInput() }
+    }
+
+    /// Says that no more follows, once everything is written, and lets the client say the rest: closing with input
+    /// unread would reset the connection, and could take the answer from the client (RFC 9112 §9.6).
+    private func stopSaying() {
+        lingersSinceTick = loop.ticks
+        context?.close(mode: .output, promise: nil)
+    }
+
+    /// Ends an answer in the middle, so that its client knows; what was written and is not sent yet is lost.
+    func breakOff() {
+        state.abort()
+        let ended = exchange
+        exchange = nil
+        releaseBuffered()
+        reset()
+        ended?.cancel()
+    }
+
+    private func reset() {
+        guard let context else { return }
+        // Without a length and chunks only a reset tells a broken answer from a whole one.
+        if framing == .untilClose, let options = context.channel as? any SocketOptionProvider {
+            _ = options.setSoLinger(linger(l_onoff: 1, l_linger: 0))
+        }
+        context.close(promise: nil)
+    }
+
+    /// Has what was written sent, at the end of the read that is being processed if there is one.
+    func flushSoon() {
+        needsFlush = true
+        if !isReading { flushIfNeeded() }
     }
 
     private func flushIfNeeded() {
@@ -216,22 +326,29 @@ final class ConnectionHandler: ChannelDuplexHandler {
         bufferedBytes = 0
     }
 
-    /// Closes the connection if its client has been silent for too long; called once a second.
+    /// Closes the connection if its client has been silent for too long, or does not read; called once a second.
     func checkTimeouts(_ ticks: Int) {
         let silentSeconds = ticks - lastInputTick
         if state.isIdle {
             // A client that has just connected owes its first request; one that is kept alive may rest.
-            let limit = hasHadRequest ? server.configuration.idleTimeoutSeconds : server.configuration.headTimeoutSeconds
+            let limit =
+                hasHadRequest ? server.configuration.idleTimeoutSeconds : server.configuration.headTimeoutSeconds
             if silentSeconds > limit { context?.close(promise: nil) }
+        } else if isOutputStalled(ticks) || state.isLingering && ticks - lingersSinceTick > Self.lingerSeconds {
+            context?.close(promise: nil)
         } else if state.takesInput, silentSeconds > server.configuration.idleTimeoutSeconds {
-            guard state.failed() else { context?.close(promise: nil); return }
-            let stalled = exchange
-            exchange = nil
-            stalled?.cancel()
-            var reply = server.errors.bodyTimeout()
-            reply.mustClose = true
-            write(reply)
+            fail(server.errors.bodyTimeout())
         }
+    }
+
+    /// Whether there is something to send, and none of it has gone for `listen.idle_timeout`.
+    private func isOutputStalled(_ ticks: Int) -> Bool {
+        let buffered = (try? context?.channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
+        guard buffered > 0, buffered == lastBufferedOutput else {
+            (lastBufferedOutput, lastOutputTick) = (buffered, ticks)
+            return false
+        }
+        return ticks - lastOutputTick > server.configuration.idleTimeoutSeconds
     }
 
     /// Ends the connection now.
@@ -240,5 +357,15 @@ final class ConnectionHandler: ChannelDuplexHandler {
     /// Ends the connection as soon as what it serves is answered.
     func quiesce() {
         if state.quiesce() { context?.close(promise: nil) }
+    }
+}
+
+extension HTTPRequestHead {
+    /// Whether the client holds its body back until it is asked for it (RFC 9110 §10.1.1).
+    fileprivate var expectsContinue: Bool {
+        // By length first: hardly a field needs a second look.
+        headers.contains { name, value in
+            name.utf8.count == 6 && name.lowercased() == "expect" && value.lowercased() == "100-continue"
+        }
     }
 }

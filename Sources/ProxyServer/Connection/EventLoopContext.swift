@@ -1,7 +1,7 @@
+import DexatelAPI
 import NIOCore
 import Outbox
 import Synchronization
-import Upstream
 
 /// What the connections of one event loop share: the second's date, the connections themselves, and the way back for
 /// the outbox's answers.
@@ -11,6 +11,8 @@ final class EventLoopContext {
     let eventLoop: any EventLoop
     let sink: LoopAnswerSink
     private(set) var connections: [ObjectIdentifier: ConnectionHandler] = [:]
+    /// The keys that clients showed lately.
+    var keyMemo = KeyMemo()
     /// Seconds since the loop was set up; idle connections are found by it without a timer for each.
     private(set) var ticks = 0
     /// The value of `Date` fields, made anew once a second.
@@ -64,7 +66,7 @@ final class LoopAnswerSink: WriteAnswerSink {
         waiting = NIOLoopBoundBox(Waiting(), eventLoop: eventLoop)
     }
 
-    /// Remembers an exchange until its answer comes. On the event loop only.
+    /// Remembers an exchange until its answer comes; on the event loop only.
     func register(_ exchange: ContactWriteExchange) -> UInt64 {
         let token = waiting.value.nextToken
         waiting.value.nextToken += 1
@@ -72,7 +74,7 @@ final class LoopAnswerSink: WriteAnswerSink {
         return token
     }
 
-    /// Forgets an exchange that gets no answer after all. On the event loop only.
+    /// Forgets an exchange that gets no answer after all; on the event loop only.
     func forget(_ token: UInt64) { waiting.value.exchanges[token] = nil }
 
     func take(_ answers: [(token: UInt64, answer: WriteAnswer)]) {

@@ -8,4 +8,11 @@ protocol Exchange: AnyObject {
     func end()
     /// The client has gone, or the reply is complete: nothing more is wanted.
     func cancel()
+    /// The client takes more of a streamed answer again; ``ConnectionHandler/isWritable`` is true.
+    func resumeAnswer()
+}
+
+extension Exchange {
+    /// Nothing to do for those who answer in one piece.
+    func resumeAnswer() {}
 }

@@ -1,46 +1,85 @@
 import DexatelAPI
 import NIOHTTP1
 
-/// Finds who serves a request (design §2.1).
-struct Router {
+/// Finds who serves a request; called on the connection's event loop.
+protocol RequestRouter: Sendable {
+    /// Answers the request whose head has come, or lets an exchange do so (``ConnectionHandler/serve(with:)``).
+    func serve(_ head: HTTPRequestHead, on connection: ConnectionHandler)
+}
+
+/// Serves every request as design §2.1 says.
+struct Router: RequestRouter {
     let server: ServerCore
 
     /// Serves the request whose head has come on a connection.
     func serve(_ head: HTTPRequestHead, on connection: ConnectionHandler) {
-        switch RequestTarget.classify(head.uri) {
+        guard let target = ForwardedTarget.originForm(head.uri), head.method != .CONNECT, head.method != .TRACE else {
+            return connection.answer(refusal(of: head), from: nil)
+        }
+        var head = head
+        // From here on absolute form is no matter: what is stored or forwarded is the path.
+        head.uri = target
+        switch RequestTarget.classify(target) {
         case .relay(let path):
             RelayEndpointExchange(head, path: path, server: server, connection: connection).begin()
         case .contactNotCanonical:
-            connection.answer(
-                server.errors.reply(
-                    400,
-                    "target_not_canonical",
-                    "A contact's path must be written /v1/audiences/{audience_id}/contacts/{contact_id}, "
-                        + "without escapes, dot segments or further slashes",
-                    for: RequestSummary(head)
-                ),
-                from: nil
-            )
+            connection.answer(notCanonical(head), from: nil)
         case .contact(let contact):
-            guard let method = WriteMethodName(head.method).method else { return serveOther(head, connection) }
-            ContactWriteExchange(head, method, contact, server: server, connection: connection).begin()
+            if let method = WriteMethodName(head.method).method {
+                ContactWriteExchange(head, method, contact, server: server, connection: connection).begin()
+            } else {
+                forward(head, contact, connection)
+            }
         case .contactIdentifierInvalid:
-            guard let method = WriteMethodName(head.method).method else { return serveOther(head, connection) }
-            ContactWriteExchange(head, method, nil, server: server, connection: connection).begin()
+            if let method = WriteMethodName(head.method).method {
+                ContactWriteExchange(head, method, nil, server: server, connection: connection).begin()
+            } else {
+                forward(head, nil, connection)
+            }
         case .contactList, .other:
-            serveOther(head, connection)
+            forward(head, nil, connection)
         }
     }
 
-    private func serveOther(_ head: HTTPRequestHead, _ connection: ConnectionHandler) {
-        connection.answer(
-            server.errors.reply(
-                501,
-                "not_forwarded",
-                "This release of the relay forwards contact updates (PUT) and deletions (DELETE) only",
-                for: RequestSummary(head)
-            ),
-            from: nil
+    /// Serves what is neither queued nor the relay's own.
+    private func forward(_ head: HTTPRequestHead, _ contact: ContactReference?, _ connection: ConnectionHandler) {
+        PassThroughExchange(head, contact: contact, server: server, connection: connection).begin()
+    }
+
+    private func notCanonical(_ head: HTTPRequestHead) -> Reply {
+        server.errors.reply(
+            400,
+            "target_not_canonical",
+            "A contact's path must be written /v1/audiences/{audience_id}/contacts/{contact_id}, "
+                + "without escapes, dot segments or further slashes",
+            for: RequestSummary(head)
         )
+    }
+
+    /// What is neither served nor forwarded, whatever it names.
+    private func refusal(of head: HTTPRequestHead) -> Reply {
+        let request = RequestSummary(head)
+        switch head.method {
+        case .CONNECT, .TRACE:
+            // TRACE would echo the key; CONNECT would make a tunnel.
+            var reply = server.errors.reply(
+                405,
+                "method_not_allowed",
+                "The relay does not forward \(head.method.rawValue)",
+                for: request
+            )
+            reply.headers.append(("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"))
+            reply.mustClose = head.method == .CONNECT
+            return reply
+        case .OPTIONS where head.uri == "*":
+            return server.errors.reply(501, "options_asterisk", "The relay does not answer OPTIONS *", for: request)
+        default:
+            return server.errors.reply(
+                400,
+                "target_malformed",
+                "The request target must be a path, or an absolute http or https URL, in printable ASCII",
+                for: request
+            )
+        }
     }
 }

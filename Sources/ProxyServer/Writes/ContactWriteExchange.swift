@@ -7,6 +7,7 @@ import Upstream
 /// Serves one PUT or DELETE of a contact: check, commit, answer (design §3.1, §3.2).
 final class ContactWriteExchange: Exchange {
     private let head: HTTPRequestHead
+    private let fields: WriteRequestFields
     private let method: WriteMethod
     private let contact: ContactReference?
     private let server: ServerCore
@@ -26,6 +27,7 @@ final class ContactWriteExchange: Exchange {
         connection: ConnectionHandler
     ) {
         self.head = head
+        fields = WriteRequestFields(head.headers)
         self.method = method
         self.contact = contact
         self.server = server
@@ -37,17 +39,16 @@ final class ContactWriteExchange: Exchange {
     /// Checks the head, in the order of §3.1, and asks for the body.
     func begin() {
         connection.serve(with: self)
-        let expectsContinue = head.headers[canonicalForm: "Expect"].contains { $0.lowercased() == "100-continue" }
         if var refusal = refusalOfHead() {
             // A client that waits for 100 (Continue) may send its body or not: the connection cannot be used further.
-            refusal.mustClose = expectsContinue
+            refusal.mustClose = fields.expectsContinue
             return answer(refusal)
         }
-        if expectsContinue, head.version.major > 1 || head.version.minor >= 1 { connection.writeContinue() }
+        if fields.expectsContinue, head.version.major > 1 || head.version.minor >= 1 { connection.writeContinue() }
     }
 
     private func refusalOfHead() -> Reply? {
-        guard let secret = Self.apiKey(head.headers) else {
+        guard let keyText = fields.apiKey else {
             return server.errors.reply(401, "key_missing", "The header X-Dexatel-Key is required", for: request)
         }
         guard contact != nil else {
@@ -55,12 +56,8 @@ final class ContactWriteExchange: Exchange {
             return server.errors.reply(code.status, "contact_identifier", code.message, code: code, for: request)
         }
         if let refusal = refusalOfMediaType() { return refusal }
-        if let length = head.headers.first(name: "Content-Length").flatMap(Int.init),
-            length > server.configuration.maxWriteBodyBytes
-        {
-            return bodyTooLarge
-        }
-        if Self.preconditions.contains(where: { head.headers.contains(name: $0) }) {
+        if let length = fields.contentLength, length > server.configuration.maxWriteBodyBytes { return bodyTooLarge }
+        if fields.hasPrecondition {
             return server.errors.reply(
                 503,
                 "precondition_not_queued",
@@ -68,7 +65,7 @@ final class ContactWriteExchange: Exchange {
                 for: request
             )
         }
-        let key = server.outbox.keys.key(for: secret)
+        let key = connection.eventLoopContext.keyMemo.key(keyText, in: server.outbox.keys)
         guard !key.isHeld else {
             return server.errors.reply(
                 401,
@@ -81,22 +78,13 @@ final class ContactWriteExchange: Exchange {
         return nil
     }
 
-    /// Fields that make a request conditional (RFC 9110 §13.1).
-    private static let preconditions = ["If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since"]
-
     static func apiKey(_ headers: HTTPHeaders) -> Secret? {
         guard let value = headers.first(name: DexatelHeader.apiKey), !value.isEmpty else { return nil }
         return Secret(value)
     }
 
-    private var announcesBody: Bool {
-        head.headers.contains(name: "Transfer-Encoding")
-            || (head.headers.first(name: "Content-Length").flatMap(Int.init) ?? 0) > 0
-    }
-
     private func refusalOfMediaType() -> Reply? {
-        let codings = head.headers[canonicalForm: "Content-Encoding"].filter { $0.lowercased() != "identity" }
-        guard codings.isEmpty else {
+        guard !fields.isCompressed else {
             return server.errors.reply(
                 415,
                 "content_encoding",
@@ -104,10 +92,8 @@ final class ContactWriteExchange: Exchange {
                 for: request
             )
         }
-        guard method == .put || announcesBody else { return nil }
-        let type = head.headers.first(name: "Content-Type")?.prefix { $0 != ";" }.lowercased()
-            .filter { $0 != " " && $0 != "\t" }
-        guard type == "application/json" else {
+        guard method == .put || fields.announcesBody else { return nil }
+        guard fields.isJSON else {
             return server.errors.reply(415, "media_type", "The body must be application/json", for: request)
         }
         return nil
@@ -157,7 +143,7 @@ final class ContactWriteExchange: Exchange {
                 return answer(server.errors.reply(400, slug, error.message, code: error.code, for: request))
             }
         }
-        preference = Preference(head.headers)
+        if fields.hasPreference { preference = Preference(head.headers) }
         submit(contact, key)
     }
 

@@ -1,21 +1,25 @@
 import NIOHTTP1
 
-/// The preferences of RFC 7240 that a write's sender may state: `respond-async` and `wait=N`.
+/// The preferences of RFC 7240 that an app may state: `respond-async` and `wait=N`, and `relay-barrier` of our own.
 struct Preference: Equatable {
     /// `respond-async` was asked for.
     var respondAsync = false
     /// `wait=N`, in seconds.
     var waitSeconds: Int64?
+    /// `relay-barrier` was asked for: pass-through is to wait until the key's pending writes are delivered (design §6).
+    var relayBarrier = false
 
     init(_ headers: HTTPHeaders) {
         for line in headers[canonicalForm: "Prefer"] {
             for preference in line.split(separator: ",") {
-                // Parameters of a preference come after a semicolon; neither of these has any.
+                // Parameters of a preference come after a semicolon; none of these has any.
                 let token = preference.prefix { $0 != ";" }
                 let parts = token.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
                 let name = Self.trimmed(parts[0]).lowercased()
                 if name == "respond-async" {
                     respondAsync = true
+                } else if name == "relay-barrier" {
+                    relayBarrier = true
                 } else if name == "wait", parts.count == 2, waitSeconds == nil {
                     // The first of several counts (RFC 7240 §2).
                     waitSeconds = Int64(Self.trimmed(parts[1]).filter { $0 != "\"" }).flatMap { $0 >= 0 ? $0 : nil }

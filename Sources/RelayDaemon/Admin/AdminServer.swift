@@ -47,6 +47,8 @@ final class AdminServer: Sendable {
                     for try await connection in connections {
                         group.addTask { await self.serve(connection) }
                     }
+                } catch is CancellationError {
+                    // The daemon stops.
                 } catch {
                     self.logger.error("the admin socket ended", metadata: ["error": "\(error)"])
                 }

@@ -46,6 +46,12 @@ extension ConfigurationKey {
             .duration(.milliseconds(100) ... .hours(1)),
             "Time after which a connection without a request is closed."
         ),
+        .init(
+            "listen.max_buffered_bytes",
+            \.listen.maxBufferedBytes,
+            .size(1 << 20...64 << 30),
+            "Memory for request bodies that are being received, all together."
+        ),
     ]
 
     private static let upstream: [ConfigurationKey] = [

@@ -42,6 +42,8 @@ extension RelayConfiguration {
         package var headTimeout: Duration = .seconds(10)
         /// The time after which a connection without a request is closed.
         package var idleTimeout: Duration = .seconds(75)
+        /// `listen.max_buffered_bytes`.
+        package var maxBufferedBytes = 64 << 20
     }
 
     /// Settings of the connections to the API.

@@ -9,6 +9,7 @@ struct NotifierService: Service {
     let notifier: Notifier
     let health: DaemonHealth
     let progress: DaemonProgress
+    let budget: ShutdownBudget
     let logger: Logger
 
     /// How often the status text is looked at.
@@ -33,6 +34,7 @@ struct NotifierService: Service {
                 try? await Task.sleep(for: interval)
             }
         }
+        _ = budget.deadline
         notifier.notify([.stopping, .status("stopping; " + (await statusLine()))])
     }
 

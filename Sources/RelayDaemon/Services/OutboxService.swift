@@ -7,16 +7,23 @@ import Upstream
 struct OutboxService: Service {
     let outbox: Outbox
     let client: UpstreamClient
-    let shutdownTimeout: Duration
+    let budget: ShutdownBudget
     let logger: Logger
 
     func run() async throws {
-        let outbox = outbox
+        let (outbox, client, budget) = (outbox, client, budget)
+        let cutOff = Task {
+            try await gracefulShutdown()
+            try await Task.sleep(until: budget.deadline)
+            // The attempts that are still under way end with a failure, and are made again after the next start.
+            await client.shutdown()
+        }
         await withGracefulShutdownHandler {
             await outbox.run()
         } onGracefulShutdown: {
             outbox.stop()
         }
+        cutOff.cancel()
         await outbox.close()
         await client.shutdown()
         let counts = outbox.committedCounts

@@ -6,7 +6,7 @@ import ServiceLifecycle
 struct ServerService: Service {
     let server: ProxyServer
     let admin: AdminServer
-    let shutdownTimeout: Duration
+    let budget: ShutdownBudget
     let logger: Logger
 
     func run() async throws {
@@ -18,7 +18,7 @@ struct ServerService: Service {
             }
             try? await gracefulShutdown()
             await server.quiesce()
-            let left = await server.closeConnections(deadline: .now + shutdownTimeout)
+            let left = await server.closeConnections(deadline: budget.deadline)
             if left > 0 {
                 logger.warning("connections were closed at shutdown.timeout", metadata: ["connections": "\(left)"])
             }

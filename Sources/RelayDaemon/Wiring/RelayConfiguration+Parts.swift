@@ -33,6 +33,7 @@ extension RelayConfiguration {
         server.maxHeadBytes = listen.maxHeadBytes
         server.headTimeoutSeconds = listen.headTimeout.wholeSecondsRoundedUp
         server.idleTimeoutSeconds = listen.idleTimeout.wholeSecondsRoundedUp
+        server.maxBufferedBytes = listen.maxBufferedBytes
         server.maxWriteBodyBytes = writes.maxBodyBytes
         server.fieldLimits.firstName = writes.limits.firstName
         server.fieldLimits.lastName = writes.limits.lastName

@@ -106,7 +106,10 @@ package final class UpstreamClient: Sendable {
     ) async throws(UpstreamFailure) -> UpstreamStream {
         var prepared = try self.prepare(request)
         prepared.body = body.map { body in
-            .stream(RequestBody(base: body), length: length.map { .known($0) } ?? .unknown)
+            .stream(
+                RequestBody(base: body, eventLoops: self.client.eventLoopGroup),
+                length: length.map { .known($0) } ?? .unknown
+            )
         }
         let slot = try await self.slots.acquire(until: .now + self.configuration.requestTimeout)
         let response = try await self.execute(prepared, deadline: .distantFuture)

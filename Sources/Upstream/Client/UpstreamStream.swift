@@ -54,21 +54,43 @@ package struct UpstreamBody: AsyncSequence, Sendable {
 }
 
 /// The app's body on its way up: whatever ends it early is the app's doing, and is called so.
+///
+/// async-http-client takes pieces as long as it has not heard that the connection can take no more, and it hears that
+/// on the connection's event loop: while that is busy, any number of pieces could pile up before it. So every now and
+/// then the event loops get to work off what is there, and to stop the sequence, before the next piece is handed out.
 struct RequestBody<Base: AsyncSequence & Sendable>: AsyncSequence, Sendable where Base.Element == ByteBuffer {
     typealias Element = ByteBuffer
 
     let base: Base
+    let eventLoops: any EventLoopGroup
 
     func makeAsyncIterator() -> AsyncIterator {
-        AsyncIterator(base: self.base.makeAsyncIterator())
+        AsyncIterator(base: self.base.makeAsyncIterator(), eventLoops: self.eventLoops)
     }
 
     struct AsyncIterator: AsyncIteratorProtocol {
+        /// Bytes that are handed out before the event loops are waited for.
+        private static var maxUnseenBytes: Int { 256 * 1024 }
+
         var base: Base.AsyncIterator
+        let eventLoops: any EventLoopGroup
+        private var unseenBytes = 0
+
+        init(base: Base.AsyncIterator, eventLoops: any EventLoopGroup) {
+            self.base = base
+            self.eventLoops = eventLoops
+        }
 
         mutating func next() async throws -> ByteBuffer? {
             do {
-                return try await self.base.next()
+                if self.unseenBytes >= Self.maxUnseenBytes {
+                    self.unseenBytes = 0
+                    // Which loop the connection is on is not told; all of them are few.
+                    for eventLoop in self.eventLoops.makeIterator() { try await eventLoop.submit {}.get() }
+                }
+                let piece = try await self.base.next()
+                self.unseenBytes += piece?.readableBytes ?? 0
+                return piece
             } catch {
                 throw UpstreamFailure(.cancelled, "the request's body ended early", mayHaveTakenEffect: true)
             }

@@ -72,13 +72,18 @@ package enum HeaderHygiene {
 
     /// The fields to store with a write: those of ``forwardedWriteHeaders`` that `Connection` does not name.
     package static func storedWrite(_ headers: HTTPHeaders) -> HTTPHeaders {
-        var endToEnd = headers
-        self.removeHopByHop(&endToEnd)
         var stored = HTTPHeaders()
-        for name in self.forwardedWriteHeaders {
-            for value in endToEnd[name] { stored.add(name: name, value: value) }
-        }
+        for (name, value) in headers where self.isStored(name) { stored.add(name: name, value: value) }
+        // `Connection` seldom names anything that would be stored.
+        for named in headers[canonicalForm: "Connection"] where !named.isEmpty { stored.remove(name: String(named)) }
         return stored
+    }
+
+    private static func isStored(_ name: String) -> Bool {
+        self.forwardedWriteHeaders.contains { stored in
+            stored.utf8.count == name.utf8.count
+                && zip(stored.utf8, name.utf8).allSatisfy { $0 | 0x20 == $1 | 0x20 }
+        }
     }
 
     /// Adds the relay to the list of intermediaries (RFC 9110 §7.6.3).

@@ -1,3 +1,5 @@
+import DexatelAPI
+
 /// The `Retry-After` field (RFC 9110 §10.2.3), in both its forms.
 package enum RetryAfter {
     /// Longer delays are cut to this (RFC 9111 §1.2.2 has the same bound); callers have much lower ones of their own.
@@ -30,15 +32,5 @@ package enum RetryAfter {
             seconds = min(seconds * 10 + Int64(byte - UInt8(ascii: "0")), self.maxSeconds)
         }
         return seconds
-    }
-}
-
-extension String.UTF8View {
-    /// The text without spaces and tabs at its ends (RFC 9110 §5.6.3).
-    func trimmingOptionalWhitespace() -> Substring.UTF8View {
-        var text = self[...]
-        while let first = text.first, first == 0x20 || first == 0x09 { text.removeFirst() }
-        while let last = text.last, last == 0x20 || last == 0x09 { text.removeLast() }
-        return text
     }
 }

@@ -11,10 +11,7 @@ package enum HTTPDate {
     /// Returns seconds since 1970, or `nil` for anything else. The name of the day has to be one, but need not
     /// be the right one: the date says what is meant. `nowUnixSeconds` places a two-digit year: one that would
     /// lie more than 50 years ahead is the most recent one in the past with those digits.
-    package static func parse(
-        _ text: String,
-        nowUnixSeconds: @autoclosure () -> Int64 = WallClock.unixSeconds()
-    ) -> Int64? {
+    package static func parse(_ text: String, nowUnixSeconds: @autoclosure () -> Int64) -> Int64? {
         // The longest valid form has 33 bytes; there is no reason to look at a longer one.
         guard text.utf8.count <= 40 else { return nil }
         var scanner = HTTPDateScanner(text)
@@ -29,24 +26,19 @@ package enum HTTPDate {
         return self.rfc850(&scanner, nowUnixSeconds())
     }
 
-    /// Writes seconds since 1970 as `Sun, 06 Nov 1994 08:49:37 GMT`.
+    /// Writes seconds since 1970 as `Sun, 06 Nov 1994 08:49:37 GMT`; outside the years 1 to 9999 the nearest moment
+    /// inside.
     package static func format(_ unixSeconds: Int64) -> String {
-        var days = unixSeconds / self.secondsPerDay
-        var second = unixSeconds % self.secondsPerDay
-        if second < 0 {
-            second += self.secondsPerDay
-            days -= 1
-        }
-        let date = CivilDate(daysSince1970: days)
+        let time = CivilTime(secondsSinceEpoch: unixSeconds)
         // 1970-01-01 was a Thursday.
-        let weekday = Int(((days + 4) % 7 + 7) % 7)
+        let weekday = CivilTime.floorDivide(time.date.daysSince1970 + 4, by: 7).remainder
         func digits(_ value: Int64, _ count: Int) -> String {
             let text = String(value)
             return String(repeating: "0", count: max(0, count - text.utf8.count)) + text
         }
-        return "\(self.dayNames[weekday]), \(digits(date.day, 2)) \(self.monthNames[Int(date.month) - 1]) "
-            + "\(digits(date.year, 4)) \(digits(second / 3600, 2)):\(digits(second / 60 % 60, 2)):"
-            + "\(digits(second % 60, 2)) GMT"
+        return "\(self.dayNames[Int(weekday)]), \(digits(time.date.day, 2)) "
+            + "\(self.monthNames[Int(time.date.month) - 1]) \(digits(time.date.year, 4)) "
+            + "\(digits(time.hour, 2)):\(digits(time.minute, 2)):\(digits(time.second, 2)) GMT"
     }
 
     private static func fixdate(_ scanner: inout HTTPDateScanner) -> Int64? {

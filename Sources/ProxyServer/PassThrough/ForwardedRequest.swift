@@ -1,0 +1,63 @@
+import DexatelAPI
+import NIOCore
+import NIOHTTP1
+import Upstream
+
+/// An app's request as the upstream is to get it (RFC 9110 §7.6): everybody who forwards begins here.
+struct ForwardedRequest {
+    /// How long the request's body is.
+    enum Body: Equatable {
+        /// There is none.
+        case none
+        /// So many bytes.
+        case known(Int64)
+        /// It comes in chunks.
+        case unknown
+    }
+
+    let request: UpstreamRequest
+    let body: Body
+
+    /// Takes over a request whose target is in origin form (``ForwardedTarget``).
+    init(_ head: HTTPRequestHead) {
+        request = UpstreamRequest(
+            method: head.method.rawValue,
+            target: head.uri,
+            headers: HeaderHygiene.forwardedRequest(head.headers, version: head.version),
+            apiKey: ContactWriteExchange.apiKey(head.headers)
+        )
+        if head.headers.contains(name: "Transfer-Encoding") {
+            body = .unknown
+        } else if let length = head.headers.first(name: "Content-Length").flatMap({ Int64($0) }), length > 0 {
+            body = .known(length)
+        } else {
+            body = .none
+        }
+    }
+
+    /// The body's length in the terms of ``UpstreamClient/open(_:body:length:)``.
+    var length: Int64? { if case .known(let bytes) = body { bytes } else { nil } }
+}
+
+/// The upstream's reply as the app is to get it.
+enum ForwardedReply {
+    /// Its head, without what belongs to the upstream's connection, and with the way that its body's end is known.
+    static func head(_ stream: UpstreamStream, method: HTTPMethod) -> AnswerHead {
+        var headers = HeaderHygiene.forwardedReply(stream.headers)
+        headers.remove(name: "Content-Length")
+        let isBodiless = method == .HEAD || !Reply.mayHaveBody(stream.status)
+        let length: AnswerHead.BodyLength
+        if stream.headers.contains(name: "Transfer-Encoding") {
+            length = isBodiless ? .none : .unknown
+        } else if let bytes = stream.headers.first(name: "Content-Length").flatMap({ Int($0) }), bytes >= 0 {
+            length = .known(bytes)
+        } else {
+            length = isBodiless ? .none : .unknown
+        }
+        return AnswerHead(
+            status: stream.status,
+            headers: headers.map { (name: $0.name, value: $0.value) },
+            length: length
+        )
+    }
+}

@@ -1,0 +1,182 @@
+import DexatelAPI
+import NIOCore
+import NIOHTTP1
+import Outbox
+import Upstream
+
+/// Serves a request by asking the upstream, streamed both ways (design §6).
+///
+/// The connection's event loop takes the client's side, and a task the upstream's: the body goes up through a
+/// ``BodyInlet``, the reply comes down through an ``AnswerWriter``.
+final class PassThroughExchange: Exchange {
+    private let head: HTTPRequestHead
+    private let contact: ContactReference?
+    private let server: ServerCore
+    private let connection: ConnectionHandler
+    private let request: RequestSummary
+    private let key: KnownKey?
+    private let preference: Preference
+    private var outlet: AnswerOutlet?
+    private var inlet: BodyInlet?
+    private var task: Task<Void, Never>?
+    private var barrier: Barrier?
+
+    /// - Parameters:
+    ///   - head: The request, its target in origin form.
+    ///   - contact: The contact that the target names, if it names one.
+    init(_ head: HTTPRequestHead, contact: ContactReference?, server: ServerCore, connection: ConnectionHandler) {
+        self.head = head
+        self.contact = contact
+        self.server = server
+        self.connection = connection
+        request = RequestSummary(head)
+        key = ContactWriteExchange.apiKey(head.headers).map(server.outbox.keys.key)
+        preference = Preference(head.headers)
+    }
+
+    /// Forwards the request, at once or behind the key's pending writes.
+    func begin() {
+        connection.serve(with: self)
+        // Nobody takes the body before the upstream does.
+        connection.pauseInput(from: self)
+        guard preference.relayBarrier, let key, key.pendingCount > 0 else { return forward() }
+        let health = server.upstreamHealth.snapshot()
+        if !health.isReachable, let wait = health.nextProbeMilliseconds {
+            // What cannot be delivered now is not worth waiting for (P6).
+            return answer(
+                server.errors.upstreamUnreachable(retryAfterSeconds: max(1, Int(wait + 999) / 1000), for: request)
+            )
+        }
+        waitForDeliveries(of: key)
+    }
+
+    // MARK: - The barrier
+
+    private struct Barrier {
+        let key: KnownKey
+        let observer: UInt64
+        let timeout: Scheduled<Void>
+
+        func end() {
+            timeout.cancel()
+            key.forgetObserver(observer)
+        }
+    }
+
+    private func waitForDeliveries(of key: KnownKey) {
+        let eventLoop = connection.eventLoopContext.eventLoop
+        let bound = NIOLoopBound(self, eventLoop: eventLoop)
+        let observer = key.whenNonePending {
+            eventLoop.execute { bound.value.passBarrier() }
+        }
+        guard let observer else { return forward() }
+        let most = server.configuration.maxReplyWaitMilliseconds
+        let timeout = eventLoop.scheduleTask(
+            in: .milliseconds(preference.replyWaitMilliseconds(default: most, max: most))
+        ) { bound.value.giveUpAtBarrier() }
+        barrier = Barrier(key: key, observer: observer, timeout: timeout)
+    }
+
+    private func passBarrier() {
+        guard let barrier = barrier.take() else { return }
+        barrier.end()
+        forward()
+    }
+
+    private func giveUpAtBarrier() {
+        guard let barrier = barrier.take() else { return }
+        barrier.end()
+        answer(
+            server.errors.reply(
+                503,
+                "barrier_timeout",
+                "The key's pending writes were not delivered in time (Prefer: relay-barrier)",
+                retryAfterSeconds: 5,
+                for: request
+            )
+        )
+    }
+
+    // MARK: - Forwarding
+
+    private func forward() {
+        if let contact, !head.method.isSafe, server.outbox.hasPending(contact) {
+            return answer(
+                server.errors.reply(
+                    503,
+                    "contact_has_pending_writes",
+                    "Earlier writes to this contact are not delivered yet, and this request must not overtake them",
+                    retryAfterSeconds: 2,
+                    for: request
+                )
+            )
+        }
+        let origin = OriginKey("\(request.method) \(request.path)")
+        switch server.upstreamHealth.mayStart(origin: origin, traffic: .passThrough) {
+        case .go(let permit): start(permit)
+        case .refused(let retryAt): answer(server.errors.upstreamUnreachable(retryAt: retryAt, for: request))
+        case .saturated: answer(server.errors.upstreamUnreachable(retryAfterSeconds: 1, for: request))
+        }
+    }
+
+    private func start(_ permit: Permit) {
+        let eventLoop = connection.eventLoopContext.eventLoop
+        let forwarded = ForwardedRequest(head)
+        if forwarded.body == .none {
+            // Its end is all that is left to come.
+            connection.resumeInput(from: self)
+        } else {
+            let bound = NIOLoopBound(self, eventLoop: eventLoop)
+            inlet = BodyInlet { eventLoop.execute { bound.value.takeBody() } }
+        }
+        let outlet = AnswerOutlet(connection, for: self)
+        self.outlet = outlet
+        let upstream = UpstreamExchange(
+            server: server,
+            method: head.method,
+            forwarded: forwarded,
+            summary: request,
+            key: key,
+            hasPassedBarrier: preference.relayBarrier && key != nil,
+            inlet: inlet,
+            writer: AnswerWriter(outlet, eventLoop: eventLoop)
+        )
+        task = Task { await upstream.run(permit) }
+    }
+
+    /// The upstream wants (more of) the body.
+    private func takeBody() {
+        guard outlet != nil else { return }
+        connection.writeContinue()
+        connection.resumeInput(from: self)
+    }
+
+    private func answer(_ reply: Reply) { connection.answer(reply, from: self) }
+
+    // MARK: - The connection's news
+
+    func receive(_ bytes: ByteBuffer) {
+        if let inlet, !inlet.offer(bytes) { connection.pauseInput(from: self) }
+    }
+
+    func end() { inlet?.finish() }
+
+    func resumeAnswer() { outlet?.resume() }
+
+    /// The client has gone, or everything is said: what is still under way upstream is given up, which closes its
+    /// connection.
+    func cancel() {
+        barrier.take()?.end()
+        outlet?.cancel()
+        outlet = nil
+        inlet?.fail()
+        inlet = nil
+        task?.cancel()
+        task = nil
+    }
+}
+
+extension HTTPMethod {
+    /// Whether the method only reads (RFC 9110 §9.2.1).
+    var isSafe: Bool { self == .GET || self == .HEAD || self == .OPTIONS || self == .TRACE }
+}

@@ -1,0 +1,195 @@
+import DexatelAPI
+import Foundation
+import Synchronization
+import Testing
+
+@testable import Outbox
+
+/// What happens when the database cannot be written (design §8, P1).
+@Suite struct CommitFailureTests {
+    /// How a commit fails.
+    enum Failure: Sendable, CaseIterable {
+        /// Nothing of it is on disk.
+        case lost
+        /// All of it is on disk, but nobody was told.
+        case kept
+    }
+
+    private let directory: TemporaryDirectory
+
+    init() throws { directory = try TemporaryDirectory() }
+
+    @Test(arguments: Failure.allCases)
+    func `after failed commits nothing acknowledged is lost, and everything goes on by itself`(
+        _ failure: Failure
+    ) async throws {
+        let faults = StorageFaults()
+        let transport = ScriptedTransport { _, number in number % 7 == 3 ? Sample.outcome(500) : Sample.outcome(200) }
+        let rig = try EngineRig(directory, transport, faults)
+        var token: UInt64 = 0
+        func submit(_ count: Int) {
+            for _ in 0..<count {
+                token += 1
+                rig.submit(token, Int(token % 10), wait: token % 2 == 0 ? 60_000 : 0)
+            }
+        }
+        submit(50)
+        try await rig.sink.waitForAnswers(50)
+        for _ in 1...2 {
+            faults.fail(next: 2, as: failure)
+            while faults.pendingFailures > 0 {
+                submit(50)
+                try await rig.sink.waitForAnswers(Int(token))
+            }
+            try await eventually("the outbox to work again") { rig.commits.currentHealth == .working }
+        }
+        submit(50)
+        try await rig.sink.waitForAnswers(Int(token))
+        try await eventually("everything to end") { rig.admission.committed.pending == 0 }
+        let answers = rig.sink.all
+        #expect(answers.count == Int(token))
+        #expect(answers.values.allSatisfy { $0.count == 1 }, "exactly one answer each")
+        #expect(answers.values.contains { $0[0].status == 503 }, "the failure was felt")
+        let told = answers.values.compactMap { $0[0].writeID }
+        for id in told {
+            #expect(try await rig.engine.reader.receipt(id)?.state == .delivered)
+        }
+        let counts = rig.admission.committed
+        #expect(counts.isBalanced && counts.delivered == counts.accepted)
+        if failure == .lost { #expect(counts.accepted == Int64(told.count), "a 503 was no acceptance") }
+        #expect(counts.accepted >= Int64(told.count))
+        #expect(rig.key.current.pending == 0)
+        #expect(!transport.sawOverlap)
+        await rig.stop()
+    }
+
+    @Test func `stopping does not wait for a database that stays broken`() async throws {
+        let faults = StorageFaults()
+        let gate = Gate()
+        let transport = ScriptedTransport { _, _ in
+            await gate.pass()
+            return Sample.outcome(200)
+        }
+        let rig = try EngineRig(directory, transport, faults)
+        rig.submit(1, 1, wait: 60_000)
+        try await eventually("an attempt") { gate.waitingCount == 1 }
+        faults.fail(next: .max, as: .lost)
+        rig.engine.stop()
+        #expect(rig.sink.answers(to: 1).map(\.status) == [202])
+        gate.open()
+        await rig.stop()
+        let storage = SQLiteOutboxStorage(path: directory.database)
+        #expect(try storage.open(verify: true).counts.pending == 1, "it is sent again after the next start")
+        storage.close()
+    }
+}
+
+/// Decides which commits fail.
+final class StorageFaults: Sendable {
+    private let state = Mutex<(count: Int, failure: CommitFailureTests.Failure)>((0, .lost))
+
+    var pendingFailures: Int { state.withLock { $0.count } }
+
+    func fail(next count: Int, as failure: CommitFailureTests.Failure) {
+        state.withLock { $0 = (count, failure) }
+    }
+
+    func take() -> CommitFailureTests.Failure? {
+        state.withLock { state in
+            guard state.count > 0 else { return nil }
+            if state.count != .max { state.count -= 1 }
+            return state.failure
+        }
+    }
+}
+
+/// A storage whose commits fail when told to, around a real one.
+final class FaultyStorage: OutboxStorage {
+    private let storage: SQLiteOutboxStorage
+    private let faults: StorageFaults
+
+    init(_ storage: SQLiteOutboxStorage, _ faults: StorageFaults) {
+        self.storage = storage
+        self.faults = faults
+    }
+
+    func open(verify: Bool) throws -> OpenedOutbox {
+        if verify, faults.pendingFailures == .max { throw OutboxError(.storage, "still broken") }
+        return try storage.open(verify: verify)
+    }
+
+    func commit(_ transaction: OutboxTransaction) throws {
+        // Housekeeping has nothing that could be lost.
+        let isWork = !transaction.accepts.isEmpty || !transaction.ends.isEmpty || !transaction.attempts.isEmpty
+        guard isWork, let failure = faults.take() else { return try storage.commit(transaction) }
+        if failure == .kept { try storage.commit(transaction) }
+        throw OutboxError(.storage, "an injected failure")
+    }
+
+    func hasReceipts(endedBefore: RelayTime) throws -> Bool { try storage.hasReceipts(endedBefore: endedBefore) }
+
+    func close() { storage.close() }
+}
+
+/// Commit thread and engine over a storage that can be made to fail.
+final class EngineRig: Sendable {
+    let commits: CommitThread
+    let engine: DeliveryEngine
+    let admission = Admission(maxPending: 100_000, maxPendingBytes: 1 << 30)
+    let keys = KeyRegistry(vault: Sample.vault)
+    let key: KnownKey
+    let sink = CollectingSink()
+    private let runner: Task<Void, Never>
+
+    init(_ directory: TemporaryDirectory, _ transport: ScriptedTransport, _ faults: StorageFaults) throws {
+        let storage = FaultyStorage(SQLiteOutboxStorage(path: directory.database), faults)
+        let opened = try storage.open(verify: false)
+        try keys.load(opened.keys)
+        key = keys.key(for: Secret("api-key"))
+        let clock = RelayClock(savedRelay: opened.savedRelayClock, savedWall: opened.savedWallClock)
+        let commits = CommitThread(
+            settings: .init(stateDirectory: directory.path, minFreeDiskBytes: 0, keepReceiptsMilliseconds: 86_400_000),
+            keys: keys,
+            admission: admission,
+            clock: clock,
+            logger: OutboxRig.logger
+        )
+        let engine = DeliveryEngine(
+            .init(
+                limits: LaneSchedule.Limits(),
+                transport: transport,
+                commits: commits,
+                keys: keys,
+                clock: clock,
+                backoffMilliseconds: { _ in 1 },
+                logger: OutboxRig.logger
+            ),
+            opened: opened
+        )
+        commits.start(storage, opened: opened, observer: engine)
+        (self.commits, self.engine) = (commits, engine)
+        runner = Task { await engine.run() }
+    }
+
+    /// Past the health check, as a write that was on its way when the database failed.
+    func submit(_ token: UInt64, _ contact: Int, wait: Int64) {
+        let write = NewWrite(
+            contact: Sample.contact(contact),
+            method: .put,
+            payload: Sample.payload("{}"),
+            key: key,
+            replyWaitMilliseconds: wait,
+            sink: sink,
+            token: token
+        )
+        guard admission.admit(bytes: write.admittedBytes),
+            keys.admit(key, maxPerUnverifiedKey: 100_000, maxUnverified: 100_000), commits.submit(write)
+        else { return sink.take([(token, .unavailable(.stopping))]) }
+    }
+
+    func stop() async {
+        engine.stop()
+        await runner.value
+        await commits.stop()
+    }
+}

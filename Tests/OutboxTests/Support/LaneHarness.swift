@@ -1,0 +1,133 @@
+import DexatelAPI
+
+@testable import Outbox
+
+/// Drives a `LaneSchedule` by hand, as the engine and the commit thread would.
+final class LaneHarness {
+    var schedule: LaneSchedule
+    var now: RelayTime = 1_000_000
+    let sink = CollectingSink()
+    private var nextSequence: Int64 = 1
+
+    init(_ change: (inout LaneSchedule.Limits) -> Void = { _ in }) {
+        var limits = LaneSchedule.Limits()
+        change(&limits)
+        schedule = LaneSchedule(limits: limits)
+    }
+
+    func write(
+        _ sequence: Int64,
+        _ contact: Int,
+        key: Int = 1,
+        method: WriteMethod = .put,
+        wait: Int64? = nil,
+        attempts: Int64 = 0,
+        nextAttempt: RelayTime? = nil,
+        isHeld: Bool = false,
+        accepted: RelayTime? = nil
+    ) -> LaneSchedule.Write {
+        LaneSchedule.Write(
+            pending: PendingWrite(
+                id: WriteID(sequence: sequence, nonce: sequence),
+                contact: Sample.contact(contact),
+                keyRow: Int64(key),
+                method: method,
+                storedBytes: 2,
+                acceptedClock: accepted ?? now,
+                attempts: attempts,
+                nextAttempt: nextAttempt,
+                isHeld: isHeld,
+                isAmbiguous: false
+            ),
+            key: Sample.key(key),
+            payload: Sample.payload("{}"),
+            waiter: wait.map { LaneSchedule.Waiter(sink: sink, token: UInt64(sequence), deadline: now + $0) }
+        )
+    }
+
+    /// Accepts the next write; returns its sequence.
+    @discardableResult
+    func accept(
+        _ contact: Int,
+        key: Int = 1,
+        method: WriteMethod = .put,
+        wait: Int64? = nil,
+        healthy: Bool = true
+    ) -> Int64 {
+        let sequence = nextSequence
+        nextSequence += 1
+        answer(
+            schedule.accept(
+                [write(sequence, contact, key: key, method: method, wait: wait)],
+                isUpstreamHealthy: healthy,
+                now: now
+            )
+        )
+        return sequence
+    }
+
+    func answer(_ answers: [LaneSchedule.Answer]) {
+        for answer in answers { answer.waiter.sink.take([(answer.waiter.token, answer.answer)]) }
+    }
+
+    /// Claims whatever is next; the sequence of the write to send.
+    func claim() -> LaneSchedule.Claim? {
+        guard let contact = schedule.nextReady(now: now) else { return nil }
+        return schedule.claim(contact, now: now)
+    }
+
+    func claimSequence() -> Int64? {
+        guard case .attempt(let write) = claim() else { return nil }
+        return write.pending.id.sequence
+    }
+
+    /// Ends the attempt of a contact, without its record being durable yet.
+    func end(_ contact: Int, _ outcome: DeliveryOutcome, backoff: Int64 = 1_000) -> LaneSchedule.Ended? {
+        let ended = schedule.attemptEnded(
+            Sample.contact(contact),
+            outcome,
+            now: now,
+            backoffMilliseconds: { _ in backoff }
+        )
+        if let ended { answer(ended.answers) }
+        return ended
+    }
+
+    /// The record of a contact is durable.
+    func recorded(_ record: LaneSchedule.Ended.Record) {
+        switch record {
+        case .attempt(let attempt): schedule.attemptRecorded(attempt.contact)
+        case .end(let end):
+            if let answer = schedule.endRecorded(end.contact, now: now) { self.answer([answer]) }
+        }
+    }
+
+    /// Ends the attempt of a contact and makes its record durable.
+    @discardableResult
+    func finish(
+        _ contact: Int,
+        _ outcome: DeliveryOutcome,
+        backoff: Int64 = 1_000
+    ) -> LaneSchedule.Ended.Record? {
+        guard let ended = end(contact, outcome, backoff: backoff) else { return nil }
+        recorded(ended.record)
+        return ended.record
+    }
+
+    func expireWaits() { answer(schedule.expireWaits(now: now)) }
+
+    /// What the sender of a write was told: statuses.
+    func told(_ sequence: Int64) -> [Int] { sink.answers(to: UInt64(sequence)).map(\.status) }
+}
+
+extension LaneSchedule.Ended.Record {
+    var endState: WriteState? {
+        guard case .end(let end) = self else { return nil }
+        return end.state
+    }
+
+    var attempt: AttemptRecord? {
+        guard case .attempt(let attempt) = self else { return nil }
+        return attempt
+    }
+}

@@ -1,0 +1,85 @@
+import DexatelAPI
+import Foundation
+import Logging
+import NIOCore
+
+@testable import Outbox
+
+/// A running outbox over a state directory and a scripted upstream.
+final class OutboxRig: Sendable {
+    let outbox: Outbox
+    let sink = CollectingSink()
+    private let runner: Task<Void, Never>
+
+    init(
+        _ directory: TemporaryDirectory,
+        _ transport: ScriptedTransport,
+        backoffMilliseconds: Int64 = 1,
+        _ change: (inout OutboxConfiguration) -> Void = { _ in }
+    ) throws {
+        let outbox = try Outbox.open(
+            Self.configuration(directory, change),
+            transport: transport,
+            backoffMilliseconds: { _ in backoffMilliseconds },
+            logger: Self.logger
+        )
+        self.outbox = outbox
+        runner = Task { await outbox.run() }
+    }
+
+    static var logger: Logger { Logger(label: "outbox-tests") { _ in SwiftLogNoOpLogHandler() } }
+
+    static func configuration(
+        _ directory: TemporaryDirectory,
+        _ change: (inout OutboxConfiguration) -> Void = { _ in }
+    ) -> OutboxConfiguration {
+        var configuration = OutboxConfiguration(stateDirectory: directory.path)
+        configuration.minFreeDiskBytes = 0
+        change(&configuration)
+        return configuration
+    }
+
+    @discardableResult
+    func submit(
+        _ token: UInt64,
+        _ contact: Int,
+        key: String = "api-key",
+        method: WriteMethod = .put,
+        wait: Int64 = 60_000,
+        body: String = "{}"
+    ) -> OutboxUnavailability? {
+        outbox.submit(
+            NewWrite(
+                contact: Sample.contact(contact),
+                method: method,
+                payload: Sample.payload(body),
+                key: outbox.keys.key(for: Secret(key)),
+                replyWaitMilliseconds: wait,
+                sink: sink,
+                token: token
+            )
+        )
+    }
+
+    /// The one answer to a write, once it is there.
+    func answer(_ token: UInt64) async throws -> WriteAnswer {
+        try await eventually("an answer to \(token)") { !self.sink.answers(to: token).isEmpty }
+        return sink.answers(to: token)[0]
+    }
+
+    func receipt(_ token: UInt64, key: String = "api-key") async throws -> Receipt? {
+        guard let id = try await answer(token).writeID else { return nil }
+        return try await outbox.receipt(id, for: outbox.keys.key(for: Secret(key)))
+    }
+
+    /// Waits until a write has ended or is where the test wants it.
+    func waitFor(_ token: UInt64, _ state: WriteState) async throws {
+        try await eventually("\(token) to be \(state)") { try await self.receipt(token)?.state == state }
+    }
+
+    func stop() async {
+        outbox.stop()
+        await runner.value
+        await outbox.close()
+    }
+}

@@ -1,0 +1,107 @@
+import NIOHTTP1
+import Testing
+
+extension ProcessTests {
+    /// HTTP/1.1 on the wire, as clients of all ages speak it (RFC 9112).
+    @Suite struct ConnectionTests {
+        private static func put(_ name: String, version: String = "1.1", fields: String = "") -> String {
+            let body = Samples.body(name)
+            return "PUT \(Samples.target) HTTP/\(version)\r\nHost: relay\r\nX-Dexatel-Key: \(Samples.key)\r\n"
+                + "Content-Type: application/json\r\nContent-Length: \(body.utf8.count)\r\n\(fields)\r\n\(body)"
+        }
+
+        private static func get(_ path: String, method: String = "GET", fields: String = "") -> String {
+            "\(method) \(path) HTTP/1.1\r\nHost: relay\r\n\(fields)\r\n"
+        }
+
+        @Test("Requests that are pipelined are answered in order on one connection, slow ones first if they came first")
+        func pipelining() async throws {
+            try await withSandbox { sandbox in
+                let simulator = try await SimulatorProcess(in: sandbox)
+                let relay = try await RelayProcess(in: sandbox, upstream: simulator)
+                try await simulator.setFaults(#"{"latency_ms":300}"#)
+                let connection = try RawConnection(port: relay.port)
+                await connection.send(
+                    Self.put("one") + Self.get("/_relay/live") + Self.put("two")
+                        + Self.get("/_relay/ready", method: "HEAD") + Self.get("/_relay/nothing")
+                )
+                let first = await connection.receive { RawReplies($0, toHead: [3]).replies.count == 5 }
+                let replies = RawReplies(first, toHead: [3])
+                #expect(replies.replies.map(\.status) == [200, 200, 200, 200, 404])
+                #expect(replies.rest == "")
+                #expect(replies.replies.first?.text.contains(#""first_name":"one""#) == true)
+                #expect(replies.replies.dropFirst(2).first?.text.contains(#""first_name":"two""#) == true)
+                #expect(replies.replies.dropFirst().first?.text.contains("event_loop") == true)
+                // And the connection persists.
+                await connection.send(Self.get("/_relay/live", fields: "Connection: close\r\n"))
+                let last = RawReplies(await connection.receive())
+                #expect(last.replies.map(\.status) == [200])
+                #expect(last.replies.first?.headers["Connection"] == ["close"])
+                #expect(try await simulator.applied() == ["one", "two"])
+            }
+        }
+
+        @Test("HEAD gets the head that GET gets, and no body")
+        func head() async throws {
+            try await withSandbox { sandbox in
+                let simulator = try await SimulatorProcess(in: sandbox)
+                let relay = try await RelayProcess(in: sandbox, upstream: simulator)
+                let connection = try RawConnection(port: relay.port)
+                await connection.send(
+                    Self.get("/_relay/ready", method: "HEAD")
+                        + Self.get("/_relay/ready", fields: "Connection: close\r\n")
+                )
+                let replies = RawReplies(await connection.receive(), toHead: [0]).replies
+                #expect(replies.map(\.status) == [200, 200])
+                let lengths = replies.compactMap { $0.headers.first(name: "Content-Length") }
+                #expect(lengths == [String](repeating: String(replies.last?.body.count ?? -1), count: 2))
+            }
+        }
+
+        @Test("A client of HTTP/1.0 is answered, and its connection closed")
+        func http10() async throws {
+            try await withSandbox { sandbox in
+                let simulator = try await SimulatorProcess(in: sandbox)
+                let relay = try await RelayProcess(in: sandbox, upstream: simulator)
+                let connection = try RawConnection(port: relay.port)
+                await connection.send(Self.put("old", version: "1.0"))
+                let replies = RawReplies(await connection.receive())
+                #expect(replies.replies.map(\.status) == [200])
+                #expect(replies.rest == "")
+                #expect(try await simulator.applied() == ["old"])
+            }
+        }
+
+        @Test("A client that has closed its half gets its answers")
+        func halfClosed() async throws {
+            try await withSandbox { sandbox in
+                let simulator = try await SimulatorProcess(in: sandbox)
+                let relay = try await RelayProcess(in: sandbox, upstream: simulator)
+                try await simulator.setFaults(#"{"latency_ms":200}"#)
+                let connection = try RawConnection(port: relay.port)
+                await connection.send(Self.put("one") + Self.put("two"))
+                connection.finishSending()
+                let replies = RawReplies(await connection.receive()).replies
+                #expect(replies.map(\.status) == [200, 200])
+                #expect(try await simulator.applied() == ["one", "two"])
+            }
+        }
+
+        @Test("Expect: 100-continue is answered before the body is sent")
+        func expectContinue() async throws {
+            try await withSandbox { sandbox in
+                let simulator = try await SimulatorProcess(in: sandbox)
+                let relay = try await RelayProcess(in: sandbox, upstream: simulator)
+                let request = Self.put("patient", fields: "Expect: 100-continue\r\n")
+                let headLength = request.utf8.count - Samples.body("patient").utf8.count
+                let connection = try RawConnection(port: relay.port)
+                await connection.send(String(decoding: request.utf8.prefix(headLength), as: UTF8.self))
+                let invitation = await connection.receive { $0.hasSuffix("\r\n\r\n") }
+                #expect(invitation == "HTTP/1.1 100 Continue\r\n\r\n")
+                await connection.send(Samples.body("patient"))
+                let text = await connection.receive { RawReplies($0).replies.count == 1 }
+                #expect(RawReplies(text).replies.map(\.status) == [200])
+            }
+        }
+    }
+}

@@ -1,0 +1,88 @@
+import AdminAPI
+import Testing
+
+extension ProcessTests {
+    /// P1, P2 and P3 under fire.
+    @Suite struct OutageTests {
+        @Test("2 000 writes to 200 contacts survive outages and five kills, each contact's in the order of commit")
+        func outagesAndKills() async throws {
+            let seed = UInt64.random(in: 0...UInt64.max)
+            print("outage test: seed \(seed)")
+            try await withSandbox { sandbox in
+                let simulator = try await SimulatorProcess(in: sandbox, flags: ["--create-on-put"])
+                let storm = WriteStorm(seed: seed)
+                let settings = [
+                    "writes.reply_wait": "300ms",
+                    // Most of it comes before the key has ever succeeded upstream, in some orders of events.
+                    "writes.max_pending_unverified_per_key": "100000", "writes.max_pending_unverified": "100000",
+                ]
+                var relay = try await RelayProcess(in: sandbox, upstream: simulator, settings)
+                storm.endpoint = relay
+
+                let clients = Task { try await storm.run() }
+                defer { clients.cancel() }
+                for event in storm.events {
+                    try await eventually("\(event.afterAttempts) attempts") { storm.attempts >= event.afterAttempts }
+                    switch event.kind {
+                    case .upstreamDown: try await simulator.goDown()
+                    case .upstreamUp: try await simulator.goUp()
+                    case .kill:
+                        storm.endpoint = nil
+                        try await relay.kill()
+                        let acknowledged = storm.acknowledged.count
+                        relay = try await RelayProcess(in: sandbox, upstream: simulator, settings)
+                        let outbox = try await relay.status().outbox
+                        Self.expectBalance(outbox)
+                        #expect(outbox.accepted >= Int64(acknowledged))
+                        storm.endpoint = relay
+                    }
+                }
+                try await clients.value
+                try await eventually("an empty queue") { try await relay.status().outbox.pending == 0 }
+
+                let outbox = try await relay.status().outbox
+                Self.expectBalance(outbox)
+                #expect(outbox.accepted == outbox.delivered)
+                #expect(outbox.accepted >= Int64(storm.acknowledged.count))
+                #expect(outbox.accepted <= Int64(WriteStorm.writeCount))
+                try await Self.expectOrder(storm, relay, simulator, accepted: outbox.accepted)
+            }
+        }
+
+        private static func expectBalance(_ outbox: RelayStatus.Outbox) {
+            let ended = outbox.delivered + outbox.rejected + outbox.superseded + outbox.dead + outbox.discarded
+            #expect(outbox.accepted == outbox.pending + ended)
+            #expect(outbox.inFlight + outbox.held <= outbox.pending)
+        }
+
+        private static func expectOrder(
+            _ storm: WriteStorm,
+            _ relay: RelayProcess,
+            _ simulator: SimulatorProcess,
+            accepted: Int64
+        ) async throws {
+            var acknowledged: [String: [(sequence: Int64, tag: String)]] = [:]
+            for (tag, write) in storm.acknowledged {
+                let receipt = try await relay.receiptAnswer(write).decoded(Receipt.self)
+                #expect(receipt.state == "delivered", "\(tag) was acknowledged")
+                acknowledged[receipt.contactId, default: []].append((receipt.sequence, tag))
+            }
+            var applied: [String: [String]] = [:]
+            for entry in try await simulator.log() where entry.applied {
+                let contact = try #require(entry.contact)
+                let tag = try #require(entry.firstName)
+                // An attempt that is repeated comes directly after the one whose outcome was lost.
+                if applied[contact]?.last != tag { applied[contact, default: []].append(tag) }
+            }
+            for (contact, writes) in acknowledged {
+                let order = writes.sorted { $0.sequence < $1.sequence }.map(\.tag)
+                let known = Set(order)
+                #expect(applied[contact, default: []].filter(known.contains) == order, "contact \(contact)")
+            }
+            // Each write is in the log in one place only, and those that were not acknowledged are counted all the same.
+            let all = applied.values.flatMap { $0 }
+            #expect(Set(all).count == all.count)
+            #expect(Int64(all.count) == accepted)
+        }
+    }
+}

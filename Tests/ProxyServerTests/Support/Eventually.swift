@@ -1,0 +1,17 @@
+/// What did not come about before a generous deadline.
+struct DeadlinePassed: Error, CustomStringConvertible {
+    let description: String
+}
+
+/// Looks until something holds; the deadline is only there so that a broken relay fails the test instead of hanging it.
+func eventually(
+    _ what: String,
+    within limit: Duration = .seconds(60),
+    _ condition: () async throws -> Bool
+) async throws {
+    let deadline = ContinuousClock.now + limit
+    while try await !condition() {
+        guard ContinuousClock.now < deadline else { throw DeadlinePassed(description: "waited in vain for \(what)") }
+        try await Task.sleep(for: .milliseconds(2))
+    }
+}

@@ -1,0 +1,35 @@
+import DexatelAPI
+import NIOCore
+import NIOHTTP1
+import Outbox
+import Synchronization
+
+/// Delivers nothing until it is opened, and then everything.
+final class GatedTransport: DeliveryTransport {
+    private let isOpenNow: Atomic<Bool>
+
+    init(isOpen: Bool = false) { isOpenNow = Atomic(isOpen) }
+
+    func open() { isOpenNow.store(true, ordering: .sequentiallyConsistent) }
+
+    private var isOpen: Bool { isOpenNow.load(ordering: .sequentiallyConsistent) }
+
+    var isHealthy: Bool { isOpen }
+
+    func admit(_ contact: ContactReference) -> DeliveryAdmission {
+        isOpen ? .go(DeliveryPermit(0)) : .wait(milliseconds: 3_600_000)
+    }
+
+    func send(_ delivery: Delivery, permit: DeliveryPermit) async -> DeliveryOutcome {
+        .reply(
+            DeliveryReply(
+                status: 200,
+                headers: ["Content-Type": "application/json"],
+                body: ByteBuffer(string: #"{"data":{}}"#),
+                retryAfterMilliseconds: nil
+            )
+        )
+    }
+
+    func release(_ permit: DeliveryPermit) {}
+}
