@@ -7,7 +7,7 @@ import RelayDaemon
 struct ContactRelay: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "contact-relay",
-        abstract: "Stands beside apps on localhost and speaks the Dexatel Contacts API to them, upstream or no upstream.",
+        abstract: "Stands beside apps on localhost and speaks the Dexatel Contacts API to them.",
         version: RelayVersion.text,
         subcommands: [Serve.self, Check.self, Status.self]
     )

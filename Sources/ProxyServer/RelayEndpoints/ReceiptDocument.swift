@@ -1,7 +1,9 @@
 import DexatelAPI
 import Outbox
 
-/// A receipt as JSON (design §2.1). It grows by addition only.
+/// A receipt as JSON (design §2.1).
+///
+/// It grows by addition only.
 struct ReceiptDocument {
     let receipt: Receipt
 
