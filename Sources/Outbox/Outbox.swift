@@ -103,11 +103,19 @@ package final class Outbox: Sendable {
 
     /// Takes a checked write, whose sink then gets exactly one answer; or says at once why it is not taken.
     package func submit(_ write: NewWrite) -> OutboxUnavailability? {
+        if let reason = admit(write) { return reason }
+        submitAdmitted([write])
+        return nil
+    }
+
+    /// Makes room for a checked write, which has to be handed to `submitAdmitted` then; or says why there is none.
+    package func admit(_ write: NewWrite) -> OutboxUnavailability? {
         switch commits.currentHealth {
         case .working: break
         case .diskLow: return .diskLow
         case .failed: return .storageFailed
         }
+        guard !commits.isStopping else { return .stopping }
         guard admission.admit(bytes: write.admittedBytes) else { return .queueFull }
         let isKeyAdmitted = keys.admit(
             write.key,
@@ -118,12 +126,19 @@ package final class Outbox: Sendable {
             admission.release(writes: 1, bytes: write.admittedBytes)
             return .unverifiedKeyLimit
         }
-        guard commits.submit(write) else {
+        return nil
+    }
+
+    /// Takes writes that were admitted, all at once; their sinks then get exactly one answer for each.
+    package func submitAdmitted(_ writes: [NewWrite]) {
+        guard !commits.submit(writes) else { return }
+        var answers = AnswerBatches()
+        for write in writes {
             keys.release(write.key)
             admission.release(writes: 1, bytes: write.admittedBytes)
-            return .stopping
+            answers.add(write.sink, write.token, .unavailable(.stopping))
         }
-        return nil
+        answers.send()
     }
 
     /// The receipt of a write, for the key that made it; nil for any other key and for writes that are not known.

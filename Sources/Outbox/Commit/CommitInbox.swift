@@ -24,14 +24,17 @@ final class CommitInbox: Sendable {
     private let state = Mutex(State())
     private let semaphore = DispatchSemaphore(value: 0)
 
-    /// Adds a write; false when the thread takes none any more.
-    func add(_ write: NewWrite) -> Bool {
+    /// Adds writes; false when the thread takes none any more.
+    func add(_ writes: [NewWrite]) -> Bool {
         change { state in
             guard !state.isStopping else { return false }
-            state.work.writes.append(write)
+            state.work.writes.append(contentsOf: writes)
             return true
         }
     }
+
+    /// Whether writes are taken no more.
+    var isStopping: Bool { state.withLock { $0.isStopping } }
 
     /// Adds the outcome of an attempt.
     func add(_ record: LaneSchedule.Ended.Record) {

@@ -52,7 +52,10 @@ final class CommitThread: Sendable {
     /// How often the thread has turned; at least once in `housekeepingMilliseconds`.
     var turns: UInt64 { turnCount.load(ordering: .relaxed) }
 
-    func submit(_ write: NewWrite) -> Bool { inbox.add(write) }
+    /// Whether writes are taken no more.
+    var isStopping: Bool { inbox.isStopping }
+
+    func submit(_ writes: [NewWrite]) -> Bool { inbox.add(writes) }
 
     func record(_ record: LaneSchedule.Ended.Record) { inbox.add(record) }
 

@@ -288,7 +288,7 @@ final class DeliveryEngine: CommitObserver {
         for attempt in batch.attempts {
             if let key = attempt.refusedKey.flatMap(parts.keys.key) { parts.keys.refuse(key) }
         }
-        let answers = state.withLock { state in
+        let (answers, isGateClosed) = state.withLock { state in
             var answers: [LaneSchedule.Answer] = []
             for end in batch.ends {
                 if let answer = state.schedule.endRecorded(end.contact, now: now) { answers.append(answer) }
@@ -296,10 +296,12 @@ final class DeliveryEngine: CommitObserver {
             for attempt in batch.attempts { state.schedule.attemptRecorded(attempt.contact) }
             let writes = batch.accepted.map { Self.scheduled($0, now) }
             answers += state.schedule.accept(writes, isUpstreamHealthy: isHealthy && !state.isStopping, now: now)
-            return answers
+            return (answers, state.gateOpensAt.map { $0 > now } ?? false)
         }
         send(answers)
-        wake()
+        // While the breaker is open nothing can be claimed, and the alarm for its end is set; a turn for every batch would
+        // only cost the writers time (P6).
+        if !isGateClosed || !batch.ends.isEmpty || !batch.attempts.isEmpty { wake() }
     }
 
     private static func scheduled(

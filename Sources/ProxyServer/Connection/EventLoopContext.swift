@@ -59,6 +59,8 @@ final class LoopAnswerSink: WriteAnswerSink {
     private struct Waiting {
         var exchanges: [UInt64: ContactWriteExchange] = [:]
         var nextToken: UInt64 = 0
+        /// Writes of the requests that this turn of the loop has read.
+        var gathered: [NewWrite] = []
     }
 
     init(eventLoop: any EventLoop) {
@@ -76,6 +78,19 @@ final class LoopAnswerSink: WriteAnswerSink {
 
     /// Forgets an exchange that gets no answer after all; on the event loop only.
     func forget(_ token: UInt64) { waiting.value.exchanges[token] = nil }
+
+    /// Submits an admitted write together with the others of this turn of the loop; on the event loop only.
+    ///
+    /// One by one, the first of them would be committed alone while the others wait for its fsync.
+    func submit(_ write: NewWrite, to outbox: Outbox) {
+        waiting.value.gathered.append(write)
+        guard waiting.value.gathered.count == 1 else { return }
+        eventLoop.execute {
+            let writes = self.waiting.value.gathered
+            self.waiting.value.gathered.removeAll(keepingCapacity: true)
+            outbox.submitAdmitted(writes)
+        }
+    }
 
     func take(_ answers: [(token: UInt64, answer: WriteAnswer)]) {
         eventLoop.execute {

@@ -174,7 +174,7 @@ final class ContactWriteExchange: Exchange {
             sink: sink,
             token: token
         )
-        guard let reason = server.outbox.submit(write) else { return }
+        guard let reason = server.outbox.admit(write) else { return sink.submit(write, to: server.outbox) }
         sink.forget(token)
         answer(server.errors.unavailable(reason, for: request))
     }

@@ -183,7 +183,7 @@ final class EngineRig: Sendable {
             token: token
         )
         guard admission.admit(bytes: write.admittedBytes),
-            keys.admit(key, maxPerUnverifiedKey: 100_000, maxUnverified: 100_000), commits.submit(write)
+            keys.admit(key, maxPerUnverifiedKey: 100_000, maxUnverified: 100_000), commits.submit([write])
         else { return sink.take([(token, .unavailable(.stopping))]) }
     }
 
