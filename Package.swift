@@ -78,6 +78,7 @@ let package = Package(
             dependencies: ["DexatelAPI", grdb, crypto, logging, collections, heap] + nio,
             swiftSettings: swiftSettings
         ),
+        .target(name: "ResponseCache", dependencies: ["DexatelAPI"] + nio, swiftSettings: swiftSettings),
         .target(
             name: "Upstream",
             dependencies: [
@@ -103,6 +104,11 @@ let package = Package(
 
         .testTarget(name: "DexatelAPITests", dependencies: ["DexatelAPI"], swiftSettings: swiftSettings),
         .testTarget(name: "OutboxTests", dependencies: ["Outbox", "DexatelAPI", grdb], swiftSettings: swiftSettings),
+        .testTarget(
+            name: "ResponseCacheTests",
+            dependencies: ["ResponseCache", "DexatelAPI"] + nio,
+            swiftSettings: swiftSettings
+        ),
         .testTarget(name: "UpstreamTests", dependencies: ["Upstream", "DexatelAPI"], swiftSettings: swiftSettings),
         .testTarget(
             name: "ProxyServerTests",

@@ -1,0 +1,57 @@
+/// Comparisons and trims of header text, byte by byte: field names and directives are ASCII and know no case.
+extension String {
+    /// Whether the text is `literal`, which is in lower case, but for its case.
+    @inline(__always)
+    func isASCII(_ literal: StaticString) -> Bool {
+        utf8.count == literal.utf8CodeUnitCount && utf8.matchesASCII(literal)
+    }
+}
+
+extension Collection<UInt8> {
+    /// Whether the bytes begin with `literal`, which is in lower case, but for its case.
+    @inline(__always)
+    func matchesASCII(_ literal: StaticString) -> Bool {
+        var index = 0
+        for byte in self {
+            if index == literal.utf8CodeUnitCount { return true }
+            if byte.asciiLowercased != literal.utf8Start[index] { return false }
+            index += 1
+        }
+        return index == literal.utf8CodeUnitCount
+    }
+}
+
+extension UInt8 {
+    /// The byte, in lower case if it is an ASCII letter.
+    @inline(__always)
+    var asciiLowercased: UInt8 { self >= 0x41 && self <= 0x5A ? self | 0x20 : self }
+
+    /// Whether the byte may stand in a token (RFC 9110 §5.6.2).
+    var isTokenByte: Bool {
+        switch self {
+        case 0x30...0x39, 0x41...0x5A, 0x61...0x7A: true
+        case UInt8(ascii: "!"), UInt8(ascii: "#"), UInt8(ascii: "$"), UInt8(ascii: "%"), UInt8(ascii: "&"),
+            UInt8(ascii: "'"), UInt8(ascii: "*"), UInt8(ascii: "+"), UInt8(ascii: "-"), UInt8(ascii: "."),
+            UInt8(ascii: "^"), UInt8(ascii: "_"), UInt8(ascii: "`"), UInt8(ascii: "|"), UInt8(ascii: "~"):
+            true
+        default: false
+        }
+    }
+
+    var isDigit: Bool { self >= 0x30 && self <= 0x39 }
+
+    var isOptionalWhitespace: Bool { self == 0x20 || self == 0x09 }
+}
+
+extension ArraySlice<UInt8> {
+    /// The bytes without spaces and tabs at their ends.
+    var trimmed: ArraySlice<UInt8> {
+        var rest = self
+        while let first = rest.first, first.isOptionalWhitespace { rest.removeFirst() }
+        while let last = rest.last, last.isOptionalWhitespace { rest.removeLast() }
+        return rest
+    }
+
+    /// The bytes as text, ASCII letters in lower case.
+    var lowercasedText: String { String(decoding: lazy.map(\.asciiLowercased), as: UTF8.self) }
+}

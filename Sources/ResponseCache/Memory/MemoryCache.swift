@@ -1,0 +1,223 @@
+package import NIOCore
+import NIOHTTP1
+import Synchronization
+
+/// The memory tier: stored replies found by key and `Vary`, bounded by bytes, evicted by SIEVE.
+///
+/// Every call holds one shard's lock for a moment; nothing waits and nothing is called back. Times are monotonic
+/// milliseconds and come from the caller.
+package final class MemoryCache: Sendable {
+    /// The bounds and defaults.
+    package let configuration: CacheConfiguration
+    private let shards: [LockedShard]
+
+    private final class LockedShard: Sendable {
+        let state: Mutex<Shard>
+        init(_ shard: Shard) { state = Mutex(shard) }
+    }
+
+    /// Makes an empty cache.
+    ///
+    /// - Parameter shards: How many locks; the bytes are divided among them. One is enough while few threads look
+    ///   things up.
+    package init(_ configuration: CacheConfiguration, shards: Int = 1) {
+        precondition(shards > 0)
+        self.configuration = configuration
+        self.shards = (0..<shards).map { _ in
+            LockedShard(
+                Shard(maxBytes: configuration.memoryBytes / shards, maxVariants: configuration.maxVariantsPerTarget)
+            )
+        }
+    }
+
+    @inline(__always)
+    private func shard(_ key: CacheKey) -> LockedShard {
+        // The high half: the low one chooses the bucket.
+        shards.count == 1 ? shards[0] : shards[Int((key.hash >> 32) % UInt64(shards.count))]
+    }
+
+    // MARK: - Reading
+
+    /// What a request may be answered with now.
+    package func lookup(_ key: CacheKey, _ request: CacheRequest, nowMilliseconds: Int64) -> CacheAnswer {
+        if request.mustBypass { return .bypass }
+        let answer = find(key, request, nowMilliseconds)
+        guard request.hasConditions else { return answer }
+        // Conditions and ranges are read outside the lock: they are as long as clients make them.
+        return switch answer {
+        case .fresh(let hit): .fresh(CacheHit(hit.response, for: request))
+        case .stale(let hit, let revalidate): .stale(CacheHit(hit.response, for: request), revalidate: revalidate)
+        default: answer
+        }
+    }
+
+    @inline(__always)
+    private func find(_ key: CacheKey, _ request: CacheRequest, _ nowMilliseconds: Int64) -> CacheAnswer {
+        shard(key).state.withLock { shard in
+            let (found, isKnownTarget) = shard.find(key, request.headers)
+            guard let slot = found, let response = shard.slots[slot].response else {
+                shard.counters.misses += 1
+                if request.directives.onlyIfCached { return .onlyIfCached504 }
+                return .miss(
+                    CacheMiss(
+                        forward: isKnownTarget ? .varyMiss : .uriMiss,
+                        token: FetchToken(sequence: shard.log.sequence)
+                    )
+                )
+            }
+            shard.visit(slot)
+            let isInvalidated = shard.slots[slot].isInvalidated
+            let decision = CacheDecision.decide(
+                response.freshness,
+                isInvalidated: isInvalidated,
+                request.directives,
+                nowMilliseconds: nowMilliseconds
+            )
+            func validation(_ forward: CacheStatus.Forward) -> CacheValidation {
+                CacheValidation(
+                    response: response,
+                    forward: forward,
+                    token: FetchToken(sequence: shard.log.sequence),
+                    isInvalidated: isInvalidated
+                )
+            }
+            switch decision {
+            case .fresh:
+                shard.counters.hits += 1
+                return .fresh(CacheHit(whole: response, isHead: request.isHead))
+            case .stale(let revalidate):
+                shard.counters.stale += 1
+                return .stale(
+                    CacheHit(whole: response, isHead: request.isHead),
+                    revalidate: revalidate ? validation(.stale) : nil
+                )
+            case .validate(let forward):
+                if request.directives.onlyIfCached { return .onlyIfCached504 }
+                shard.counters.validations += 1
+                return .validate(validation(forward))
+            }
+        }
+    }
+
+    /// What may be answered after the upstream has failed, or is known to be gone (RFC 5861 §4, design §5.5, §5.6).
+    ///
+    /// - Returns: Nil if the stored reply must not stand in.
+    package func staleIfError(
+        _ validation: CacheValidation,
+        _ key: CacheKey,
+        _ request: CacheRequest,
+        nowMilliseconds: Int64
+    ) -> CacheHit? {
+        let mayServe = CacheDecision.mayServeOnError(
+            validation.response.freshness,
+            isInvalidated: validation.isInvalidated,
+            request.directives,
+            nowMilliseconds: nowMilliseconds
+        )
+        guard mayServe else { return nil }
+        shard(key).state.withLock { $0.counters.stale += 1 }
+        return CacheHit(validation.response, for: request)
+    }
+
+    /// Whether a reply's status counts as a failure of the upstream for ``staleIfError(_:_:_:nowMilliseconds:)``.
+    package static func isFailure(_ status: Int) -> Bool { StatusRules.isFailure(status) }
+
+    // MARK: - Storing
+
+    /// The moment from which on what happens to a key counts against a reply that is asked for now.
+    package func fetchToken(_ key: CacheKey) -> FetchToken {
+        shard(key).state.withLock { FetchToken(sequence: $0.log.sequence) }
+    }
+
+    /// Stores a reply whose head was found storable, in the place of what its request would have been answered with.
+    ///
+    /// - Returns: What was stored, to be answered from and to be written to further tiers.
+    /// - Throws: Why it was not stored.
+    @discardableResult
+    package func store(_ plan: StoragePlan, body: ByteBuffer) throws(StoreRefusal) -> StoredResponse {
+        let response = try plan.response(body: body)
+        let refusal = shard(plan.key).state.withLock {
+            $0.store(response, for: plan.key, plan.request.headers, since: plan.token)
+        }
+        if let refusal { throw refusal }
+        return response
+    }
+
+    /// Updates what was to be confirmed by the upstream's 304 (RFC 9111 §4.3.4).
+    ///
+    /// - Returns: What to answer with; nil if the 304 speaks of another reply, so that the request is to be repeated
+    ///   without conditions.
+    package func freshen(
+        _ validation: CacheValidation,
+        by reply: ReplyHead,
+        to request: CacheRequest,
+        key: CacheKey
+    ) -> FreshenedResponse? {
+        guard let fresh = FreshenedResponse(validation.response, by: reply, to: request, key: key, configuration) else {
+            return nil
+        }
+        shard(key).state.withLock { shard in
+            shard.counters.revalidated += 1
+            // This one request's no-store says nothing of what others had stored.
+            if fresh.refusal == .requestNoStore { return }
+            guard fresh.refusal == nil else { return shard.remove(validation.response, key) }
+            _ = shard.store(fresh.response, for: key, request.headers, since: validation.token)
+        }
+        return fresh
+    }
+
+    /// Compares what is stored with the head of a 200 to HEAD: the same is updated, another invalidated (RFC 9111 §4.3.5).
+    package func note(head reply: ReplyHead, to request: CacheRequest, key: CacheKey, since token: FetchToken) {
+        guard reply.status == 200 else { return }
+        let found = shard(key).state.withLock { shard in
+            shard.find(key, request.headers).slot.flatMap { shard.slots[$0].response }
+        }
+        guard let found, found.status == 200 else { return }
+        let length = reply.headers.first(name: "Content-Length").map { $0 == String(found.bodyBytes) } ?? true
+        let fresh = FreshenedResponse(found, by: reply, to: request, key: key, configuration)
+        shard(key).state.withLock { shard in
+            if length, let fresh, fresh.refusal == nil {
+                _ = shard.store(fresh.response, for: key, request.headers, since: token)
+            } else {
+                shard.invalidate(found, key)
+            }
+        }
+    }
+
+    // MARK: - Invalidating and forgetting
+
+    /// Puts in doubt what is stored for a target's path, the paths above and those below, with every query, for all
+    /// keys; it is then only served once confirmed, or while the upstream fails (RFC 9111 §4.4, design §5.5).
+    package func invalidate(target: String) {
+        let path = InvalidationPath.normal(target)
+        for shard in shards { shard.state.withLock { $0.invalidate(path: path) } }
+    }
+
+    /// Drops all that was obtained with a key, as the upstream has refused it with 401 (P4).
+    package func forget(_ partition: CachePartition) {
+        for shard in shards { shard.state.withLock { $0.forget(partition) } }
+    }
+
+    /// Drops what is stored for one target and key, as the upstream has refused it with 403 (P4).
+    package func forget(_ key: CacheKey) {
+        shard(key).state.withLock { $0.forget(key) }
+    }
+
+    /// Drops what is stored at a path and below it, for all keys, and says how much that was; "/" is everything.
+    @discardableResult
+    package func purge(path: String) -> Int {
+        let path = InvalidationPath.normal(path)
+        return shards.reduce(0) { sum, shard in sum + shard.state.withLock { $0.purge(path: path) } }
+    }
+
+    /// The counters of all shards together.
+    package var counters: CacheCounters {
+        shards.reduce(into: CacheCounters()) { sum, shard in
+            sum += shard.state.withLock {
+                var counters = $0.counters
+                counters.bytes = $0.bytes
+                return counters
+            }
+        }
+    }
+}

@@ -1,0 +1,50 @@
+/// What a stored reply is good for, for one request at one moment (RFC 9111 §4).
+enum CacheDecision: Equatable {
+    case fresh
+    /// Usable now; `revalidate` where the permission is that of `stale-while-revalidate`.
+    case stale(revalidate: Bool)
+    /// Only after the upstream has confirmed it.
+    case validate(CacheStatus.Forward)
+
+    /// Decides; `isInvalidated` for what a later unsafe request has put in doubt (RFC 9111 §4.4).
+    @inline(__always)
+    static func decide(
+        _ freshness: Freshness,
+        isInvalidated: Bool,
+        _ request: RequestDirectives,
+        nowMilliseconds: Int64
+    ) -> CacheDecision {
+        if freshness.mustAlwaysValidate || isInvalidated { return .validate(.stale) }
+        if request.noCache { return .validate(.request) }
+        let age = freshness.ageSeconds(nowMilliseconds)
+        let ttl = freshness.lifetimeSeconds - age
+        if let maxAge = request.maxAgeSeconds, age > maxAge { return .validate(.request) }
+        if ttl > 0 {
+            if let minFresh = request.minFreshSeconds, ttl < minFresh { return .validate(.request) }
+            return .fresh
+        }
+        if freshness.forbidsStale || request.minFreshSeconds != nil { return .validate(.stale) }
+        // A client's max-age without max-stale refuses what is stale, however young (RFC 9111 §5.2.1.1).
+        if request.maxAgeSeconds == nil || request.maxStale != nil, -ttl < freshness.staleWhileRevalidateSeconds {
+            return .stale(revalidate: true)
+        }
+        return request.accepts(staleSeconds: -ttl) ? .stale(revalidate: false) : .validate(.stale)
+    }
+
+    /// Whether a stored reply may stand in for an upstream that failed (RFC 5861 §4, RFC 9111 §4.2.4).
+    ///
+    /// A request's own `no-cache` or `max-age` says what it prefers; a reply's `no-cache` and `must-revalidate` forbid.
+    static func mayServeOnError(
+        _ freshness: Freshness,
+        isInvalidated: Bool,
+        _ request: RequestDirectives,
+        nowMilliseconds: Int64
+    ) -> Bool {
+        if freshness.mustAlwaysValidate { return false }
+        let ttl = freshness.ttlSeconds(nowMilliseconds)
+        if freshness.forbidsStale { return ttl > 0 && !isInvalidated }
+        if ttl > 0 && !isInvalidated { return true }
+        let limit = request.staleIfErrorSeconds ?? freshness.staleIfErrorSeconds
+        return limit > 0 && max(0, -ttl) <= limit || request.accepts(staleSeconds: max(0, -ttl))
+    }
+}

@@ -1,0 +1,94 @@
+import DexatelAPI
+import NIOHTTP1
+
+/// For how long a stored reply is good, and what may be done with it afterwards.
+package struct Freshness: Sendable, Equatable {
+    /// The monotonic moment from which its age counts.
+    package var bornMilliseconds: Int64
+    /// The freshness lifetime (RFC 9111 §4.2.1).
+    package var lifetimeSeconds: Int64
+    /// RFC 5861 §3; 0: not at all.
+    package var staleWhileRevalidateSeconds: Int64
+    /// RFC 5861 §4; 0: not at all.
+    package var staleIfErrorSeconds: Int64
+    /// Usable only after the upstream has confirmed it (RFC 9111 §5.2.2.4).
+    package var mustAlwaysValidate: Bool
+    /// Never usable once stale, come what may (RFC 9111 §5.2.2.2, §5.2.2.8, §5.2.2.10).
+    package var forbidsStale: Bool
+
+    /// The current age (RFC 9111 §4.2.3), whole seconds.
+    package func ageSeconds(_ nowMilliseconds: Int64) -> Int64 { max(0, nowMilliseconds - bornMilliseconds) / 1000 }
+
+    /// Remaining freshness in whole seconds; zero or less when stale.
+    package func ttlSeconds(_ nowMilliseconds: Int64) -> Int64 { lifetimeSeconds - ageSeconds(nowMilliseconds) }
+}
+
+extension Freshness {
+    /// Where a lifetime came from.
+    enum Source: Equatable {
+        case explicit
+        case heuristic
+        /// The reply states none, and none may be assumed: stale at once.
+        case none
+    }
+
+    /// What a lifetime depends on.
+    struct Subject {
+        var status: Int
+        var headers: HTTPHeaders
+        var directives: ResponseDirectives
+        var target: String
+        var isShared: Bool
+        var times: ExchangeTimes
+    }
+
+    /// Finds the freshness lifetime in the order of RFC 9111 §4.2.1.
+    static func lifetimeSeconds(_ subject: Subject, _ configuration: CacheConfiguration) -> (Int64, Source) {
+        let directives = subject.directives
+        if subject.isShared, let seconds = directives.sharedMaxAgeSeconds { return (seconds, .explicit) }
+        if let seconds = directives.maxAgeSeconds { return (seconds, .explicit) }
+        if !directives.isTargeted, let seconds = expiresSeconds(subject.headers, subject.times) {
+            return (seconds, .explicit)
+        }
+        guard configuration.appliesDefaults(subject.target),
+            StatusRules.isHeuristicallyCacheable(subject.status) || directives.isPublic
+        else { return (0, .none) }
+        let seconds = subject.status >= 400 ? configuration.negativeTTLSeconds : configuration.defaultTTLSeconds
+        return (seconds, .heuristic)
+    }
+
+    /// `Expires` less `Date`; a date that cannot be read, or two that differ, are in the past (RFC 9111 §5.3).
+    private static func expiresSeconds(_ headers: HTTPHeaders, _ times: ExchangeTimes) -> Int64? {
+        let lines = headers["Expires"]
+        guard let first = lines.first else { return nil }
+        guard lines.allSatisfy({ $0 == first }), let expires = HTTPDate.first("Expires", headers, times) else {
+            return 0
+        }
+        let date = HTTPDate.first("Date", headers, times) ?? times.responseUnixSeconds
+        return min(max(0, expires - date), DeltaSeconds.max)
+    }
+
+    /// All there is to know about the freshness of a reply.
+    static func of(_ subject: Subject, _ configuration: CacheConfiguration) -> (Freshness, Source) {
+        let directives = subject.directives
+        let (lifetime, source) = lifetimeSeconds(subject, configuration)
+        let forbidsStale =
+            directives.mustRevalidate
+            || subject.isShared && (directives.proxyRevalidate || directives.sharedMaxAgeSeconds != nil)
+        // The defaults are for replies that are worth anything stale: not for what was stale from the start because
+        // it says so, and for errors only while the upstream fails, and only those that say "it is not there".
+        let hasDefaults = configuration.appliesDefaults(subject.target) && lifetime > 0
+        let isKept = subject.status < 400 || subject.status == 404 || subject.status == 410
+        let whileRevalidate = hasDefaults && subject.status < 400 ? configuration.staleWhileRevalidateSeconds : 0
+        let ifError = hasDefaults && isKept ? configuration.staleIfErrorSeconds : 0
+        let freshness = Freshness(
+            bornMilliseconds: subject.times.bornMilliseconds(subject.headers),
+            lifetimeSeconds: lifetime,
+            staleWhileRevalidateSeconds: directives.staleWhileRevalidateSeconds ?? whileRevalidate,
+            staleIfErrorSeconds: directives.staleIfErrorSeconds ?? ifError,
+            mustAlwaysValidate: directives.noCache,
+            forbidsStale: forbidsStale
+        )
+        return (freshness, source)
+    }
+}

@@ -1,0 +1,41 @@
+/// What is known of status codes as far as caching goes.
+enum StatusRules {
+    /// Cacheable without explicit freshness (RFC 9110 §15.1), but for 206, as parts are not stored.
+    static func isHeuristicallyCacheable(_ status: Int) -> Bool {
+        switch status {
+        case 200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501: true
+        default: false
+        }
+    }
+
+    /// Understood in the sense of `must-understand` (RFC 9111 §5.2.2.3): these have no caching rules but the general.
+    static func isUnderstood(_ status: Int) -> Bool {
+        switch status {
+        case 302, 303, 307: true
+        default: isHeuristicallyCacheable(status)
+        }
+    }
+
+    /// Never stored, whatever the reply says.
+    ///
+    /// Interim replies, parts (206) and 304 are no whole replies. 401, 403 and 407 concern the key that was shown, which
+    /// may be good a moment later (P4). 408, 429 and the 5xx that say "not now" must not take the place of what
+    /// `stale-if-error` would serve instead of them (RFC 5861 §4).
+    static func isNeverStored(_ status: Int) -> Bool {
+        switch status {
+        case ..<200, 206, 304, 401, 403, 407, 408, 425, 429, 500, 502, 503, 504: true
+        default: false
+        }
+    }
+
+    /// Whether a reply counts as an error for `stale-if-error` (RFC 5861 §4).
+    static func isFailure(_ status: Int) -> Bool {
+        switch status {
+        case 500, 502, 503, 504: true
+        default: false
+        }
+    }
+
+    /// Whether a reply carries no body and says nothing of its length (RFC 9110 §6.4.1, §8.6).
+    static func isBodiless(_ status: Int) -> Bool { status == 204 || status == 304 || status < 200 }
+}

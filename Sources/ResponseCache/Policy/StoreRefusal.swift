@@ -1,0 +1,30 @@
+/// Why a reply is not stored; the raw value is the `detail` of `Cache-Status`.
+package enum StoreRefusal: String, Error, Sendable {
+    /// Only replies to GET are stored.
+    case method
+    /// The status is never stored, or not understood where `must-understand` asks for it.
+    case status
+    /// The request said `no-store` (RFC 9111 §5.2.1.5).
+    case requestNoStore = "request-no-store"
+    /// The reply said `no-store` (RFC 9111 §5.2.2.5).
+    case noStore = "no-store"
+    /// The reply is `private` and the request had no key (RFC 9111 §5.2.2.7).
+    case isPrivate = "private"
+    /// The request carried `Authorization` and the reply does not allow sharing (RFC 9111 §3.5).
+    case authorization
+    /// The reply sets a cookie and was asked for without a key (RFC 9111 §7.3).
+    case setCookie = "set-cookie"
+    /// `Vary: *`, or a `Vary` that names credentials which the request carried (RFC 9111 §4.1).
+    case vary
+    /// Nothing allows it to be used even once more.
+    case noFreshness = "no-freshness"
+    /// Longer than `reads.max_object`, or than the cache.
+    case tooLarge = "too-large"
+    /// The body has another length than was announced (RFC 9111 §3.3).
+    case incomplete
+    /// The upstream was asked before something that makes the reply worthless: a purge, a refused key, or an
+    /// invalidation after which a newer reply has come.
+    case superseded
+    /// The head cannot be written out again as it came.
+    case malformed
+}

@@ -1,0 +1,49 @@
+import NIOHTTP1
+
+/// The request fields that a stored reply was chosen by (RFC 9111 §4.1).
+struct VaryKey: Sendable, Equatable {
+    /// Names in lower case, sorted, each with the value that the original request had; nil: it had none.
+    let fields: [(name: String, value: String?)]
+
+    static func == (one: VaryKey, other: VaryKey) -> Bool {
+        one.fields.elementsEqual(other.fields) { $0.name == $1.name && $0.value == $1.value }
+    }
+
+    /// Reads `Vary`.
+    ///
+    /// - Returns: Nil for a reply that does not vary.
+    /// - Throws: ``StoreRefusal/vary`` for `*`, for names that are none, and for credentials that the request carried:
+    ///   those are not to be kept. The API key needs no keeping: the partition is chosen by it.
+    static func of(_ reply: HTTPHeaders, request: HTTPHeaders) throws(StoreRefusal) -> VaryKey? {
+        var names: Set<String> = []
+        for member in reply[canonicalForm: "Vary"] where !member.isEmpty {
+            let name = member.lowercased()
+            guard name != "*", name.utf8.allSatisfy(\.isTokenByte) else { throw .vary }
+            if name == "x-dexatel-key" { continue }
+            if name == "authorization" || name == "cookie", request.contains(name: name) { throw .vary }
+            names.insert(name)
+        }
+        guard !names.isEmpty else { return nil }
+        return VaryKey(fields: names.sorted().map { ($0, value($0, request)) })
+    }
+
+    private init(fields: [(name: String, value: String?)]) { self.fields = fields }
+
+    /// Whether a request has the same values.
+    func matches(_ request: HTTPHeaders) -> Bool {
+        fields.allSatisfy { Self.value($0.name, request) == $0.value }
+    }
+
+    /// The lines combined, without the whitespace that means nothing.
+    private static func value(_ name: String, _ request: HTTPHeaders) -> String? {
+        let lines = request[name]
+        guard !lines.isEmpty else { return nil }
+        return lines.flatMap { line in
+            line.utf8.split(separator: UInt8(ascii: ","), omittingEmptySubsequences: false)
+                .map { String(decoding: Array($0)[...].trimmed, as: UTF8.self) }
+        }.joined(separator: ", ")
+    }
+
+    /// The bytes that keeping it takes, roughly: each string has a header of its own.
+    var bytes: Int { fields.reduce(32) { $0 + 96 + $1.name.utf8.count + ($1.value?.utf8.count ?? 0) } }
+}

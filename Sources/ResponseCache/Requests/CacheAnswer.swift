@@ -1,0 +1,51 @@
+package import NIOHTTP1
+
+/// What the cache has to say to a request.
+package enum CacheAnswer: Sendable {
+    /// Usable now.
+    case fresh(CacheHit)
+    /// Usable now, though stale; to be revalidated behind the client's back where `revalidate` says how.
+    case stale(CacheHit, revalidate: CacheValidation?)
+    /// There is something, but the upstream must confirm it first.
+    case validate(CacheValidation)
+    /// There is nothing.
+    case miss(CacheMiss)
+    /// There is nothing usable, and the client wants nothing else (RFC 9111 §5.2.1.7): 504.
+    case onlyIfCached504
+    /// Not for the cache; to be forwarded as it is, and its reply not stored.
+    case bypass
+}
+
+/// A miss: why, and what to come back with.
+package struct CacheMiss: Sendable {
+    /// For `Cache-Status`.
+    package let forward: CacheStatus.Forward
+    /// To be handed over with the reply.
+    package let token: FetchToken
+}
+
+/// A stored reply that needs to be confirmed.
+package struct CacheValidation: Sendable {
+    /// What to confirm.
+    package let response: StoredResponse
+    /// Why, for `Cache-Status`.
+    package let forward: CacheStatus.Forward
+    /// To be handed over with the reply.
+    package let token: FetchToken
+    let isInvalidated: Bool
+
+    /// Puts the stored reply's conditions into a request's fields, in place of the client's own conditions and ranges,
+    /// which are answered here (RFC 9111 §4.3.1); without a validator the request asks for the whole reply.
+    package func addConditions(to headers: inout HTTPHeaders) {
+        for name in CacheRequest.fieldsAnsweredHere { headers.remove(name: name) }
+        for (name, value) in Freshening.conditions(response) { headers.add(name: name, value: value) }
+    }
+}
+
+/// The moment at which something was asked of the upstream, on the cache's own count of what has happened to it.
+///
+/// A reply that was asked for before an invalidation is stored as invalidated, so that a slow GET cannot bring back
+/// what a write has replaced meanwhile.
+package struct FetchToken: Sendable, Equatable {
+    let sequence: UInt64
+}

@@ -1,0 +1,226 @@
+import NIOHTTP1
+import ResponseCache
+import Testing
+
+@Suite("Invalidation (RFC 9111 §4.4, design §5.5)")
+struct InvalidationTests {
+    private static let all = [
+        "/", "/v1", "/v1/audiences", "/v1/audiences?page=2", "/v1/audiences/a", "/v1/audiences/a/contacts",
+        "/v1/audiences/a/contacts?page_size=5", "/v1/audiences/a/contacts?filter%5Bsearch%5D=x",
+        "/v1/audiences/a/contacts/c", "/v1/audiences/a/contacts/c?x=1", "/v1/audiences/a/contacts/c/history",
+        "/v1/audiences/a/contacts/cc", "/v1/audiences/a/contacts/d", "/v1/audiences/b", "/v1/audiences/b/contacts",
+        "/v1/messages",
+    ]
+
+    private func invalidated(by target: String, shards: Int = 1) throws -> Set<String> {
+        let fixture = CacheFixture(shards: shards)
+        for target in Self.all {
+            for partition in [CacheFixture.oneKey, .key(high: 9, low: 9), .shared] {
+                try fixture.store(["Cache-Control": "max-age=60"], target: target, partition: partition)
+            }
+        }
+        fixture.cache.invalidate(target: target)
+        return Set(
+            try Self.all.filter { stored in
+                let words = [CacheFixture.oneKey, .key(high: 9, low: 9), .shared].map {
+                    fixture.word(target: stored, partition: $0)
+                }
+                // The same for all keys.
+                try #require(Set(words).count == 1)
+                return words[0] != "fresh"
+            }
+        )
+    }
+
+    @Test(
+        "a path, its ancestors and its descendants are invalidated with every query and for all keys, and nothing else",
+        arguments: [1, 4]
+    )
+    func related(shards: Int) throws {
+        #expect(
+            try invalidated(by: "/v1/audiences/a/contacts/c", shards: shards) == [
+                "/", "/v1", "/v1/audiences", "/v1/audiences?page=2", "/v1/audiences/a", "/v1/audiences/a/contacts",
+                "/v1/audiences/a/contacts?page_size=5", "/v1/audiences/a/contacts?filter%5Bsearch%5D=x",
+                "/v1/audiences/a/contacts/c", "/v1/audiences/a/contacts/c?x=1", "/v1/audiences/a/contacts/c/history",
+            ]
+        )
+        #expect(
+            try invalidated(by: "/v1/audiences/b?force=1", shards: shards) == [
+                "/", "/v1", "/v1/audiences", "/v1/audiences?page=2", "/v1/audiences/b", "/v1/audiences/b/contacts",
+            ]
+        )
+        #expect(try invalidated(by: "/", shards: shards) == Set(Self.all))
+        #expect(try invalidated(by: "/v1/other/z", shards: shards) == ["/", "/v1"])
+    }
+
+    @Test(
+        "other spellings of a path invalidate the same",
+        arguments: [
+            "/v1/audiences/b/", "/v1//audiences/b", "/v1/audiences/./b", "/v1/audiences/x/../b", "/V1/Audiences/B",
+            "/v1/audiences/%62", "/v1%2Faudiences/b", "/v1/audiences/b;v=1", "http://host/v1/audiences/b?x",
+            "\\v1\\audiences/b",
+        ]
+    )
+    func spellings(target: String) throws {
+        #expect(try invalidated(by: target) == invalidated(by: "/v1/audiences/b"))
+    }
+
+    @Test("what is invalidated is validated first, or stands in while the upstream fails")
+    func marked() throws {
+        let fixture = CacheFixture()
+        try fixture.store(["ETag": "\"a\""])
+        fixture.cache.invalidate(target: fixture.target)
+        #expect(fixture.word(at: 1) == "validate, stale")
+        #expect(fixture.word(["Cache-Control": "max-stale"], at: 1) == "validate, stale")
+        #expect(fixture.wordOnError(at: 1) == "stale")
+        #expect(fixture.wordOnError(at: 604_900) == "504")
+        #expect(fixture.cache.counters.invalidated == 1)
+    }
+
+    @Test("RFC 9111 §5.2.2.2 must-revalidate forbids that too")
+    func mustRevalidate() throws {
+        let fixture = CacheFixture()
+        try fixture.store(["Cache-Control": "max-age=60, must-revalidate"])
+        fixture.cache.invalidate(target: fixture.target)
+        #expect(fixture.wordOnError(at: 1) == "504")
+    }
+
+    @Test("a reply that was asked for after the invalidation is fresh again")
+    func replaced() throws {
+        let fixture = CacheFixture()
+        try fixture.store(["ETag": "\"a\""])
+        for _ in 0..<3 {
+            fixture.cache.invalidate(target: fixture.target)
+            #expect(fixture.word() == "validate, stale")
+            try fixture.store(["ETag": "\"b\""])
+            #expect(fixture.word() == "fresh")
+        }
+        // Marking again after a new reply has come to a marked path.
+        fixture.cache.invalidate(target: "/v1/audiences")
+        #expect(fixture.word() == "validate, stale")
+    }
+
+    @Test("a slow reply that was asked for before an invalidation never comes back as fresh")
+    func race() throws {
+        let fixture = CacheFixture()
+        let early = fixture.cache.fetchToken(fixture.key())
+        fixture.cache.invalidate(target: fixture.target)
+        try fixture.store([:], body: "old", token: early)
+        #expect(fixture.word() == "validate, stale")
+        try fixture.store([:], body: "new")
+        #expect(throws: StoreRefusal.superseded) { try fixture.store([:], body: "old", token: early) }
+        let image = try #require(fixture.answer().hit).wireImage(nowMilliseconds: 0)
+        #expect(image.bodyText == "new")
+    }
+
+    @Test("an invalidation elsewhere does not hold a reply back; more of them than are remembered do")
+    func log() throws {
+        let fixture = CacheFixture()
+        let early = fixture.cache.fetchToken(fixture.key())
+        fixture.cache.invalidate(target: "/v1/audiences/b")
+        try fixture.store([:], token: early)
+        #expect(fixture.word() == "fresh")
+        for number in 0..<5000 { fixture.cache.invalidate(target: "/v1/messages/\(number)") }
+        #expect(fixture.word() == "fresh")
+        #expect(throws: StoreRefusal.superseded) { try fixture.store([:], token: early) }
+        let late = fixture.cache.fetchToken(fixture.key())
+        for number in 0..<4000 { fixture.cache.invalidate(target: "/v1/messages/\(number)") }
+        try fixture.store([:], token: late)
+        #expect(fixture.word() == "fresh")
+    }
+
+    @Test("§4.4 a 304 that comes after an invalidation does not undo it")
+    func freshenRace() throws {
+        let fixture = CacheFixture()
+        try fixture.store(["ETag": "\"a\""])
+        let validation = try #require(fixture.answer(at: 100).validation)
+        fixture.cache.invalidate(target: fixture.target)
+        let fresh = fixture.cache.freshen(
+            validation,
+            by: CacheFixture.head(304, ["ETag": "\"a\""], at: 100),
+            to: CacheFixture.request(),
+            key: fixture.key()
+        )
+        #expect(fresh != nil)
+        #expect(fixture.word(at: 101) == "validate, stale")
+    }
+
+    @Test("a refused key loses all that was obtained with it, even what is still under way, and no other key does")
+    func forgetPartition() throws {
+        let fixture = CacheFixture()
+        let other = CachePartition.key(high: 1, low: 3)
+        for number in 0..<20 {
+            try fixture.store([:], target: "/v1/audiences/\(number)")
+            try fixture.store([:], target: "/v1/audiences/\(number)", partition: other)
+        }
+        let token = fixture.cache.fetchToken(fixture.key())
+        fixture.cache.forget(CacheFixture.oneKey)
+        for number in 0..<20 {
+            #expect(fixture.word(target: "/v1/audiences/\(number)") == "uri-miss")
+            #expect(fixture.word(target: "/v1/audiences/\(number)", partition: other) == "fresh")
+        }
+        #expect(throws: StoreRefusal.superseded) { try fixture.store([:], token: token) }
+        try fixture.store([:])
+        #expect(fixture.word() == "fresh")
+    }
+
+    @Test("a target that was refused is forgotten with its variants, for that key")
+    func forgetKey() throws {
+        let fixture = CacheFixture()
+        for accept in ["a", "b"] { try fixture.store(["Vary": "Accept"], asked: ["Accept": accept]) }
+        try fixture.store([:], target: "/v1/audiences/a/contacts/d")
+        fixture.cache.forget(fixture.key())
+        #expect(fixture.word(["Accept": "a"]) == "uri-miss")
+        #expect(fixture.word(["Accept": "b"]) == "uri-miss")
+        #expect(fixture.word(target: "/v1/audiences/a/contacts/d") == "fresh")
+    }
+
+    @Test("a purge takes away a path and what is below, and says how many")
+    func purge() throws {
+        let fixture = CacheFixture(shards: 2)
+        for target in Self.all { try fixture.store(["Cache-Control": "max-age=60"], target: target) }
+        #expect(fixture.cache.purge(path: "/v1/audiences/a/contacts") == 8)
+        #expect(fixture.word(target: "/v1/audiences/a") == "fresh")
+        #expect(fixture.cache.purge(path: "/") == Self.all.count - 8)
+        #expect(fixture.cache.counters.entries == 0)
+        #expect(fixture.cache.counters.bytes == 0)
+    }
+}
+
+@Suite("What an unsafe request invalidates (RFC 9111 §4.4)")
+struct UnsafeReplyTests {
+    private func targets(_ method: HTTPMethod, _ status: Int, _ headers: HTTPHeaders = [:]) -> [String] {
+        UnsafeReply.invalidatedTargets(
+            method: method,
+            target: "/v1/audiences/a?x=1",
+            status: status,
+            headers: headers,
+            origin: "https://api.dexatel.com"
+        )
+    }
+
+    @Test("§4.4 a non-error reply to an unsafe or unknown method invalidates its target")
+    func methods() {
+        for method in [HTTPMethod.POST, .PUT, .DELETE, .PATCH, .RAW(value: "BREW")] {
+            for status in [200, 201, 204, 302, 399] { #expect(targets(method, status) == ["/v1/audiences/a?x=1"]) }
+            for status in [100, 400, 404, 500] { #expect(targets(method, status).isEmpty) }
+        }
+        for method in [HTTPMethod.GET, .HEAD, .OPTIONS, .TRACE] { #expect(targets(method, 200).isEmpty) }
+    }
+
+    @Test(
+        "§4.4 Location and Content-Location invalidate too, within the origin only",
+        arguments: [
+            ("/v1/audiences/b", "/v1/audiences/b"), ("https://api.dexatel.com/v1/x", "/v1/x"),
+            ("HTTPS://API.Dexatel.com/v1/x", "/v1/x"), ("//api.dexatel.com/v1/x", "/v1/x"), ("b", "/v1/audiences/b"),
+            ("https://api.dexatel.com", "/"), ("https://api.dexatel.com.evil.example/v1/x", nil),
+            ("https://evil.example/v1/x", nil), ("http://api.dexatel.com/v1/x", nil), ("//evil.example/v1", nil),
+            ("mailto:x", nil), ("", nil),
+        ] as [(String, String?)]
+    )
+    func locations(value: String, target: String?) {
+        for name in ["Location", "Content-Location"] {
+            #expect(targets(.POST, 201, [name: value]).dropFirst().first == target)
+        }
+    }
+}

@@ -1,0 +1,91 @@
+import NIOHTTP1
+import ResponseCache
+import Testing
+
+@Suite("Vary (RFC 9111 §4.1)")
+struct VaryTests {
+    private let fixture = CacheFixture { $0.maxVariantsPerTarget = 3 }
+
+    private func body(_ headers: HTTPHeaders) -> String? {
+        fixture.answer(headers).hit?.wireImage(nowMilliseconds: 0).bodyText
+    }
+
+    @Test("§4.1 a stored reply answers requests with the same values of the fields that Vary names, and no others")
+    func variants() throws {
+        try fixture.store(["Vary": "Accept-Language"], body: "german", asked: ["Accept-Language": "de"])
+        #expect(fixture.word(["Accept-Language": "en"]) == "vary-miss")
+        #expect(fixture.word() == "vary-miss")
+        try fixture.store(["Vary": "accept-language"], body: "english", asked: ["accept-language": "en"])
+        try fixture.store(["Vary": "Accept-Language"], body: "none")
+        #expect(body(["Accept-Language": "de"]) == "german")
+        #expect(body(["ACCEPT-LANGUAGE": "en"]) == "english")
+        #expect(body([:]) == "none")
+        #expect(body(["Accept-Language": ""]) == nil)
+    }
+
+    @Test("§4.1 whitespace and the number of lines do not matter, the order of values does")
+    func normalisation() throws {
+        try fixture.store(["Vary": "Accept, X-Other"], asked: ["Accept": "a,b ; q=1", "X-Other": " 1 "])
+        #expect(fixture.word(HTTPHeaders([("accept", "a"), ("Accept", " b ; q=1 "), ("x-other", "1")])) == "fresh")
+        #expect(fixture.word(["Accept": "b ; q=1, a", "X-Other": "1"]) == "vary-miss")
+        #expect(fixture.word(["Accept": "a,b ; q=1"]) == "vary-miss")
+    }
+
+    @Test(
+        "§4.1 a reply that varies by everything is not stored",
+        arguments: ["*", "Accept, *", "Accept,*", "bad name"]
+    )
+    func star(value: String) {
+        #expect(fixture.refusal(["Vary": value, "Cache-Control": "max-age=60"]) == .vary)
+        #expect(
+            fixture.refusal(HTTPHeaders([("Vary", "Accept"), ("Vary", value), ("Cache-Control", "max-age=60")]))
+                == .vary
+        )
+    }
+
+    @Test("§4.1 a new reply takes the place of the one with the same values")
+    func replacement() throws {
+        try fixture.store(["Vary": "Accept"], body: "old", asked: ["Accept": "a"])
+        try fixture.store(["Vary": "Accept"], body: "other", asked: ["Accept": "b"])
+        try fixture.store(["Vary": "Accept"], body: "new", asked: ["Accept": "a"])
+        #expect(body(["Accept": "a"]) == "new")
+        #expect(body(["Accept": "b"]) == "other")
+        #expect(fixture.cache.counters.entries == 2)
+        try fixture.store([:], body: "for all", asked: ["Accept": "b"])
+        #expect(body(["Accept": "b"]) == "for all")
+    }
+
+    @Test("§4.1 of several that fit, the one with the latest Date is chosen")
+    func latest() throws {
+        try fixture.store(
+            ["Vary": "Accept", "Date": "Thu, 01 Jan 2026 00:00:00 GMT"],
+            body: "newer",
+            asked: ["Accept": "a", "X": "1"]
+        )
+        try fixture.store(
+            ["Vary": "X", "Date": "Wed, 31 Dec 2025 23:59:59 GMT"],
+            body: "older",
+            asked: ["Accept": "b", "X": "2"]
+        )
+        #expect(body(["Accept": "a", "X": "2"]) == "newer")
+    }
+
+    @Test("the number of variants of a target is bounded, and other targets keep theirs")
+    func bound() throws {
+        try fixture.store([:], target: "/v1/audiences/other")
+        for number in 0..<50 { try fixture.store(["Vary": "Accept"], asked: ["Accept": "\(number)"]) }
+        #expect(fixture.cache.counters.entries == 4)
+        #expect(fixture.word(["Accept": "49"]) == "fresh")
+        #expect(fixture.word(target: "/v1/audiences/other") == "fresh")
+    }
+
+    @Test("the API key is the partition's business, and other credentials are not kept")
+    func credentials() {
+        let secret: HTTPHeaders = ["X-Dexatel-Key": "k", "Cookie": "c"]
+        #expect(fixture.refusal(["Vary": "X-Dexatel-Key"], asked: secret) == nil)
+        #expect(fixture.word(["X-Dexatel-Key": "another spelling of the same partition"]) == "fresh")
+        #expect(fixture.refusal(["Vary": "Cookie"], asked: secret) == .vary)
+        #expect(fixture.refusal(["Vary": "Authorization", "Cache-Control": "public, max-age=60"]) == nil)
+        #expect(fixture.word(["Authorization": "x"]) == "vary-miss")
+    }
+}
