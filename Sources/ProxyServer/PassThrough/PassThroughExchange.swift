@@ -167,12 +167,13 @@ final class PassThroughExchange: Exchange {
     /// connection.
     func cancel() {
         barrier.take()?.end()
+        // First of all, so that a failure that the rest brings about is known to be our own.
+        task?.cancel()
+        task = nil
         outlet?.cancel()
         outlet = nil
         inlet?.fail()
         inlet = nil
-        task?.cancel()
-        task = nil
     }
 }
 

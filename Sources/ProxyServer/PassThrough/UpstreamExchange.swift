@@ -39,6 +39,10 @@ struct UpstreamExchange: Sendable {
     }
 
     private func fail(_ permit: Permit, _ failure: UpstreamFailure) {
+        guard !Task.isCancelled else {
+            // The client has gone, and whatever the connection died of meanwhile, the upstream is not to blame.
+            return server.upstreamHealth.ended(permit, .abandoned)
+        }
         if failure.code == .timeout, inlet?.isStarved == true {
             // It is the client's body that did not come: nothing is learnt of the upstream.
             server.upstreamHealth.ended(permit, .abandoned)
