@@ -1,12 +1,11 @@
-import DexatelAPI
 import NIOHTTP1
 
 /// The header fields of a contact write that decide about it, gathered in one pass.
 struct WriteRequestFields {
-    /// `X-Dexatel-Key`; nil when it is missing or empty.
-    private(set) var apiKey: String?
-    /// The media type of `Content-Type`, without parameters, in lower case.
-    private(set) var isJSON = false
+    /// The first `X-Dexatel-Key`, as everywhere in the relay.
+    private var firstKey: String?
+    /// The first `Content-Type`.
+    private var contentType: String?
     /// `Content-Length`; nil when there is none.
     private(set) var contentLength: Int?
     private(set) var isChunked = false
@@ -21,6 +20,12 @@ struct WriteRequestFields {
         for (name, value) in headers { note(name, value) }
     }
 
+    /// `X-Dexatel-Key`; nil when it is missing or empty.
+    var apiKey: String? { firstKey.flatMap { $0.isEmpty ? nil : $0 } }
+
+    /// Whether the media type is `application/json`, with any parameters.
+    var isJSON: Bool { contentType.map(Self.isJSON) ?? false }
+
     /// Whether a body follows.
     var announcesBody: Bool { isChunked || (contentLength ?? 0) > 0 }
 
@@ -31,9 +36,9 @@ struct WriteRequestFields {
             if name.isField("prefer") { hasPreference = true }
             if name.isField("expect") { expectsContinue = expectsContinue || value.isField("100-continue") }
         case 8 where name.isField("if-match"): hasPrecondition = true
-        case 12 where name.isField("content-type"): isJSON = Self.isJSON(value)
+        case 12 where name.isField("content-type"): contentType = contentType ?? value
         case 13:
-            if name.isField("x-dexatel-key") { apiKey = value.isEmpty ? nil : value }
+            if name.isField("x-dexatel-key") { firstKey = firstKey ?? value }
             if name.isField("if-none-match") { hasPrecondition = true }
         case 14 where name.isField("content-length"): contentLength = Int(value)
         case 16 where name.isField("content-encoding"): isCompressed = isCompressed || !value.isField("identity")
@@ -47,7 +52,8 @@ struct WriteRequestFields {
 
     private static func isJSON(_ value: String) -> Bool {
         if value.isField("application/json") { return true }
-        let type = value.prefix { $0 != ";" && $0 != " " && $0 != "\t" }
+        var type = value.prefix { $0 != ";" }
+        while type.last == " " || type.last == "\t" { type.removeLast() }
         return String(type).isField("application/json")
     }
 }
