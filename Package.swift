@@ -60,8 +60,8 @@ let package = Package(
         .target(
             name: "RelayDaemon",
             dependencies: [
-                "ProxyServer", "Outbox", "Upstream", "AdminAPI", "Systemd", "CLinux", "DexatelAPI",
-                nioPosix, logging, lifecycle,
+                "ProxyServer", "Outbox", "Upstream", "ResponseCache", "AdminAPI", "Systemd", "CLinux", "DexatelAPI",
+                nioPosix, logging, lifecycle, httpClient,
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
                 .product(name: "Configuration", package: "swift-configuration"),
                 .product(name: "Yams", package: "Yams"),
@@ -70,7 +70,9 @@ let package = Package(
         ),
         .target(
             name: "ProxyServer",
-            dependencies: ["Outbox", "Upstream", "AdminAPI", "DexatelAPI", nioPosix, logging, collections] + nio,
+            dependencies: [
+                "Outbox", "Upstream", "ResponseCache", "AdminAPI", "DexatelAPI", nioPosix, logging, collections,
+            ] + nio,
             swiftSettings: swiftSettings
         ),
         .target(
@@ -78,7 +80,11 @@ let package = Package(
             dependencies: ["DexatelAPI", grdb, crypto, logging, collections, heap] + nio,
             swiftSettings: swiftSettings
         ),
-        .target(name: "ResponseCache", dependencies: ["DexatelAPI"] + nio, swiftSettings: swiftSettings),
+        .target(
+            name: "ResponseCache",
+            dependencies: ["DexatelAPI", grdb, logging] + nio,
+            swiftSettings: swiftSettings
+        ),
         .target(
             name: "Upstream",
             dependencies: [
@@ -102,18 +108,31 @@ let package = Package(
             swiftSettings: swiftSettings
         ),
 
-        .testTarget(name: "DexatelAPITests", dependencies: ["DexatelAPI"], swiftSettings: swiftSettings),
-        .testTarget(name: "OutboxTests", dependencies: ["Outbox", "DexatelAPI", grdb], swiftSettings: swiftSettings),
+        .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: swiftSettings),
         .testTarget(
-            name: "ResponseCacheTests",
-            dependencies: ["ResponseCache", "DexatelAPI"] + nio,
+            name: "DexatelAPITests",
+            dependencies: ["DexatelAPI", "TestSupport"],
             swiftSettings: swiftSettings
         ),
-        .testTarget(name: "UpstreamTests", dependencies: ["Upstream", "DexatelAPI"], swiftSettings: swiftSettings),
+        .testTarget(
+            name: "OutboxTests",
+            dependencies: ["Outbox", "DexatelAPI", "TestSupport", grdb],
+            swiftSettings: swiftSettings
+        ),
+        .testTarget(
+            name: "ResponseCacheTests",
+            dependencies: ["ResponseCache", "DexatelAPI", "TestSupport", logging] + nio,
+            swiftSettings: swiftSettings
+        ),
+        .testTarget(
+            name: "UpstreamTests",
+            dependencies: ["Upstream", "DexatelAPI", "TestSupport"],
+            swiftSettings: swiftSettings
+        ),
         .testTarget(
             name: "ProxyServerTests",
             dependencies: [
-                "ProxyServer", "Outbox", "Upstream", "DexatelAPI", nioPosix, logging,
+                "ProxyServer", "Outbox", "Upstream", "ResponseCache", "DexatelAPI", "TestSupport", nioPosix, logging,
                 .product(name: "NIOEmbedded", package: "swift-nio"),
             ] + nio,
             swiftSettings: swiftSettings
@@ -121,7 +140,7 @@ let package = Package(
         .testTarget(name: "SystemdTests", dependencies: ["Systemd"], swiftSettings: swiftSettings),
         .testTarget(
             name: "RelayDaemonTests",
-            dependencies: ["RelayDaemon"],
+            dependencies: ["RelayDaemon", "AdminAPI", "Outbox", "TestSupport", logging] + nio,
             swiftSettings: swiftSettings
         ),
         .testTarget(
@@ -132,7 +151,8 @@ let package = Package(
         .testTarget(
             name: "ProcessTests",
             dependencies: [
-                "contact-relay", "dexatel-simulator", "AdminAPI", "DexatelAPI", httpClient, nioPosix, subprocess,
+                "contact-relay", "dexatel-simulator", "AdminAPI", "DexatelAPI", "TestSupport", httpClient, nioPosix,
+                subprocess,
             ] + nio,
             swiftSettings: swiftSettings
         ),

@@ -1,4 +1,5 @@
 import DexatelAPI
+import TestSupport
 import Testing
 
 @Suite struct DuplicateMemberTests {

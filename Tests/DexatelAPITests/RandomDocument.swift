@@ -1,3 +1,5 @@
+import TestSupport
+
 /// Renders random well-formed JSON with random spacing and escapes, and knows which names it put in twice.
 struct RandomDocument {
     let duplicateOneIn: Int

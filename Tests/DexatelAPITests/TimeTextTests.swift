@@ -1,5 +1,6 @@
 import DexatelAPI
 import Foundation
+import TestSupport
 import Testing
 
 @Suite struct TimeTextTests {

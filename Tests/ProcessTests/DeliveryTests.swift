@@ -1,5 +1,6 @@
 import AdminAPI
 import NIOHTTP1
+import TestSupport
 import Testing
 
 extension ProcessTests {

@@ -1,4 +1,5 @@
 import AdminAPI
+import TestSupport
 import Testing
 
 extension ProcessTests {

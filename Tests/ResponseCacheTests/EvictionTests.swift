@@ -2,6 +2,7 @@ import Foundation
 import NIOCore
 import NIOHTTP1
 import ResponseCache
+import TestSupport
 import Testing
 
 @Suite("Eviction and bounds of the memory tier")

@@ -1,3 +1,4 @@
+import TestSupport
 import Upstream
 
 /// A breaker with a clock and a generator that the test turns by hand.

@@ -1,6 +1,7 @@
 import DexatelAPI
 import Foundation
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import Outbox

@@ -1,6 +1,7 @@
 import DexatelAPI
 import HeapModule
 import NIOCore
+import TestSupport
 import Testing
 
 @testable import Outbox

@@ -3,6 +3,7 @@ import Foundation
 import GRDB
 import NIOCore
 import NIOHTTP1
+import TestSupport
 import Testing
 
 @testable import Outbox

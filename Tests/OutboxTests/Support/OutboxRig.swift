@@ -2,6 +2,7 @@ import DexatelAPI
 import Foundation
 import Logging
 import NIOCore
+import TestSupport
 
 @testable import Outbox
 

@@ -2,6 +2,7 @@ import Foundation
 import Glibc
 import Subprocess
 import Synchronization
+import TestSupport
 
 /// A program under test, with everything that it says; its sandbox kills it at the latest.
 final class ChildProcess: Sendable {

@@ -1,5 +1,6 @@
 import Dispatch
 import Glibc
+import TestSupport
 
 /// A TCP connection for what no good client would send; its blocking calls have a queue of their own.
 final class RawConnection: Sendable {

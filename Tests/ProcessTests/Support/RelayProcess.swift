@@ -2,6 +2,7 @@ import AdminAPI
 import Foundation
 import Glibc
 import NIOHTTP1
+import TestSupport
 
 /// A running `contact-relay serve`.
 struct RelayProcess: Sendable {

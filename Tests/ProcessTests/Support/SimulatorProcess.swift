@@ -1,6 +1,7 @@
 import Foundation
 import NIOCore
 import NIOHTTP1
+import TestSupport
 
 /// A running `dexatel-simulator`.
 struct SimulatorProcess: Sendable {

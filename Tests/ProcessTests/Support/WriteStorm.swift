@@ -1,5 +1,6 @@
 import NIOHTTP1
 import Synchronization
+import TestSupport
 
 /// Many writes by several clients at a time, and what befalls them meanwhile; the same for the same seed.
 final class WriteStorm: Sendable {

@@ -1,4 +1,5 @@
 import Synchronization
+import TestSupport
 
 /// Counts bytes on one side for the other to see.
 final class ByteCount: Sendable {

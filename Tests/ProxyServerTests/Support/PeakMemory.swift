@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 
 /// The most memory that this process has had since it was last asked to forget, in bytes.
 struct PeakMemory {

@@ -1,5 +1,6 @@
 import NIOCore
 import NIOPosix
+import TestSupport
 
 /// A client that sends and reads bytes as they are.
 final class RawClient {

@@ -1,12 +1,17 @@
 /// What did not come about before a generous deadline.
-struct DeadlinePassed: Error, CustomStringConvertible {
-    let description: String
+package struct DeadlinePassed: Error, CustomStringConvertible {
+    /// What was waited for.
+    package let description: String
+
+    /// Says what was waited for.
+    package init(description: String) { self.description = description }
 }
 
-/// Waits until something holds; the deadline is only there so that a broken relay fails the test instead of hanging it.
-func eventually(
+/// Looks until something holds; the deadline is only there so that a broken relay fails the test instead of hanging it.
+package func eventually(
     _ what: @autoclosure () -> String,
     within limit: Duration = .seconds(60),
+    isolation: isolated (any Actor)? = #isolation,
     _ condition: () async throws -> Bool
 ) async throws {
     let deadline = ContinuousClock.now + limit
