@@ -102,17 +102,63 @@ package struct RelayStatus: Codable, Sendable, Equatable {
         }
     }
 
+    /// The cache of reads.
+    package struct Cache: Codable, Sendable, Equatable {
+        /// Stored replies.
+        package var entries: Int
+        /// What they take in memory.
+        package var bytes: Int
+        /// What they may take (`reads.memory`).
+        package var maxBytes: Int
+        /// Reads answered with something fresh.
+        package var hits: UInt64
+        /// Reads answered with something stale, by permission.
+        package var stale: UInt64
+        /// Reads answered with something stale because the upstream failed; counted as validations, too.
+        package var staleOnError: UInt64
+        /// Reads for which nothing was stored.
+        package var misses: UInt64
+        /// Reads for which the upstream had to confirm what was stored.
+        package var validations: UInt64
+        /// Stored replies that the upstream has confirmed.
+        package var revalidated: UInt64
+        /// Replies that were stored.
+        package var stored: UInt64
+        /// Stored replies that made room for others.
+        package var evicted: UInt64
+        /// Stored replies that writes have put in doubt.
+        package var invalidated: UInt64
+        /// Reads that wait for another one's reply just now.
+        package var waiting: Int
+
+        /// Describes an empty cache.
+        package init(maxBytes: Int) {
+            (entries, bytes, self.maxBytes, waiting) = (0, 0, maxBytes, 0)
+            (hits, stale, staleOnError, misses, validations, revalidated) = (0, 0, 0, 0, 0, 0)
+            (stored, evicted, invalidated) = (0, 0, 0)
+        }
+
+        /// The part of all reads that were answered without waiting for the upstream, in percent; nil before the first.
+        package var hitPercent: Int? {
+            let all = hits + stale + misses + validations
+            return all == 0 ? nil : Int((hits + stale + staleOnError) * 100 / all)
+        }
+    }
+
     /// The daemon itself.
     package var daemon: Daemon
     /// The way to the upstream.
     package var upstream: Upstream
     /// The outbox.
     package var outbox: Outbox
+    /// The cache; nil from a daemon that has none.
+    package var cache: Cache?
 
     /// Puts a status together.
-    package init(daemon: Daemon, upstream: Upstream, outbox: Outbox) {
+    package init(daemon: Daemon, upstream: Upstream, outbox: Outbox, cache: Cache? = nil) {
         self.daemon = daemon
         self.upstream = upstream
         self.outbox = outbox
+        self.cache = cache
     }
 }

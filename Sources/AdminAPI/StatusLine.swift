@@ -8,7 +8,7 @@ package struct StatusLine: CustomStringConvertible {
     }
 
     package var description: String {
-        [upstream, queue, trouble].compactMap { $0 }.joined(separator: "; ")
+        [upstream, queue, trouble, cache].compactMap { $0 }.joined(separator: "; ")
     }
 
     private var upstream: String {
@@ -38,6 +38,8 @@ package struct StatusLine: CustomStringConvertible {
         default: return "OUTBOX FAILED, writes are refused"
         }
     }
+
+    private var cache: String? { status.cache?.hitPercent.map { "cache \($0) % hits" } }
 
     /// A duration as people say it: `850 ms`, `12 s`, `4 min`, `3 h`, `2 d`.
     package static func age(_ milliseconds: Int64) -> String {

@@ -163,6 +163,23 @@ package final class Outbox: Sendable {
         engine.mayHavePending(contact)
     }
 
+    /// The pending writes of one key to some contacts, in order; `maxChangesPerContact` of each at most.
+    ///
+    /// Read from the database, so that nothing is to be kept in memory for it.
+    package func pendingWrites(to contacts: [ContactReference], of key: KnownKey) async throws -> [PendingContactWrite]
+    {
+        guard let row = key.current.row else { return [] }
+        return try await engine.reader.pendingWrites(to: contacts, keyRow: row, limit: Self.maxChangesPerContact)
+    }
+
+    /// Pending writes of one contact that a read lays over its reply at most, the newest of them.
+    package static let maxChangesPerContact = 1_024
+
+    /// Has somebody told of everything that reads have to show.
+    package func setChangeObserver(_ observer: any OutboxChangeObserver) {
+        engine.setChangeObserver(observer)
+    }
+
     // MARK: - Running
 
     /// Delivers until `stop`.

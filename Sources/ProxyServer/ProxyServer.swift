@@ -4,6 +4,7 @@ import NIOCore
 import NIOHTTP1
 package import NIOPosix
 package import Outbox
+package import ResponseCache
 import Synchronization
 package import Upstream
 
@@ -29,12 +30,17 @@ package final class ProxyServer: Sendable {
     /// - Parameters:
     ///   - client: Where everything goes that is not queued; the caller shuts it down after the server.
     ///   - upstreamHealth: The breaker that the deliveries use, too.
+    ///   - cache: What reads are answered from.
+    ///   - overlay: What is laid over that; it hears of the outbox's writes.
     package init(
         configuration: ServerConfiguration,
         outbox: Outbox,
         client: UpstreamClient,
         upstreamHealth: UpstreamHealth,
+        cache: MemoryCache,
+        overlay: PendingOverlay,
         health: any HealthSource,
+        clock: ReadClock = ReadClock(),
         group: MultiThreadedEventLoopGroup,
         logger: Logger
     ) async throws {
@@ -45,6 +51,12 @@ package final class ProxyServer: Sendable {
             client: client,
             upstreamHealth: upstreamHealth,
             health: health,
+            reads: ReadParts(
+                cache: cache,
+                overlay: overlay,
+                clock: clock,
+                maxWaiters: configuration.maxReadWaiters
+            ),
             errors: RelayErrors(wallSeconds: wallSeconds)
         )
         self.group = group
@@ -99,6 +111,12 @@ package final class ProxyServer: Sendable {
         limits.maxHeaderListSize = configuration.maxHeadBytes
         return limits
     }
+
+    /// Reads that wait for another one's reply just now.
+    package var waitingReads: Int { core.reads.waiting }
+
+    /// What was answered so far, summed up over the event loops.
+    package func requestCounts() async -> RequestCounts { await loops.requestCounts() }
 
     /// Connections that are open.
     package var openConnections: Int { connectionCount.load(ordering: .relaxed) }
@@ -185,6 +203,14 @@ struct LoopContexts: Sendable {
             context.stop()
             for connection in Array(context.connections.values) { connection.close() }
         }
+    }
+
+    func requestCounts() async -> RequestCounts {
+        var sum = RequestCounts()
+        for bound in contexts.values {
+            if let counts = try? await bound.eventLoop.submit({ bound.value.requestCounts }).get() { sum += counts }
+        }
+        return sum
     }
 
     private func onEachLoop(_ body: @escaping @Sendable (EventLoopContext) -> Void) async {

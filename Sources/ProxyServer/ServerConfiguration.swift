@@ -29,6 +29,9 @@ package struct ServerConfiguration: Sendable {
     /// `writes.accepted_status: upstream`: 200 for PUT and 204 for DELETE instead of 202.
     package var acceptsWithUpstreamStatus = false
 
+    /// `reads.max_waiters`.
+    package var maxReadWaiters = 1024
+
     /// The defaults.
     package init() {}
 }

@@ -10,6 +10,7 @@ final class ServerCore: Sendable {
     let client: UpstreamClient
     let upstreamHealth: UpstreamHealth
     let health: any HealthSource
+    let reads: ReadParts
     let errors: RelayErrors
     let buffers: ByteBudget
 
@@ -19,6 +20,7 @@ final class ServerCore: Sendable {
         client: UpstreamClient,
         upstreamHealth: UpstreamHealth,
         health: any HealthSource,
+        reads: ReadParts,
         errors: RelayErrors
     ) {
         self.configuration = configuration
@@ -26,6 +28,7 @@ final class ServerCore: Sendable {
         self.client = client
         self.upstreamHealth = upstreamHealth
         self.health = health
+        self.reads = reads
         self.errors = errors
         buffers = ByteBudget(limit: configuration.maxBufferedBytes)
     }

@@ -5,6 +5,7 @@ import NIOCore
 import NIOPosix
 import Outbox
 import ProxyServer
+import ResponseCache
 import ServiceLifecycle
 import Systemd
 import UnixSignals
@@ -58,11 +59,13 @@ package struct RelayDaemon: Sendable {
             configuration: BreakerConfiguration(maxConcurrentDeliveries: upstream.maxConcurrentWrites),
             logger: logger
         )
+        let cache = MemoryCache(configuration.cacheConfiguration)
+        let overlay = PendingOverlay(cache: cache, semantics: configuration.writes.putSemantics)
         let outbox: Outbox
         do {
             outbox = try Outbox.open(
                 configuration.outboxConfiguration(credentialsDirectory: environment["CREDENTIALS_DIRECTORY"]),
-                transport: UpstreamDelivery(client: client, health: upstreamHealth),
+                transport: UpstreamDelivery(client: client, health: upstreamHealth, cache: cache),
                 backoffMilliseconds: configuration.backoffMilliseconds,
                 logger: logger
             )
@@ -70,13 +73,26 @@ package struct RelayDaemon: Sendable {
             await client.shutdown()
             throw error
         }
+        outbox.setChangeObserver(overlay)
         upstreamHealth.setObserver { snapshot in
             if snapshot.isBelievedHealthy { outbox.upstreamRecovered() } else { outbox.nudge() }
         }
-        let health = DaemonHealth(outbox: outbox, upstream: upstreamHealth, upstreamURL: configuration.upstream.url)
+        let health = DaemonHealth(
+            outbox: outbox,
+            upstream: upstreamHealth,
+            upstreamURL: configuration.upstream.url,
+            cache: cache
+        )
         let services: [any Service]
         do {
-            services = try await bind(group, outbox, client, upstreamHealth, health)
+            services = try await bind(
+                group,
+                outbox,
+                client,
+                upstreamHealth,
+                Reads(cache: cache, overlay: overlay),
+                health
+            )
         } catch {
             outbox.stop()
             await outbox.run()
@@ -95,11 +111,18 @@ package struct RelayDaemon: Sendable {
         try await serviceGroup.run()
     }
 
+    /// What reads are answered from.
+    private struct Reads {
+        let cache: MemoryCache
+        let overlay: PendingOverlay
+    }
+
     private func bind(
         _ group: MultiThreadedEventLoopGroup,
         _ outbox: Outbox,
         _ client: UpstreamClient,
         _ upstreamHealth: UpstreamHealth,
+        _ reads: Reads,
         _ health: DaemonHealth
     ) async throws -> [any Service] {
         let server = try await ProxyServer(
@@ -107,11 +130,13 @@ package struct RelayDaemon: Sendable {
             outbox: outbox,
             client: client,
             upstreamHealth: upstreamHealth,
+            cache: reads.cache,
+            overlay: reads.overlay,
             health: health,
             group: group,
             logger: logger
         )
-        health.setConnectionCount { [weak server] in server?.openConnections ?? 0 }
+        health.setServer(server)
         let admin = try await AdminServer.bind(
             path: configuration.admin.socket,
             health: health,

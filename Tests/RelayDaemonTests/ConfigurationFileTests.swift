@@ -69,8 +69,8 @@ import Testing
 
     @Test func `an unknown section without keys is refused`() throws {
         #expect(
-            try problems("reads: {}\nnothing:\n") == [
-                ":1: reads: is not a known key",
+            try problems("caches: {}\nnothing:\n") == [
+                ":1: caches: is not a known key",
                 ":2: nothing: is not a known key",
             ]
         )

@@ -229,7 +229,8 @@ struct EvictionTests {
         let counters = fixture.cache.counters
         #expect(counters.misses == 1)
         #expect(counters.hits == 1)
-        #expect(counters.stale == 2)
+        #expect(counters.stale == 1)
+        #expect(counters.staleOnError == 1)
         #expect(counters.validations == 2)
         #expect(counters.stored == 1)
         #expect(counters.entries == 1)

@@ -22,6 +22,7 @@ final class DeliveryEngine: CommitObserver {
         /// Set while the engine waits for attempts under way to end before it loads memory again.
         var pendingRestart: OpenedOutbox?
         var isStopping = false
+        var changeObserver: (any OutboxChangeObserver)?
         /// The breaker lets nothing through before this.
         var gateOpensAt: RelayTime?
     }
@@ -61,6 +62,13 @@ final class DeliveryEngine: CommitObserver {
     func mayHavePending(_ contact: ContactReference) -> Bool {
         state.withLock { $0.schedule.mayHavePending(contact) }
     }
+
+    /// Has everything that reads have to show told from now on.
+    func setChangeObserver(_ observer: any OutboxChangeObserver) {
+        state.withLock { $0.changeObserver = observer }
+    }
+
+    private var changeObserver: (any OutboxChangeObserver)? { state.withLock { $0.changeObserver } }
 
     /// How often the engine has looked for something to do.
     var turns: UInt64 { turnCount.load(ordering: .relaxed) }
@@ -208,6 +216,7 @@ final class DeliveryEngine: CommitObserver {
 
     private func attempt(_ write: LaneSchedule.Write, _ permit: DeliveryPermit) async {
         let outcome: DeliveryOutcome
+        var sent: WritePayload?
         do {
             let payload: WritePayload
             if let inMemory = write.payload {
@@ -218,17 +227,21 @@ final class DeliveryEngine: CommitObserver {
                 }
                 payload = stored
             }
+            sent = payload
             let delivery = Delivery(
                 contact: write.pending.contact,
                 method: write.pending.method,
                 payload: payload,
-                apiKey: write.key.secret
+                apiKey: write.key.secret,
+                key: write.key.fingerprint
             )
             outcome = await parts.transport.send(delivery, permit: permit)
         } catch {
             parts.transport.release(permit)
             outcome = .failure(DeliveryFailure(message: "the outbox cannot be read: \(error)", isAmbiguous: false))
         }
+        // Before the end of the write is durable: in between, a read would find neither it nor what it has made.
+        if let sent { tellDelivered(write, sent, outcome) }
         let now = parts.clock.now()
         let ended = state.withLock { state in
             let ended = state.schedule.attemptEnded(
@@ -249,6 +262,23 @@ final class DeliveryEngine: CommitObserver {
         }
         log(ended.record, write)
         send(ended.answers)
+    }
+
+    /// Tells reads what the upstream has taken; one reply too many does no harm, as it is what the upstream says.
+    private func tellDelivered(_ write: LaneSchedule.Write, _ sent: WritePayload, _ outcome: DeliveryOutcome) {
+        guard let observer = changeObserver, case .reply(let reply) = outcome,
+            reply.isConfirmation || write.pending.method == .delete && reply.saysContactIsGone
+        else { return }
+        observer.delivered(
+            DeliveredWrite(
+                contact: write.pending.contact,
+                key: write.key.fingerprint,
+                sequence: write.pending.id.sequence,
+                method: write.pending.method,
+                body: sent.body,
+                reply: reply.body
+            )
+        )
     }
 
     private func log(_ record: LaneSchedule.Ended.Record, _ write: LaneSchedule.Write) {
@@ -297,6 +327,10 @@ final class DeliveryEngine: CommitObserver {
             let writes = batch.accepted.map { Self.scheduled($0, now) }
             answers += state.schedule.accept(writes, isUpstreamHealthy: isHealthy && !state.isStopping, now: now)
             return (answers, state.gateOpensAt.map { $0 > now } ?? false)
+        }
+        if let observer = changeObserver {
+            for end in batch.ends { observer.ended(end.contact) }
+            for accepted in batch.accepted { observer.accepted(accepted.pending.contact) }
         }
         send(answers)
         // While the breaker is open nothing can be claimed, and the alarm for its end is set; a turn for every batch would

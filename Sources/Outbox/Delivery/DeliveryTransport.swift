@@ -47,6 +47,8 @@ package struct Delivery: Sendable {
     package let payload: WritePayload
     /// The key to send with it.
     package let apiKey: Secret
+    /// What the relay calls that key.
+    package let key: KeyFingerprint
 }
 
 /// How an attempt went.

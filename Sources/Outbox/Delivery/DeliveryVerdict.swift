@@ -51,9 +51,7 @@ enum DeliveryVerdict: Sendable, Equatable {
     private static func judge(_ reply: DeliveryReply, _ circumstances: Circumstances) -> DeliveryVerdict {
         switch reply.status {
         case 200..<300:
-            if reply.body.readableBytes == 0 || reply.body.withUnsafeReadableBytes(JSONDocument.isObject) {
-                return .delivered
-            }
+            if reply.isConfirmation { return .delivered }
             return .retry(Retry(reason: "unexpected_reply: \(reply.status) with a body that is not a JSON object"))
         case ..<400:
             return .retry(Retry(reason: "unexpected_reply: \(reply.status)"))
@@ -79,13 +77,28 @@ enum DeliveryVerdict: Sendable, Equatable {
     }
 
     private static func notFound(_ reply: DeliveryReply, _ circumstances: Circumstances) -> DeliveryVerdict {
-        let code = reply.body.withUnsafeReadableBytes(DexatelErrorBody.firstCode)
-        let isUpstreamsOwn = reply.status == 410 || code == DexatelErrorCode.contactNotFound.rawValue
-        guard isUpstreamsOwn || circumstances.isNotFoundGraceOver else {
+        guard reply.saysContactIsGone || circumstances.isNotFoundGraceOver else {
             return .retry(Retry(reason: "status 404 without the upstream's error body", isForeignNotFound: true))
         }
         // What a DELETE is for has come about; a retried one may have brought it about itself.
         if circumstances.method == .delete, circumstances.isAcknowledgedOrRetried { return .delivered }
         return .refused
+    }
+}
+
+extension DeliveryReply {
+    /// Whether the upstream confirms a write: 2xx, and a body that is empty or a JSON object.
+    ///
+    /// Anything else may be some proxy's page.
+    var isConfirmation: Bool {
+        (200..<300).contains(status)
+            && (body.readableBytes == 0 || body.withUnsafeReadableBytes(JSONDocument.isObject))
+    }
+
+    /// Whether it is the upstream itself that knows no such contact (any more).
+    var saysContactIsGone: Bool {
+        status == 410
+            || status == 404
+                && body.withUnsafeReadableBytes(DexatelErrorBody.firstCode) == DexatelErrorCode.contactNotFound.rawValue
     }
 }

@@ -6,8 +6,10 @@ import Foundation
 package struct KeyFingerprint: Hashable, Sendable, CustomStringConvertible {
     static let byteCount = 16
 
-    let high: UInt64
-    let low: UInt64
+    /// The first half of the keyed hash.
+    package let high: UInt64
+    /// The second half.
+    package let low: UInt64
 
     init(_ bytes: some Sequence<UInt8>) {
         var value: UInt128 = 0

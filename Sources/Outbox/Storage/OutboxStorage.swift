@@ -23,6 +23,9 @@ protocol OutboxStorage: AnyObject {
 protocol OutboxReading: Sendable {
     /// The pending writes behind `sequence`, in order, without their payloads.
     func pendingWrites(after sequence: Int64, limit: Int) async throws -> [PendingWrite]
+    /// The pending writes of a key to some contacts, in order, the newest `limit` of each.
+    func pendingWrites(to contacts: [ContactReference], keyRow: Int64, limit: Int) async throws
+        -> [PendingContactWrite]
     /// What a pending write sends.
     func payload(of sequence: Int64) async throws -> WritePayload?
     /// The receipt of a write, wherever it is.

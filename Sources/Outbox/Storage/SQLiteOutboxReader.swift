@@ -85,6 +85,34 @@ final class SQLiteOutboxReader: OutboxReading {
         }
     }
 
+    func pendingWrites(
+        to contacts: [ContactReference],
+        keyRow: Int64,
+        limit: Int
+    ) async throws -> [PendingContactWrite] {
+        try await read { database in
+            let statement = try database.cachedStatement(
+                sql: """
+                    SELECT sequence, method, body FROM pending_write
+                    WHERE contact = ? AND api_key = ? ORDER BY sequence DESC LIMIT ?
+                    """
+            )
+            return try contacts.flatMap { contact in
+                try Row.fetchAll(statement, arguments: [Data(contact.bytes), keyRow, limit]).reversed().map { row in
+                    guard let method = WriteMethod(rawValue: row["method"]) else {
+                        throw OutboxError(.damaged, "the pending write \(row["sequence"] as Int64) cannot be read")
+                    }
+                    return PendingContactWrite(
+                        contact: contact,
+                        sequence: row["sequence"],
+                        method: method,
+                        body: ByteBuffer(bytes: row["body"] as Data)
+                    )
+                }
+            }
+        }
+    }
+
     func payload(of sequence: Int64) async throws -> WritePayload? {
         try await read { database in
             let statement = try database.cachedStatement(

@@ -1,6 +1,7 @@
 import DequeModule
 import NIOCore
 import NIOHTTP1
+import ResponseCache
 
 #if canImport(Glibc)
 import Glibc
@@ -25,6 +26,8 @@ final class ConnectionHandler: ChannelDuplexHandler {
     private(set) var exchange: (any Exchange)?
     private(set) var isHead = false
     private(set) var isHTTP10 = false
+    /// What the request that is being served is counted by.
+    var route = RequestRoute.relay
     /// How the answer that is being streamed goes onto the wire.
     var framing = AnswerFraming.headOnly
     private var waitingInput: Deque<HTTPServerRequestPart> = []
@@ -142,6 +145,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
         guard state.receivedHead(keepsAlive: head.isKeepAlive, expectsContinue: expectsContinue) else { return }
         self.isHTTP10 = isHTTP10
         isHead = head.method == .HEAD
+        route = .relay
         router.serve(head, on: self)
     }
 
@@ -239,10 +243,35 @@ final class ConnectionHandler: ChannelDuplexHandler {
 
     private func write(_ reply: Reply) {
         guard let context else { return }
+        loop.requestCounts.add(route, status: reply.status)
         let closes = state.beginAnswer(mustClose: reply.mustClose)
         var buffer = context.channel.allocator.buffer(capacity: 512 + (reply.body?.readableBytes ?? 0))
         reply.write(to: &buffer, date: loop.date, isHead: isHead, connection: connectionField(closes))
         finish(with: buffer)
+    }
+
+    /// Answers with what is stored, in one write if nothing has to be added (design §9).
+    func answer(
+        _ hit: CacheHit,
+        _ additions: WireAdditions?,
+        nowMilliseconds: Int64,
+        from exchange: (any Exchange)?
+    ) {
+        guard exchange === self.exchange, let context else { return }
+        loop.requestCounts.add(route, status: hit.status)
+        let connection = connectionField(state.beginAnswer(mustClose: false))
+        guard additions != nil || connection != nil else {
+            return write(hit.wireImage(nowMilliseconds: nowMilliseconds), context)
+        }
+        var additions = additions ?? WireAdditions()
+        additions.connection = connection
+        write(hit.wireImage(nowMilliseconds: nowMilliseconds, adding: additions), context)
+    }
+
+    private func write(_ image: WireImage, _ context: ChannelHandlerContext) {
+        guard let body = image.body else { return finish(with: image.bytes) }
+        context.write(wrapOutboundOut(image.bytes), promise: nil)
+        finish(with: body)
     }
 
     /// The `Connection` field's value, if one is needed.

@@ -13,6 +13,8 @@ final class EventLoopContext {
     private(set) var connections: [ObjectIdentifier: ConnectionHandler] = [:]
     /// The keys that clients showed lately.
     var keyMemo = KeyMemo()
+    /// What was answered on this loop.
+    var requestCounts = RequestCounts()
     /// Seconds since the loop was set up; idle connections are found by it without a timer for each.
     private(set) var ticks = 0
     /// The value of `Date` fields, made anew once a second.

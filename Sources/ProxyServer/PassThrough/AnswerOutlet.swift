@@ -33,6 +33,10 @@ final class AnswerOutlet {
         }
     }
 
+    fileprivate func push(_ bytes: ByteBuffer) {
+        if let exchange { connection.write(bytes, from: exchange) }
+    }
+
     fileprivate func end() {
         guard let exchange else { return }
         connection.endAnswer(from: exchange)
@@ -76,6 +80,9 @@ struct AnswerWriter: Sendable {
             eventLoop.execute { outlet.value.write(bytes, continuation) }
         }
     }
+
+    /// Writes a piece of what is in memory anyway, whether the client takes it or not.
+    func push(_ bytes: ByteBuffer) { eventLoop.execute { outlet.value.push(bytes) } }
 
     /// Ends the answer as a whole one.
     func end() { eventLoop.execute { outlet.value.end() } }

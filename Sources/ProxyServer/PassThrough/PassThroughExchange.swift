@@ -2,6 +2,7 @@ import DexatelAPI
 import NIOCore
 import NIOHTTP1
 import Outbox
+import ResponseCache
 import Upstream
 
 /// Serves a request by asking the upstream, streamed both ways (design §6).
@@ -9,7 +10,17 @@ import Upstream
 /// The connection's event loop takes the client's side, and a task the upstream's: the body goes up through a
 /// ``BodyInlet``, the reply comes down through an ``AnswerWriter``.
 final class PassThroughExchange: Exchange {
+    /// A read that the cache does not answer, but learns from.
+    struct Read: Sendable {
+        let request: ReadRequest
+        /// Why it goes to the upstream.
+        let forward: CacheStatus.Forward
+        /// From the cache's answer; nil for what the cache was not asked about.
+        let token: FetchToken?
+    }
+
     private let head: HTTPRequestHead
+    private let read: Read?
     private let contact: ContactReference?
     private let server: ServerCore
     private let connection: ConnectionHandler
@@ -24,8 +35,16 @@ final class PassThroughExchange: Exchange {
     /// - Parameters:
     ///   - head: The request, its target in origin form.
     ///   - contact: The contact that the target names, if it names one.
-    init(_ head: HTTPRequestHead, contact: ContactReference?, server: ServerCore, connection: ConnectionHandler) {
+    ///   - read: Given for GET and HEAD.
+    init(
+        _ head: HTTPRequestHead,
+        contact: ContactReference?,
+        read: Read? = nil,
+        server: ServerCore,
+        connection: ConnectionHandler
+    ) {
         self.head = head
+        self.read = read
         self.contact = contact
         self.server = server
         self.connection = connection
@@ -134,6 +153,7 @@ final class PassThroughExchange: Exchange {
         let upstream = UpstreamExchange(
             server: server,
             method: head.method,
+            read: read,
             forwarded: forwarded,
             summary: request,
             key: key,

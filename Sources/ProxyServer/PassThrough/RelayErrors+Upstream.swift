@@ -4,10 +4,17 @@ import Upstream
 /// What an app is told when the upstream cannot be reached or does not reply.
 extension RelayErrors {
     /// An exchange with the upstream that brought no reply.
-    func upstream(_ failure: UpstreamFailure, for request: RequestSummary) -> Reply {
+    ///
+    /// - Parameter unreachableStatus: 504 for reads, which a gateway answers (design §5.6); else 503, which says that the
+    ///   request was not taken.
+    func upstream(
+        _ failure: UpstreamFailure,
+        unreachableStatus: Int = 503,
+        for request: RequestSummary
+    ) -> Reply {
         switch failure.code {
         case .unreachable:
-            upstreamUnreachable(retryAfterSeconds: 1, for: request)
+            upstreamUnreachable(unreachableStatus, retryAfterSeconds: 1, for: request)
         case .timeout:
             reply(504, "upstream_timeout", "The upstream did not answer in time", for: request)
         case .connectionReset:
@@ -34,9 +41,9 @@ extension RelayErrors {
     }
 
     /// The breaker is open and the upstream does not answer at all (design §4).
-    func upstreamUnreachable(retryAfterSeconds: Int, for request: RequestSummary) -> Reply {
+    func upstreamUnreachable(_ status: Int = 503, retryAfterSeconds: Int, for request: RequestSummary) -> Reply {
         reply(
-            503,
+            status,
             "upstream_unreachable",
             "The upstream cannot be reached",
             retryAfterSeconds: retryAfterSeconds,
@@ -46,12 +53,13 @@ extension RelayErrors {
 
     /// The breaker refuses; the reply says when asking again may help.
     func upstreamUnreachable(
+        _ status: Int = 503,
         retryAt: ContinuousClock.Instant,
         now: ContinuousClock.Instant = .now,
         for request: RequestSummary
     ) -> Reply {
         let (seconds, attoseconds) = now.duration(to: retryAt).components
         let roundedUp = Int(clamping: seconds) + (attoseconds > 0 ? 1 : 0)
-        return upstreamUnreachable(retryAfterSeconds: max(1, roundedUp), for: request)
+        return upstreamUnreachable(status, retryAfterSeconds: max(1, roundedUp), for: request)
     }
 }

@@ -1,12 +1,14 @@
 import NIOCore
 import NIOHTTP1
 import Outbox
+import ResponseCache
 import Upstream
 
 /// The upstream's side of a request that is passed through: sends it, and brings the reply to the client.
 struct UpstreamExchange: Sendable {
     let server: ServerCore
     let method: HTTPMethod
+    let read: PassThroughExchange.Read?
     let forwarded: ForwardedRequest
     let summary: RequestSummary
     let key: KnownKey?
@@ -16,6 +18,7 @@ struct UpstreamExchange: Sendable {
 
     /// Runs the exchange to its end, and gives the permit back as soon as something is learnt.
     func run(_ permit: Permit) async {
+        let askedAt = server.reads.clock.milliseconds()
         let stream: UpstreamStream
         do throws(UpstreamFailure) {
             stream = try await server.client.open(
@@ -27,6 +30,7 @@ struct UpstreamExchange: Sendable {
             return fail(permit, error)
         }
         server.upstreamHealth.ended(permit, .answered(status: stream.status))
+        tellCache(stream, askedAt)
         writer.begin(head(stream))
         do {
             for try await piece in stream.body { try await writer.write(piece) }
@@ -36,6 +40,37 @@ struct UpstreamExchange: Sendable {
         } catch {
             writer.abort()
         }
+    }
+
+    /// What the reply means for what is stored: it is put in doubt, dropped, or confirmed (RFC 9111 §4.3.5, §4.4).
+    private func tellCache(_ stream: UpstreamStream, _ askedAt: Int64) {
+        let cache = server.reads.cache
+        let target = forwarded.request.target
+        if let key {
+            server.reads.noteRefusal(stream.status, CacheKey(partition: .init(key.fingerprint), target: target))
+        }
+        let origin = server.client.configuration.url.origin
+        let changed = UnsafeReply.invalidatedTargets(
+            method: method,
+            target: target,
+            status: stream.status,
+            headers: stream.headers,
+            origin: origin
+        )
+        for target in changed { cache.invalidate(target: target) }
+        guard method == .HEAD, let read, let token = read.token else { return }
+        let now = server.reads.clock.now
+        let times = ExchangeTimes(
+            requestMilliseconds: askedAt,
+            responseMilliseconds: now.milliseconds,
+            responseUnixSeconds: now.unixSeconds
+        )
+        cache.note(
+            head: ReplyHead(status: stream.status, headers: stream.headers, times: times),
+            to: read.request.cacheRequest,
+            key: read.request.cacheKey,
+            since: token
+        )
     }
 
     private func fail(_ permit: Permit, _ failure: UpstreamFailure) {
@@ -58,6 +93,11 @@ struct UpstreamExchange: Sendable {
         var head = ForwardedReply.head(stream, method: method)
         if let pending = key?.pendingCount, pending > 0 {
             head.headers.append(("Contact-Relay-Pending", String(pending)))
+        }
+        if let read {
+            var status = CacheStatus(forward: read.forward)
+            status.forwardStatus = stream.status
+            head.headers.append(("Cache-Status", status.fieldValue))
         }
         if hasPassedBarrier { head.headers.append(("Preference-Applied", "relay-barrier")) }
         return head

@@ -6,6 +6,8 @@ package protocol HealthSource: Sendable {
     func ready() -> HealthReport
     /// Everything, as JSON; no contact data, no keys.
     func statusDocument() async -> [UInt8]
+    /// Everything that is counted, as Prometheus text.
+    func metricsDocument() async -> [UInt8]
 }
 
 /// An answer of `/_relay/live` or `/_relay/ready`.

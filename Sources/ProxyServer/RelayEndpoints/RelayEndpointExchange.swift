@@ -25,7 +25,7 @@ final class RelayEndpointExchange: Exchange {
         connection.serve(with: self)
         let writesPrefix = "/_relay/writes/"
         switch path {
-        case "/_relay/live", "/_relay/ready", "/_relay/status": break
+        case "/_relay/live", "/_relay/ready", "/_relay/status", "/_relay/metrics": break
         case _ where path.hasPrefix(writesPrefix): break
         default: return answer(server.errors.problem(404, "not_found", "There is nothing at \(path)"))
         }
@@ -43,6 +43,7 @@ final class RelayEndpointExchange: Exchange {
         case "/_relay/live": answer(Self.reply(server.health.live()))
         case "/_relay/ready": answer(Self.reply(server.health.ready()))
         case "/_relay/status": answerStatus()
+        case "/_relay/metrics": answerMetrics()
         default: answerReceipt(path.dropFirst(writesPrefix.count))
         }
     }
@@ -50,6 +51,17 @@ final class RelayEndpointExchange: Exchange {
     private func answerStatus() {
         let health = server.health
         answerLater { Self.json(await health.statusDocument()) }
+    }
+
+    private func answerMetrics() {
+        let health = server.health
+        answerLater {
+            Reply(
+                status: 200,
+                headers: [("Content-Type", "text/plain; version=0.0.4; charset=utf-8")],
+                body: ByteBuffer(bytes: await health.metricsDocument())
+            )
+        }
     }
 
     private func answerReceipt(_ name: Substring) {

@@ -26,25 +26,43 @@ struct Router: RequestRouter {
             connection.answer(notCanonical(head), from: nil)
         case .contact(let contact):
             if let method = WriteMethodName(head.method).method {
+                connection.route = .contactWrite
                 ContactWriteExchange(head, method, contact, server: server, connection: connection).begin()
             } else {
-                forward(head, contact, connection)
+                forward(head, contact, .contact(contact), connection)
             }
         case .contactIdentifierInvalid:
             if let method = WriteMethodName(head.method).method {
+                connection.route = .contactWrite
                 ContactWriteExchange(head, method, nil, server: server, connection: connection).begin()
             } else {
-                forward(head, nil, connection)
+                forward(head, nil, .other, connection)
             }
-        case .contactList, .other:
-            forward(head, nil, connection)
+        case .contactList(let audience):
+            forward(head, nil, .contactList(audience: audience), connection)
+        case .other:
+            forward(head, nil, .other, connection)
         }
     }
 
     /// Serves what is neither queued nor the relay's own.
-    private func forward(_ head: HTTPRequestHead, _ contact: ContactReference?, _ connection: ConnectionHandler) {
+    private func forward(
+        _ head: HTTPRequestHead,
+        _ contact: ContactReference?,
+        _ subject: ReadRequest.Subject,
+        _ connection: ConnectionHandler
+    ) {
+        switch head.method {
+        case .GET, .HEAD:
+            connection.route = subject.route
+            return reads.serve(head, subject, contact, on: connection)
+        default:
+            connection.route = .passThrough
+        }
         PassThroughExchange(head, contact: contact, server: server, connection: connection).begin()
     }
+
+    private var reads: ReadRouting { ReadRouting(server: server) }
 
     private func notCanonical(_ head: HTTPRequestHead) -> Reply {
         server.errors.reply(
@@ -80,6 +98,17 @@ struct Router: RequestRouter {
                 "The request target must be a path, or an absolute http or https URL, in printable ASCII",
                 for: request
             )
+        }
+    }
+}
+
+extension ReadRequest.Subject {
+    /// What reads of it are counted by.
+    fileprivate var route: RequestRoute {
+        switch self {
+        case .contact: .contactRead
+        case .contactList: .contactList
+        case .other: .read
         }
     }
 }

@@ -36,6 +36,7 @@ struct ConfigurationChecks {
             ),
             atMost("writes.max_body", "writes.max_pending_bytes", \.writes.maxBodyBytes, \.writes.maxPendingBytes),
             atMost("writes.not_found_grace", "writes.max_age", \.writes.notFoundGrace, \.writes.maxAge),
+            atMost("reads.max_object", "reads.memory", \.reads.maxObjectBytes, \.reads.memoryBytes),
             atMost("writes.retry.initial", "writes.retry.max", \.writes.retry.initial, \.writes.retry.max),
         ].compactMap(\.self)
     }

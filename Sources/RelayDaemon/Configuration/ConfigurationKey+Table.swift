@@ -1,6 +1,6 @@
 extension ConfigurationKey {
     /// Every key of the relay, in the order of the file.
-    package static let all: [ConfigurationKey] = listen + upstream + writes + daemon
+    package static let all: [ConfigurationKey] = listen + upstream + writes + reads + daemon
 
     private static let listen: [ConfigurationKey] = [
         .init("listen.address", \.listen.address, .address, "Address that apps connect to."),
@@ -175,6 +175,12 @@ extension ConfigurationKey {
             "Pause before a contact's next write after an attempt with an unknown outcome."
         ),
         .init(
+            "writes.put_semantics",
+            \.writes.putSemantics,
+            .choice(),
+            "What a `PUT` does to the fields that it leaves out: `merge` keeps them, `replace` clears them."
+        ),
+        .init(
             "writes.limits.first_name",
             \.writes.limits.firstName,
             .count(1...65_536),
@@ -210,6 +216,51 @@ extension ConfigurationKey {
             \.writes.retry.maxRetryAfter,
             .duration(.zero ... .days(7)),
             "Longest `Retry-After` of the upstream that is obeyed."
+        ),
+    ]
+
+    private static let reads: [ConfigurationKey] = [
+        .init(
+            "reads.default_ttl",
+            \.reads.defaultTTL,
+            .duration(.zero ... .days(365)),
+            "How long a reply without explicit freshness is fresh, at `/v1/audiences` and below."
+        ),
+        .init(
+            "reads.stale_while_revalidate",
+            \.reads.staleWhileRevalidate,
+            .duration(.zero ... .days(365)),
+            "How long a stale reply is served while it is revalidated behind the scenes; same paths."
+        ),
+        .init(
+            "reads.stale_if_error",
+            \.reads.staleIfError,
+            .duration(.zero ... .days(365)),
+            "How long a stale reply is served while the upstream fails; same paths."
+        ),
+        .init(
+            "reads.negative_ttl",
+            \.reads.negativeTTL,
+            .duration(.zero ... .days(365)),
+            "How long a 404 without explicit freshness is fresh; same paths."
+        ),
+        .init(
+            "reads.memory",
+            \.reads.memoryBytes,
+            .size(1 << 20...1 << 40),
+            "What all stored replies together may take in memory."
+        ),
+        .init(
+            "reads.max_object",
+            \.reads.maxObjectBytes,
+            .size(1 << 10...1 << 30),
+            "Size of the longest body that is stored; longer ones are streamed only."
+        ),
+        .init(
+            "reads.max_waiters",
+            \.reads.maxWaiters,
+            .count(0...1_000_000),
+            "Reads that wait for another one's reply at a time; further ones get 503."
         ),
     ]
 

@@ -1,3 +1,5 @@
+package import DexatelAPI
+
 extension RelayConfiguration {
     /// Settings of the outbox: bounds before a write is accepted, patience after it.
     package struct Writes: Sendable, Equatable {
@@ -31,6 +33,8 @@ extension RelayConfiguration {
         package var holdProbe: Duration = .seconds(300)
         /// How long a contact's next write waits after an attempt with an unknown outcome.
         package var settle: Duration = .zero
+        /// What a PUT does to the fields that it leaves out.
+        package var putSemantics = PutSemantics.unknown
         /// The lengths of a contact's fields.
         package var limits = Limits()
         /// The pauses between attempts.

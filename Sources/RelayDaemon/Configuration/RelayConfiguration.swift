@@ -10,6 +10,8 @@ package struct RelayConfiguration: Sendable, Equatable {
     package var upstream = Upstream()
     /// How writes are answered, queued and delivered.
     package var writes = Writes()
+    /// For how long reads are answered from memory, and how much of it.
+    package var reads = Reads()
     /// How the daemon ends.
     package var shutdown = Shutdown()
     /// Where the daemon keeps what must last.

@@ -3,6 +3,7 @@ import DexatelAPI
 import Foundation
 import Outbox
 import ProxyServer
+import ResponseCache
 import Synchronization
 import Upstream
 
@@ -12,20 +13,26 @@ final class DaemonHealth: HealthSource {
     private let upstream: UpstreamHealth
     private let upstreamURL: String
     private let startedAtMilliseconds = RelayClock.wallMilliseconds()
-    private let connections = Mutex<@Sendable () -> Int>({ 0 })
+    private let cache: MemoryCache
+    private let server = Mutex<WeakServer>(WeakServer())
     private let readySince: Mutex<(isReady: Bool, sinceMilliseconds: Int64)>
 
-    init(outbox: Outbox, upstream: UpstreamHealth, upstreamURL: String) {
+    private struct WeakServer: Sendable { weak var server: ProxyServer? }
+
+    init(outbox: Outbox, upstream: UpstreamHealth, upstreamURL: String, cache: MemoryCache) {
+        self.cache = cache
         self.outbox = outbox
         self.upstream = upstream
         self.upstreamURL = upstreamURL
         readySince = Mutex((true, startedAtMilliseconds))
     }
 
-    /// Tells where to ask for the number of open connections, once there is a server.
-    func setConnectionCount(_ count: @escaping @Sendable () -> Int) {
-        connections.withLock { $0 = count }
+    /// Tells where to ask for connections and requests, once there is a server.
+    func setServer(_ server: ProxyServer) {
+        self.server.withLock { $0.server = server }
     }
+
+    private var currentServer: ProxyServer? { server.withLock { $0.server } }
 
     func live() -> HealthReport {
         // Whoever reads this has been answered by an event loop.
@@ -64,7 +71,7 @@ final class DaemonHealth: HealthSource {
                 version: RelayVersion.text,
                 pid: getpid(),
                 startedAt: RFC3339.text(millisecondsSinceEpoch: startedAtMilliseconds),
-                connections: connections.withLock { $0 }()
+                connections: currentServer?.openConnections ?? 0
             ),
             upstream: RelayStatus.Upstream(
                 url: upstreamURL,
@@ -76,8 +83,32 @@ final class DaemonHealth: HealthSource {
                 consecutiveFailures: snapshot.consecutiveFailures,
                 lastError: snapshot.lastError
             ),
-            outbox: Self.outbox(outboxStatus, now: now)
+            outbox: Self.outbox(outboxStatus, now: now),
+            cache: cacheStatus()
         )
+    }
+
+    private func cacheStatus() -> RelayStatus.Cache {
+        let counters = cache.counters
+        var status = RelayStatus.Cache(maxBytes: cache.configuration.memoryBytes)
+        status.entries = counters.entries
+        status.bytes = counters.bytes
+        status.hits = counters.hits
+        status.stale = counters.stale
+        status.staleOnError = counters.staleOnError
+        status.misses = counters.misses
+        status.validations = counters.validations
+        status.revalidated = counters.revalidated
+        status.stored = counters.stored
+        status.evicted = counters.evicted
+        status.invalidated = counters.invalidated
+        status.waiting = currentServer?.waitingReads ?? 0
+        return status
+    }
+
+    func metricsDocument() async -> [UInt8] {
+        let requests = await currentServer?.requestCounts() ?? RequestCounts()
+        return MetricsDocument(status: await status(), requests: requests).rendered()
     }
 
     func statusDocument() async -> [UInt8] {

@@ -1,6 +1,7 @@
 import DexatelAPI
 import Outbox
 import ProxyServer
+import ResponseCache
 import Upstream
 
 /// Turns the operator's configuration into those of the parts.
@@ -41,8 +42,20 @@ extension RelayConfiguration {
         server.fieldLimits.date = writes.limits.date
         server.replyWaitMilliseconds = writes.replyWait.wholeMilliseconds
         server.maxReplyWaitMilliseconds = writes.maxReplyWait.wholeMilliseconds
+        server.maxReadWaiters = reads.maxWaiters
         server.acceptsWithUpstreamStatus = writes.acceptedStatus == .upstream
         return server
+    }
+
+    var cacheConfiguration: CacheConfiguration {
+        var cache = CacheConfiguration()
+        cache.defaultTTLSeconds = Int64(reads.defaultTTL.wholeSecondsRoundedUp)
+        cache.staleWhileRevalidateSeconds = Int64(reads.staleWhileRevalidate.wholeSecondsRoundedUp)
+        cache.staleIfErrorSeconds = Int64(reads.staleIfError.wholeSecondsRoundedUp)
+        cache.negativeTTLSeconds = Int64(reads.negativeTTL.wholeSecondsRoundedUp)
+        cache.memoryBytes = reads.memoryBytes
+        cache.maxObjectBytes = reads.maxObjectBytes
+        return cache
     }
 
     func upstreamConfiguration() throws(UpstreamURL.Fault) -> UpstreamConfiguration {

@@ -2,12 +2,14 @@ import DexatelAPI
 import NIOCore
 import NIOHTTP1
 import Outbox
+import ResponseCache
 import Upstream
 
 /// Joins the delivery engine to the upstream client and its breaker.
 struct UpstreamDelivery: DeliveryTransport {
     let client: UpstreamClient
     let health: UpstreamHealth
+    let cache: MemoryCache
 
     var isHealthy: Bool { health.snapshot().isBelievedHealthy }
 
@@ -29,6 +31,7 @@ struct UpstreamDelivery: DeliveryTransport {
         )
         let result = await client.send(request)
         end(permit, result)
+        if case .success(let reply) = result { noteRefusal(reply.status, delivery) }
         switch result {
         case .success(let reply) where reply.isCompletelyFramed || !(200..<300).contains(reply.status):
             return .reply(Self.reply(reply))
@@ -41,6 +44,13 @@ struct UpstreamDelivery: DeliveryTransport {
                 DeliveryFailure(message: failure.description, isAmbiguous: failure.mayHaveTakenEffect)
             )
         }
+    }
+
+    /// What the upstream refuses a key is not shown to it from the cache either (P4).
+    private func noteRefusal(_ status: Int, _ delivery: Delivery) {
+        let partition = CachePartition.key(high: delivery.key.high, low: delivery.key.low)
+        if status == 401 { cache.forget(partition) }
+        if status == 403 { cache.forget(CacheKey(partition: partition, target: delivery.contact.path)) }
     }
 
     private func end(_ permit: DeliveryPermit, _ result: Result<UpstreamReply, UpstreamFailure>) {

@@ -18,9 +18,11 @@ package struct CacheStatus: Sendable, Equatable {
         case stale
     }
 
-    /// Nil for a hit.
+    /// Nil for a hit, and for a request that was not forwarded because the upstream is not there.
     package var forward: Forward?
-    /// The upstream's status, where it was asked and the reply's own status is another.
+    /// The request was neither answered from the cache nor forwarded.
+    package var isUnserved = false
+    /// The upstream's status, where it was asked.
     package var forwardStatus: Int?
     /// Remaining freshness; negative when stale.
     package var ttlSeconds: Int64?
@@ -38,6 +40,13 @@ package struct CacheStatus: Sendable, Equatable {
         self.detail = detail
     }
 
+    /// Nothing is stored, and nobody is there to be asked.
+    package static func unserved(detail: String) -> CacheStatus {
+        var status = CacheStatus(detail: detail)
+        status.isUnserved = true
+        return status
+    }
+
     /// The list member, say `contact-relay; fwd=miss; fwd-status=200; stored; ttl=60`.
     package var fieldValue: String {
         var text = Self.cacheName
@@ -46,7 +55,7 @@ package struct CacheStatus: Sendable, Equatable {
             if let forwardStatus { text += "; fwd-status=\(forwardStatus)" }
             if isStored { text += "; stored" }
             if isCollapsed { text += "; collapsed" }
-        } else {
+        } else if !isUnserved {
             text += "; hit"
         }
         if let ttlSeconds { text += "; ttl=\(ttlSeconds)" }

@@ -4,9 +4,11 @@ package struct CacheCounters: Sendable, Equatable {
     package var hits: UInt64 = 0
     /// Requests for which nothing was stored, or nothing that matched.
     package var misses: UInt64 = 0
-    /// Answers that were stale, by permission or because the upstream had failed.
+    /// Answers that were stale by permission.
     package var stale: UInt64 = 0
-    /// Requests that had to wait for a confirmation.
+    /// Answers that were stale because the upstream had failed or was not there; counted as validations, too.
+    package var staleOnError: UInt64 = 0
+    /// Requests for which what was stored had to be confirmed.
     package var validations: UInt64 = 0
     /// Stored replies that the upstream has confirmed.
     package var revalidated: UInt64 = 0
@@ -25,6 +27,7 @@ package struct CacheCounters: Sendable, Equatable {
         sum.hits += part.hits
         sum.misses += part.misses
         sum.stale += part.stale
+        sum.staleOnError += part.staleOnError
         sum.validations += part.validations
         sum.revalidated += part.revalidated
         sum.stored += part.stored

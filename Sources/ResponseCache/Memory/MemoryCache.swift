@@ -115,7 +115,7 @@ package final class MemoryCache: Sendable {
             nowMilliseconds: nowMilliseconds
         )
         guard mayServe else { return nil }
-        shard(key).state.withLock { $0.counters.stale += 1 }
+        shard(key).state.withLock { $0.counters.staleOnError += 1 }
         return CacheHit(validation.response, for: request)
     }
 
@@ -127,6 +127,14 @@ package final class MemoryCache: Sendable {
     /// The moment from which on what happens to a key counts against a reply that is asked for now.
     package func fetchToken(_ key: CacheKey) -> FetchToken {
         shard(key).state.withLock { FetchToken(sequence: $0.log.sequence) }
+    }
+
+    /// Whether nothing has happened to a key since a reply was asked for: no invalidation, purge or refused key.
+    ///
+    /// A request that comes later may then share that reply while it is still on its way.
+    package func isCurrent(_ key: CacheKey, since token: FetchToken) -> Bool {
+        let path = InvalidationPath.normal(key.target)
+        return shard(key).state.withLock { $0.log.verdict(key, path: path, since: token) == .current }
     }
 
     /// Stores a reply whose head was found storable, in the place of what its request would have been answered with.
@@ -201,6 +209,34 @@ package final class MemoryCache: Sendable {
     /// Drops what is stored for one target and key, as the upstream has refused it with 403 (P4).
     package func forget(_ key: CacheKey) {
         shard(key).state.withLock { $0.forget(key) }
+    }
+
+    /// Replaces stored replies to one target that were asked for up to a moment, and leaves their marks and ages alone.
+    ///
+    /// - Parameter change: The reply to put in the place; nil takes the reply away.
+    package func update(
+        _ key: CacheKey,
+        requestedUpTo milliseconds: Int64,
+        _ change: (StoredResponse) -> StoredResponse?
+    ) {
+        shard(key).state.withLock { $0.update(key, requestedUpTo: milliseconds, change) }
+    }
+
+    /// Drops what one partition has stored at exactly this path, with whatever query, and asked for up to a moment.
+    ///
+    /// - Parameter kept: A target whose replies stay.
+    package func forget(
+        _ partition: CachePartition,
+        path: String,
+        exceptFor kept: String? = nil,
+        requestedUpTo milliseconds: Int64
+    ) {
+        let path = InvalidationPath.normal(path)
+        for shard in shards {
+            shard.state.withLock {
+                $0.forget(partition, path: path, exceptFor: kept, requestedUpTo: milliseconds)
+            }
+        }
     }
 
     /// Drops what is stored at a path and below it, for all keys, and says how much that was; "/" is everything.

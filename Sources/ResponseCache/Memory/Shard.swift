@@ -227,6 +227,49 @@ struct Shard {
         while let slot = index.find(key, slots) { remove(slot) }
     }
 
+    /// Replaces or takes away what is stored for a key and was asked for up to a moment.
+    mutating func update(
+        _ key: CacheKey,
+        requestedUpTo milliseconds: Int64,
+        _ change: (StoredResponse) -> StoredResponse?
+    ) {
+        guard let first = index.find(key, slots) else { return }
+        for slot in variants(first) {
+            guard let old = slots[slot].response, old.requestedMilliseconds <= milliseconds else { continue }
+            let new = change(old)
+            let cost = new.map { Self.costBytes(key, $0) } ?? 0
+            guard let new, bytes - slots[slot].costBytes + cost <= maxBytes else {
+                remove(slot)
+                continue
+            }
+            entryBytes += cost - slots[slot].costBytes
+            slots[slot].response = new
+            slots[slot].costBytes = cost
+        }
+    }
+
+    /// Takes away what a partition has at exactly this path and asked for up to a moment.
+    mutating func forget(
+        _ partition: CachePartition,
+        path: String,
+        exceptFor kept: String?,
+        requestedUpTo milliseconds: Int64
+    ) {
+        guard let node = paths.find(path) else { return }
+        var forgotten: [UInt32] = []
+        var slot = paths[node].slots.first
+        while slot != SlotTable.none {
+            let key = slots[slot].key
+            if key.partition == partition, key.target != kept,
+                slots[slot].response.map({ $0.requestedMilliseconds <= milliseconds }) == true
+            {
+                forgotten.append(slot)
+            }
+            slot = slots.next(slot, .path)
+        }
+        for slot in forgotten { remove(slot) }
+    }
+
     /// Takes away what is stored at a path and below it.
     mutating func purge(path: String) -> Int {
         log.note(.purged(path: EventLog.bounded(path)))

@@ -40,7 +40,8 @@ package struct FreshenedResponse: Sendable {
             fields: StoredFields.endToEnd(merged),
             body: stored.body,
             terms: terms,
-            dateIfNone: confirmation.times.responseUnixSeconds
+            dateIfNone: confirmation.times.responseUnixSeconds,
+            requestedMilliseconds: confirmation.times.requestMilliseconds
         )
     }
 }

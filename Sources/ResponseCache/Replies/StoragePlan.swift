@@ -68,7 +68,8 @@ package struct StoragePlan: Sendable {
             fields: fields,
             body: body,
             terms: terms,
-            dateIfNone: times.responseUnixSeconds
+            dateIfNone: times.responseUnixSeconds,
+            requestedMilliseconds: times.requestMilliseconds
         )
     }
 }

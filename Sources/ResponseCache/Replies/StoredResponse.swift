@@ -17,6 +17,8 @@ package final class StoredResponse: Sendable {
     private let separateBody: ByteBuffer?
     /// The status code.
     package let status: Int
+    /// The monotonic moment at which it, or its last confirmation, was asked for: it knows nothing of what came later.
+    package let requestedMilliseconds: Int64
     /// The length of the body.
     package let bodyBytes: Int
     /// The reply's `Date`, or the moment when it came if it had none (RFC 9110 §6.6.1).
@@ -44,9 +46,11 @@ package final class StoredResponse: Sendable {
         fields: [StoredFields.Field],
         body: ByteBuffer,
         terms: Storability.Terms,
-        dateIfNone: Int64
+        dateIfNone: Int64,
+        requestedMilliseconds: Int64
     ) {
         self.status = status
+        self.requestedMilliseconds = requestedMilliseconds
         freshness = terms.freshness
         vary = terms.vary
         bodyBytes = body.readableBytes
@@ -119,6 +123,9 @@ package final class StoredResponse: Sendable {
         separateBody
             ?? prepared.withLock { $0.fixedPart(at: fieldBytes + framingBytes, length: bodyBytes) } ?? ByteBuffer()
     }
+
+    /// Whether it may be the reply to this request, as far as its `Vary` goes (RFC 9111 §4.1).
+    package func suits(_ request: CacheRequest) -> Bool { vary?.matches(request.headers) != false }
 
     /// `ETag`, if it is one.
     var entityTag: EntityTag? { entityTagText.flatMap { EntityTag($0) } }

@@ -32,7 +32,8 @@ package struct CacheValidation: Sendable {
     package let forward: CacheStatus.Forward
     /// To be handed over with the reply.
     package let token: FetchToken
-    let isInvalidated: Bool
+    /// Whether a later write has put it in doubt, however fresh it would still be (RFC 9111 §4.4).
+    package let isInvalidated: Bool
 
     /// Puts the stored reply's conditions into a request's fields, in place of the client's own conditions and ranges,
     /// which are answered here (RFC 9111 §4.3.1); without a validator the request asks for the whole reply.

@@ -12,7 +12,7 @@ package struct CacheRequest: Sendable {
     private(set) var isGet: Bool
     private(set) var directives = RequestDirectives()
     /// Whether there are conditions or ranges that the cache may answer.
-    private(set) var hasConditions = false
+    package private(set) var hasConditions = false
     private(set) var hasAuthorization = false
 
     /// Request fields to leave out when a miss is fetched, so that the reply is whole and fits every waiting client;
@@ -53,7 +53,7 @@ package struct CacheRequest: Sendable {
     }
 
     /// The same request, as if it were for the whole reply: HEAD confirms what was stored for GET (RFC 9111 §4.3.5).
-    var asGet: CacheRequest {
+    package var asGet: CacheRequest {
         var request = self
         request.isGet = true
         return request

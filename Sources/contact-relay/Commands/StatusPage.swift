@@ -1,4 +1,5 @@
 import AdminAPI
+import Foundation
 
 /// A status for a terminal of 80 columns.
 struct StatusPage {
@@ -30,7 +31,20 @@ struct StatusPage {
             row("dead", outbox.dead),
             row("discarded", outbox.discarded),
         ]
+        if let cache = status.cache { lines += [""] + cacheRows(cache) }
         return lines.joined(separator: "\n")
+    }
+
+    private func cacheRows(_ cache: RelayStatus.Cache) -> [String] {
+        let mebibytes = { (bytes: Int) in String(format: "%.1f MiB", Double(bytes) / 1_048_576) }
+        return [
+            row("cached", Int64(cache.entries), note: "\(mebibytes(cache.bytes)) of \(mebibytes(cache.maxBytes))"),
+            row("hits", Int64(clamping: cache.hits), note: cache.hitPercent.map { "\($0) % without the upstream" }),
+            row("stale", Int64(clamping: cache.stale + cache.staleOnError)),
+            row("misses", Int64(clamping: cache.misses)),
+            row("validated", Int64(clamping: cache.validations), note: "\(cache.revalidated) confirmed"),
+            row("evicted", Int64(clamping: cache.evicted)),
+        ]
     }
 
     private var pendingNote: String? {

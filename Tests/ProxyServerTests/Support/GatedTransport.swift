@@ -10,6 +10,9 @@ final class GatedTransport: DeliveryTransport {
 
     init(isOpen: Bool = false) { isOpenNow = Atomic(isOpen) }
 
+    /// What the upstream answers to every write.
+    let replyBody = Mutex(#"{"data":{}}"#)
+
     func open() { isOpenNow.store(true, ordering: .sequentiallyConsistent) }
 
     private var isOpen: Bool { isOpenNow.load(ordering: .sequentiallyConsistent) }
@@ -25,7 +28,7 @@ final class GatedTransport: DeliveryTransport {
             DeliveryReply(
                 status: 200,
                 headers: ["Content-Type": "application/json"],
-                body: ByteBuffer(string: #"{"data":{}}"#),
+                body: ByteBuffer(string: replyBody.withLock { $0 }),
                 retryAfterMilliseconds: nil
             )
         )

@@ -1,8 +1,10 @@
+import DexatelAPI
 import Foundation
 import Logging
 import NIOCore
 import NIOPosix
 import Outbox
+import ResponseCache
 import Upstream
 
 @testable import ProxyServer
@@ -23,6 +25,8 @@ struct TestParts: Sendable {
     let outbox: Outbox
     let client: UpstreamClient
     let upstreamHealth: UpstreamHealth
+    let cache: MemoryCache
+    let overlay: PendingOverlay
 
     static let quietLogger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 
@@ -30,6 +34,10 @@ struct TestParts: Sendable {
     init(
         upstream: String = "http://127.0.0.1:9",
         deliversAtOnce: Bool = false,
+        cache cacheConfiguration: CacheConfiguration = CacheConfiguration(),
+        clock: ReadClock = ReadClock(),
+        semantics: PutSemantics = .unknown,
+        maxDelivered: Int = PendingOverlay.maxDelivered,
         adjust: (inout UpstreamConfiguration) -> Void = { _ in }
     ) throws {
         directory = try TemporaryDirectory()
@@ -44,6 +52,9 @@ struct TestParts: Sendable {
         adjust(&configuration)
         client = UpstreamClient(configuration: configuration)
         upstreamHealth = UpstreamHealth(configuration: BreakerConfiguration(), logger: Self.quietLogger)
+        cache = MemoryCache(cacheConfiguration)
+        overlay = PendingOverlay(cache: cache, semantics: semantics, clock: clock, maxDelivered: maxDelivered)
+        outbox.setChangeObserver(overlay)
     }
 
     func core(_ configuration: ServerConfiguration = ServerConfiguration()) -> ServerCore {
@@ -53,6 +64,7 @@ struct TestParts: Sendable {
             client: client,
             upstreamHealth: upstreamHealth,
             health: QuietHealth(),
+            reads: ReadParts(cache: cache, overlay: overlay, clock: ReadClock(), maxWaiters: 1024),
             errors: RelayErrors(wallSeconds: { 784_111_777 })
         )
     }
@@ -71,19 +83,33 @@ struct TestParts: Sendable {
 func withServer(
     upstream: String,
     deliversAtOnce: Bool = false,
+    cache: CacheConfiguration = CacheConfiguration(),
+    clock: ReadClock = ReadClock(),
+    semantics: PutSemantics = .unknown,
+    maxDelivered: Int = PendingOverlay.maxDelivered,
     adjust: (inout ServerConfiguration, inout UpstreamConfiguration) -> Void = { _, _ in },
     _ body: (_ port: Int, _ parts: TestParts) async throws -> Void
 ) async throws {
     var configuration = ServerConfiguration()
     configuration.port = 0
-    let parts = try TestParts(upstream: upstream, deliversAtOnce: deliversAtOnce) { adjust(&configuration, &$0) }
+    let parts = try TestParts(
+        upstream: upstream,
+        deliversAtOnce: deliversAtOnce,
+        cache: cache,
+        clock: clock,
+        semantics: semantics,
+        maxDelivered: maxDelivered
+    ) { adjust(&configuration, &$0) }
     let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
     let server = try await ProxyServer(
         configuration: configuration,
         outbox: parts.outbox,
         client: parts.client,
         upstreamHealth: parts.upstreamHealth,
+        cache: parts.cache,
+        overlay: parts.overlay,
         health: QuietHealth(),
+        clock: clock,
         group: group,
         logger: TestParts.quietLogger
     )

@@ -1,0 +1,40 @@
+package import DexatelAPI
+package import NIOCore
+
+/// Hears what reads have to show of the writes that are under way (P5); must not block, and is called off event loops.
+package protocol OutboxChangeObserver: AnyObject, Sendable {
+    /// A write to this contact is durable; its sender has not been told yet.
+    func accepted(_ contact: ContactReference)
+    /// The upstream has taken a write; it is still pending in the outbox, and its sender has not been told yet.
+    func delivered(_ write: DeliveredWrite)
+    /// A write to this contact is pending no more, which is durable; its sender has not been told yet.
+    func ended(_ contact: ContactReference)
+}
+
+/// A write that the upstream has taken.
+package struct DeliveredWrite: Sendable {
+    /// The contact.
+    package let contact: ContactReference
+    /// The fingerprint of its key.
+    package let key: KeyFingerprint
+    /// Its place in the order of commit.
+    package let sequence: Int64
+    /// PUT or DELETE.
+    package let method: WriteMethod
+    /// What was sent.
+    package let body: ByteBuffer
+    /// The body of the upstream's reply.
+    package let reply: ByteBuffer
+}
+
+/// A write that is pending, as far as a read shows it.
+package struct PendingContactWrite: Sendable, Equatable {
+    /// The contact.
+    package let contact: ContactReference
+    /// Its place in the order of commit.
+    package let sequence: Int64
+    /// PUT or DELETE.
+    package let method: WriteMethod
+    /// The body, as it will be sent.
+    package let body: ByteBuffer
+}

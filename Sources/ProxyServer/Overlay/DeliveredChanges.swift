@@ -1,0 +1,84 @@
+import DequeModule
+import DexatelAPI
+import ResponseCache
+
+/// What was delivered lately, to be laid over replies that were asked for before (design §5.4).
+///
+/// Bounded in number and bytes: what no longer fits is handed out, oldest first, to be worked into the replies that it
+/// concerns.
+struct DeliveredChanges {
+    /// A contact, as one key sees it.
+    struct Place: Hashable {
+        let partition: CachePartition
+        let contact: ContactReference
+    }
+
+    /// One delivered write.
+    struct Entry {
+        let place: Place
+        let change: PendingChange
+        /// The monotonic moment at which the upstream had answered: replies that were asked for later hold it.
+        let atMilliseconds: Int64
+    }
+
+    private struct List: Hashable {
+        let partition: CachePartition
+        let audience: UInt128
+    }
+
+    let maxEntries: Int
+    let maxBytes: Int
+    private var entries: Deque<Entry> = []
+    private var bytes = 0
+    private var byPlace: [Place: [Entry]] = [:]
+    /// When something of the audience was delivered last, and how many entries say so.
+    private var lists: [List: (latestMilliseconds: Int64, count: Int)] = [:]
+
+    init(maxEntries: Int, maxBytes: Int) {
+        self.maxEntries = maxEntries
+        self.maxBytes = maxBytes
+    }
+
+    var isEmpty: Bool { entries.isEmpty }
+
+    /// Remembers a delivery, and hands out those that have to go for it.
+    mutating func add(_ entry: Entry) -> [Entry] {
+        entries.append(entry)
+        bytes += entry.change.bytes
+        byPlace[entry.place, default: []].append(entry)
+        let list = List(partition: entry.place.partition, audience: entry.place.contact.audience)
+        let known = lists[list]
+        lists[list] = (max(known?.latestMilliseconds ?? .min, entry.atMilliseconds), (known?.count ?? 0) + 1)
+        var gone: [Entry] = []
+        while entries.count > maxEntries || bytes > maxBytes, let oldest = entries.first {
+            remove(oldest)
+            gone.append(oldest)
+        }
+        return gone
+    }
+
+    private mutating func remove(_ oldest: Entry) {
+        entries.removeFirst()
+        bytes -= oldest.change.bytes
+        byPlace[oldest.place]?.removeFirst()
+        if byPlace[oldest.place]?.isEmpty == true { byPlace[oldest.place] = nil }
+        let list = List(partition: oldest.place.partition, audience: oldest.place.contact.audience)
+        lists[list]?.count -= 1
+        if lists[list]?.count == 0 { lists[list] = nil }
+    }
+
+    /// What a reply about a contact lacks that was asked for at a moment.
+    func changes(_ place: Place, since milliseconds: Int64) -> [PendingChange] {
+        byPlace[place]?.filter { $0.atMilliseconds >= milliseconds }.map(\.change) ?? []
+    }
+
+    /// Whether a reply about a contact that was asked for at a moment lacks something.
+    func concerns(_ place: Place, since milliseconds: Int64) -> Bool {
+        byPlace[place]?.last.map { $0.atMilliseconds >= milliseconds } ?? false
+    }
+
+    /// Whether a page of an audience that was asked for at a moment may lack something.
+    func concerns(_ partition: CachePartition, audience: UInt128, since milliseconds: Int64) -> Bool {
+        lists[List(partition: partition, audience: audience)].map { $0.latestMilliseconds >= milliseconds } ?? false
+    }
+}

@@ -1,0 +1,171 @@
+import DexatelAPI
+import NIOCore
+import NIOHTTP1
+import ResponseCache
+
+/// A reply with writes laid over it, and what its headers say of that (design §5.4).
+enum OverlayRendering {
+    /// Nothing concerns the reply.
+    case unchanged
+    /// This is to be shown; `pendingCount` writes in it are not delivered.
+    case made(StoredResponse, pendingCount: Int)
+    /// There is no reply to lay so many writes over.
+    case noBase(pendingCount: Int)
+    /// What is pending could not be read.
+    case unknown
+
+    static let pendingField = "Contact-Relay-Pending"
+    static let overlayField = "Contact-Relay-Overlay"
+
+    /// - Parameters:
+    ///   - changes: By contact.
+    ///   - moment: Now, for the error of a contact that is deleted.
+    init(
+        _ subject: ReadRequest.Subject,
+        over base: StoredResponse?,
+        _ changes: [UInt128: [PendingChange]],
+        _ semantics: PutSemantics,
+        _ moment: ReadClock.Moment
+    ) {
+        switch subject {
+        case .contact(let contact):
+            let changes = changes[contact.contact] ?? []
+            self = Self.contact(contact, over: base, changes, semantics, moment)
+        case .contactList:
+            self = base.map { Self.list(over: $0, changes, semantics) } ?? .unchanged
+        case .other:
+            self = .unchanged
+        }
+    }
+
+    /// The contacts that a reply is about.
+    static func contacts(_ subject: ReadRequest.Subject, in base: StoredResponse?) -> [ContactReference] {
+        switch subject {
+        case .contact(let contact): return [contact]
+        case .contactList(let audience):
+            var contacts: [ContactReference] = []
+            let isList = base?.identityBody?.withUnsafeReadableBytes { body in
+                ContactDocument.forEachItem(of: body) { item in
+                    if let id = item.id { contacts.append(ContactReference(audience: audience, contact: id)) }
+                }
+            }
+            return isList == true ? contacts : []
+        case .other: return []
+        }
+    }
+
+    static func contact(
+        _ contact: ContactReference,
+        over base: StoredResponse?,
+        _ changes: [PendingChange],
+        _ semantics: PutSemantics,
+        _ moment: ReadClock.Moment
+    ) -> OverlayRendering {
+        // An error is no contact; only that the contact is being deleted says more than it.
+        let body = base.flatMap { $0.status == 200 ? $0.identityBody : nil }
+        let result = Self.withBytes(body) {
+            ContactOverlay.render(base: $0, contact: contact, changes: changes, semantics: semantics)
+        }
+        switch result {
+        case .unchanged: return .unchanged
+        case .noBase(let count):
+            guard let base else { return .noBase(pendingCount: count) }
+            // Compressed in spite of what was asked, or an error: it goes out as it is, and says so.
+            return base.status == 200 && count > 0
+                ? .made(base.marked(0, isPartial: true), pendingCount: 0) : .unchanged
+        case .notApplicable:
+            return base.map { .made($0.marked(0, isPartial: true), pendingCount: 0) } ?? .unchanged
+        case .replaced(let bytes, let count, let isPartial):
+            guard let base else { return .unchanged }
+            return .made(base.overlaid(bytes, count, isPartial: isPartial), pendingCount: count)
+        case .deleted(let count):
+            let gone = base ?? .unstored(.nothing(moment), body: ByteBuffer())
+            return .made(gone.deleted(contact, count, moment.unixSeconds), pendingCount: count)
+        }
+    }
+
+    private static func list(
+        over base: StoredResponse,
+        _ changes: [UInt128: [PendingChange]],
+        _ semantics: PutSemantics
+    ) -> OverlayRendering {
+        guard base.status == 200 else { return .unchanged }
+        guard let body = base.identityBody else { return .made(base.marked(0, isPartial: true), pendingCount: 0) }
+        let result = body.withUnsafeReadableBytes {
+            ContactListOverlay.render(base: $0, changes: changes, semantics: semantics)
+        }
+        switch result {
+        case .unchanged: return .unchanged
+        case .notApplicable: return .made(base.marked(0, isPartial: true), pendingCount: 0)
+        // Totals and searches are as the upstream last knew them.
+        case .replaced(let bytes, let count):
+            return .made(base.overlaid(bytes, count, isPartial: true), pendingCount: count)
+        }
+    }
+
+    private static func withBytes<Result>(
+        _ body: ByteBuffer?,
+        _ use: (UnsafeRawBufferPointer?) -> Result
+    ) -> Result {
+        body.map { $0.withUnsafeReadableBytes { use($0) } } ?? use(nil)
+    }
+}
+
+extension ReplyHead {
+    /// Nothing at all: what a contact is deleted from that was never read.
+    fileprivate static func nothing(_ moment: ReadClock.Moment) -> ReplyHead {
+        ReplyHead(
+            status: 404,
+            headers: [:],
+            times: ExchangeTimes(
+                requestMilliseconds: moment.milliseconds,
+                responseMilliseconds: moment.milliseconds,
+                responseUnixSeconds: moment.unixSeconds
+            )
+        )
+    }
+}
+
+extension StoredResponse {
+    /// The base with another body, and the relay's own entity tag.
+    fileprivate func overlaid(_ bytes: [UInt8], _ pendingCount: Int, isPartial: Bool) -> StoredResponse {
+        with(
+            body: ByteBuffer(bytes: bytes),
+            fields: [("ETag", OverlayETag.text(for: bytes))] + Self.marks(pendingCount, isPartial: isPartial)
+        )
+    }
+
+    /// The base itself, with a word on what it does not show.
+    fileprivate func marked(_ pendingCount: Int, isPartial: Bool) -> StoredResponse {
+        let validators = fields.filter { ["etag", "last-modified"].contains($0.name.lowercased()) }
+        return with(body: body, fields: validators + Self.marks(pendingCount, isPartial: isPartial))
+    }
+
+    private static func marks(_ pendingCount: Int, isPartial: Bool) -> [(name: String, value: String)] {
+        var fields: [(name: String, value: String)] = []
+        if pendingCount > 0 { fields.append((OverlayRendering.pendingField, String(pendingCount))) }
+        if isPartial { fields.append((OverlayRendering.overlayField, "partial")) }
+        return fields
+    }
+
+    /// What the upstream will say of the contact once the DELETE is delivered: 404 with its code 1351.
+    fileprivate func deleted(_ contact: ContactReference, _ pendingCount: Int, _ unixSeconds: Int64) -> StoredResponse {
+        let code = DexatelErrorCode.contactNotFound
+        let body = DexatelErrorBody(
+            timestamp: DexatelTimestamp.text(secondsSinceEpoch: unixSeconds),
+            path: contact.path,
+            method: "GET",
+            status: code.status,
+            message: code.message,
+            code: code.rawValue
+        ).rendered()
+        return with(
+            body: ByteBuffer(bytes: body),
+            status: code.status,
+            fields: [
+                ("Content-Type", "application/json"), ("Contact-Relay-Error", "contact_deleted"),
+                ("ETag", OverlayETag.text(for: body)),
+            ] + Self.marks(pendingCount, isPartial: false)
+        )
+    }
+}

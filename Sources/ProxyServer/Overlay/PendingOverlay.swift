@@ -1,0 +1,208 @@
+package import DexatelAPI
+import NIOCore
+package import Outbox
+package import ResponseCache
+import Synchronization
+
+/// Knows which reads have to show writes that are under way, and what was delivered behind the back of what is stored
+/// (P5, design §5.4); invalidates what writes make doubtful (§5.5).
+///
+/// What is pending is read from the outbox when it is to be shown: nothing here grows with the backlog.
+package final class PendingOverlay: OutboxChangeObserver {
+    /// Delivered writes that are remembered at most.
+    package static let maxDelivered = 16_384
+    /// Bytes that they may take.
+    static let maxDeliveredBytes = 8 << 20
+    /// Bytes that rendered replies may take.
+    static let maxRenderedBytes = 8 << 20
+
+    private struct State {
+        var delivered: DeliveredChanges
+        var rendered: RenderedOverlays
+    }
+
+    private let cache: MemoryCache
+    private let semantics: PutSemantics
+    private let clock: ReadClock
+    private let state: Mutex<State>
+    /// Whether anything was ever delivered: without it a hit need not look.
+    private let hasDelivered = Atomic<Bool>(false)
+
+    /// - Parameters:
+    ///   - semantics: `writes.put_semantics`.
+    ///   - maxDelivered: Delivered writes that are remembered at most.
+    package init(
+        cache: MemoryCache,
+        semantics: PutSemantics,
+        clock: ReadClock = ReadClock(),
+        maxDelivered: Int = PendingOverlay.maxDelivered
+    ) {
+        self.cache = cache
+        self.semantics = semantics
+        self.clock = clock
+        state = Mutex(
+            State(
+                delivered: DeliveredChanges(maxEntries: maxDelivered, maxBytes: Self.maxDeliveredBytes),
+                rendered: RenderedOverlays(maxBytes: Self.maxRenderedBytes)
+            )
+        )
+    }
+
+    // MARK: - The outbox's news
+
+    package func accepted(_ contact: ContactReference) { change(contact) }
+
+    package func ended(_ contact: ContactReference) { change(contact) }
+
+    /// What is rendered, and what is stored, is in doubt; a reply that was asked for before is stored as doubtful.
+    private func change(_ contact: ContactReference) {
+        cache.invalidate(target: contact.path)
+        state.withLock { $0.rendered.change(contact) }
+    }
+
+    package func delivered(_ write: DeliveredWrite) {
+        let change = write.reply.withUnsafeReadableBytes { reply in
+            write.body.withUnsafeReadableBytes { body in
+                PendingChange(
+                    delivered: write.sequence,
+                    putBody: write.method == .put ? body : nil,
+                    reply: reply
+                )
+            }
+        }
+        guard let change else { return }
+        let entry = DeliveredChanges.Entry(
+            place: .init(partition: CachePartition(write.key), contact: write.contact),
+            change: change,
+            atMilliseconds: clock.milliseconds()
+        )
+        let gone = state.withLock { state in
+            state.rendered.change(write.contact)
+            return state.delivered.add(entry)
+        }
+        hasDelivered.store(true, ordering: .releasing)
+        for entry in gone { workIn(entry) }
+    }
+
+    /// Works a delivery that is to be forgotten into the stored replies that lack it: into the contact's own, and pages
+    /// of its audience go.
+    private func workIn(_ entry: DeliveredChanges.Entry) {
+        let (contact, partition) = (entry.place.contact, entry.place.partition)
+        let path = contact.path
+        let (semantics, now) = (semantics, clock.now)
+        cache.update(CacheKey(partition: partition, target: path), requestedUpTo: entry.atMilliseconds) { base in
+            let rendering = OverlayRendering.contact(contact, over: base, [entry.change], semantics, now)
+            return if case .made(let response, _) = rendering, response.status == base.status { response } else { nil }
+        }
+        // Replies to the same contact under a query are not looked for one by one.
+        let list = path.utf8.lastIndex(of: UInt8(ascii: "/")).map { String(path[..<$0]) } ?? path
+        cache.forget(partition, path: list, requestedUpTo: entry.atMilliseconds)
+        cache.forget(partition, path: path, exceptFor: path, requestedUpTo: entry.atMilliseconds)
+    }
+
+    // MARK: - Reading
+
+    /// Whether anything was delivered that stored replies may lack.
+    var hasAnyDelivered: Bool { hasDelivered.load(ordering: .acquiring) }
+
+    /// What a reply has to be laid under.
+    enum Need {
+        /// Nothing: it goes out as it is.
+        case none
+        /// It is rendered already.
+        case rendered(StoredResponse)
+        /// What is pending has to be looked up.
+        case lookup
+    }
+
+    /// What the reply to a read needs before it goes out; on the hit path, so it waits for nothing.
+    func need(_ read: ReadRequest, over base: StoredResponse, _ outbox: Outbox) -> Need {
+        guard let key = read.key, read.subject != .other else { return .none }
+        let mayBePending: Bool
+        switch read.subject {
+        case .contact(let contact): mayBePending = key.pendingCount > 0 && outbox.hasPending(contact)
+        // Which contacts are on the page is known once it is read.
+        case .contactList: mayBePending = key.pendingCount > 0
+        case .other: mayBePending = false
+        }
+        guard mayBePending || hasAnyDelivered else { return .none }
+        return state.withLock { state in
+            guard mayBePending || Self.lacks(base, read, state.delivered) else { return .none }
+            switch state.rendered.rendering(read.cacheKey, over: base) {
+            case .base: return .none
+            case .made(let response): return .rendered(response)
+            case nil: return .lookup
+            }
+        }
+    }
+
+    private static func lacks(_ base: StoredResponse, _ read: ReadRequest, _ delivered: DeliveredChanges) -> Bool {
+        let (partition, since) = (read.cacheKey.partition, base.requestedMilliseconds)
+        return switch read.subject {
+        case .contact(let contact): delivered.concerns(.init(partition: partition, contact: contact), since: since)
+        case .contactList(let audience): delivered.concerns(partition, audience: audience, since: since)
+        case .other: false
+        }
+    }
+
+    /// Whether a read without a base may have something to show.
+    func mayBePending(_ read: ReadRequest, _ outbox: Outbox) -> Bool {
+        guard let key = read.key, case .contact(let contact) = read.subject else { return false }
+        return key.pendingCount > 0 && outbox.hasPending(contact)
+    }
+
+    /// Lays what is pending, and what was delivered since, over a reply; nil where there is none.
+    func render(_ read: ReadRequest, over base: StoredResponse?, _ outbox: Outbox) async -> OverlayRendering {
+        guard let key = read.key else { return .unchanged }
+        let version = state.withLock { $0.rendered.version(read.subject) }
+        let contacts = OverlayRendering.contacts(read.subject, in: base)
+        let pending: [PendingContactWrite]
+        do {
+            pending = try await outbox.pendingWrites(to: contacts, of: key)
+        } catch {
+            return .unknown
+        }
+        // After the outbox, as a write that is not there any more has been put here before.
+        let changes = state.withLock { state in
+            Self.changes(pending, contacts, state.delivered, read.cacheKey.partition, base?.requestedMilliseconds)
+        }
+        let rendering = OverlayRendering(read.subject, over: base, changes, semantics, clock.now)
+        if let base {
+            state.withLock { state in
+                switch rendering {
+                case .unchanged: state.rendered.keep(.base, read.cacheKey, over: base, version)
+                case .made(let made, _): state.rendered.keep(.made(made), read.cacheKey, over: base, version)
+                case .noBase, .unknown: break
+                }
+            }
+        }
+        return rendering
+    }
+
+    private static func changes(
+        _ pending: [PendingContactWrite],
+        _ contacts: [ContactReference],
+        _ delivered: DeliveredChanges,
+        _ partition: CachePartition,
+        _ baseMilliseconds: Int64?
+    ) -> [UInt128: [PendingChange]] {
+        var changes: [UInt128: [PendingChange]] = [:]
+        for write in pending {
+            let change = write.body.withUnsafeReadableBytes { body in
+                write.method == .delete
+                    ? PendingChange(sequence: write.sequence, effect: .delete)
+                    : PendingChange(sequence: write.sequence, putBody: body)
+            }
+            if let change { changes[write.contact.contact, default: []].append(change) }
+        }
+        guard let baseMilliseconds else { return changes }
+        for contact in contacts {
+            for change in delivered.changes(.init(partition: partition, contact: contact), since: baseMilliseconds) {
+                // One that is both counts as pending until that is durable.
+                let isPending = changes[contact.contact]?.contains { $0.sequence == change.sequence } ?? false
+                if !isPending { changes[contact.contact, default: []].append(change) }
+            }
+        }
+        return changes
+    }
+}

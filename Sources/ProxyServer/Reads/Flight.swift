@@ -1,0 +1,89 @@
+import ResponseCache
+import Synchronization
+import Upstream
+
+/// What became of a fetch that requests were waiting for.
+enum FlightOutcome: Sendable {
+    /// A reply that may be given to each of them.
+    case reply(FetchedReply)
+    /// There was none.
+    case failed(UpstreamFailure)
+    /// There was one that is not for sharing: whoever waited has to ask for its own.
+    case notShared
+}
+
+/// A reply as it was fetched.
+struct FetchedReply: Sendable {
+    var response: StoredResponse
+    /// What the upstream said: 304 where it confirmed what was stored.
+    var upstreamStatus: Int
+    var isStored = false
+    /// Why it was not stored.
+    var detail: String?
+    /// Whether it says that the upstream has failed, so that a stale reply may stand in (RFC 5861 §4).
+    var isFailure = false
+}
+
+/// One request to the upstream, and everybody who waits for what it brings.
+///
+/// No waiting client's hang-up cancels it.
+final class Flight: Sendable {
+    /// When it began, on the cache's count of what happens to a key.
+    let token: FetchToken
+
+    private struct State {
+        var isOver = false
+        var nextToken: UInt64 = 0
+        var waiters: [UInt64: @Sendable (FlightOutcome) -> Void] = [:]
+    }
+
+    private let state = Mutex(State())
+
+    init(token: FetchToken) { self.token = token }
+
+    /// Waits for the end.
+    ///
+    /// - Returns: A token for ``leave(_:)``; nil when the flight is over: nobody is called then.
+    func wait(_ waiter: @escaping @Sendable (FlightOutcome) -> Void) -> UInt64? {
+        state.withLock { state in
+            guard !state.isOver else { return nil }
+            state.nextToken += 1
+            state.waiters[state.nextToken] = waiter
+            return state.nextToken
+        }
+    }
+
+    /// Does not wait any longer; the call may be on its way.
+    func leave(_ token: UInt64) {
+        // The closure goes outside of the lock.
+        _ = state.withLock { $0.waiters.removeValue(forKey: token) }
+    }
+
+    /// Tells everybody who waits, once.
+    func end(_ outcome: FlightOutcome) {
+        let waiters = state.withLock { state in
+            state.isOver = true
+            defer { state.waiters = [:] }
+            return state.waiters.values
+        }
+        for waiter in waiters { waiter(outcome) }
+    }
+}
+
+/// The flights under way that further requests may join, one for each cache key.
+final class FlightTable: Sendable {
+    private let flights = Mutex<[CacheKey: Flight]>([:])
+
+    /// The flight for a key.
+    func flight(_ key: CacheKey) -> Flight? { flights.withLock { $0[key] } }
+
+    /// Makes a flight the one that is joined; one that it takes the place of goes on without newcomers.
+    func add(_ flight: Flight, _ key: CacheKey) { flights.withLock { $0[key] = flight } }
+
+    /// Lets nobody join any more; to be called before the end is told.
+    func remove(_ flight: Flight, _ key: CacheKey) {
+        flights.withLock { flights in
+            if flights[key] === flight { flights[key] = nil }
+        }
+    }
+}

@@ -1,0 +1,231 @@
+import NIOCore
+import Outbox
+import ResponseCache
+import Upstream
+
+/// Serves a read that cannot be answered at once: what it reads is fetched, or what is pending is looked up.
+final class ReadExchange: Exchange {
+    private let read: ReadRequest
+    private let server: ServerCore
+    private let connection: ConnectionHandler
+    private var validation: CacheValidation?
+    private var status = CacheStatus()
+    private var outlet: AnswerOutlet?
+    /// The flight that this one waits for without leading it.
+    private var joined: (flight: Flight, waiter: UInt64)?
+    private var isOver = false
+
+    init(_ read: ReadRequest, server: ServerCore, connection: ConnectionHandler) {
+        self.read = read
+        self.server = server
+        self.connection = connection
+    }
+
+    private var eventLoop: any EventLoop { connection.eventLoopContext.eventLoop }
+
+    // MARK: - Fetching
+
+    /// Fetches what is missing, or what has to be confirmed, together with everybody who asks for the same.
+    func fetch(_ forward: CacheStatus.Forward, _ token: FetchToken, _ validation: CacheValidation?) {
+        connection.serve(with: self)
+        self.validation = validation
+        status.forward = forward
+        // A client that insists on the upstream's word gets one that was given to itself.
+        if forward != .request, let flight = server.reads.flights.flight(read.cacheKey),
+            server.reads.cache.isCurrent(read.cacheKey, since: flight.token)
+        {
+            return join(flight, token)
+        }
+        lead(token)
+    }
+
+    private func join(_ flight: Flight, _ token: FetchToken) {
+        guard server.reads.admitWaiter() else {
+            return answer(
+                server.errors.reply(
+                    503,
+                    "too_many_waiters",
+                    "Too many reads wait for the upstream (reads.max_waiters)",
+                    retryAfterSeconds: 1,
+                    for: read.summary
+                )
+            )
+        }
+        let (eventLoop, bound) = (eventLoop, NIOLoopBound(self, eventLoop: eventLoop))
+        let waiter = flight.wait { outcome in
+            eventLoop.execute { bound.value.takeShared(outcome, token) }
+        }
+        guard let waiter else {
+            // It has just ended.
+            server.reads.releaseWaiter()
+            return lead(token)
+        }
+        joined = (flight, waiter)
+    }
+
+    private func takeShared(_ outcome: FlightOutcome, _ token: FetchToken) {
+        guard !isOver, joined != nil else { return }
+        joined = nil
+        server.reads.releaseWaiter()
+        switch outcome {
+        case .reply(let reply) where reply.response.suits(read.cacheRequest):
+            status.isCollapsed = true
+            take(outcome)
+        case .failed:
+            status.isCollapsed = true
+            take(outcome)
+        case .reply, .notShared:
+            lead(token)
+        }
+    }
+
+    private func lead(_ token: FetchToken) {
+        switch server.upstreamHealth.mayStart(origin: read.origin, traffic: .read) {
+        case .refused(let retryAt): answerUnreachable(retryAt)
+        case .saturated: answerUnreachable(.now + .seconds(1))
+        case .go(let permit):
+            let outlet = AnswerOutlet(connection, for: self)
+            self.outlet = outlet
+            let (eventLoop, bound) = (eventLoop, NIOLoopBound(self, eventLoop: eventLoop))
+            let leader = ReadFetch.Leader(
+                writer: AnswerWriter(outlet, eventLoop: eventLoop),
+                wantsWhole: read.cacheRequest.hasConditions || read.mayBeOverlaid && mayBePending,
+                take: { outcome in eventLoop.execute { bound.value.take(outcome) } }
+            )
+            ReadFetch(read, status.forward ?? .miss, token, validation, leader: leader, server: server).start(permit)
+        }
+    }
+
+    /// Whether the reply has to be looked through before it goes out.
+    private var mayBePending: Bool { (read.key?.pendingCount ?? 0) > 0 || server.reads.overlay.hasAnyDelivered }
+
+    // MARK: - Outcomes
+
+    /// Answers with what was fetched, or with what stands in for it.
+    private func take(_ outcome: FlightOutcome) {
+        guard !isOver else { return }
+        switch outcome {
+        case .reply(let reply):
+            status.forwardStatus = reply.upstreamStatus
+            if reply.isFailure, answerStale(WireAdditions(cacheStatus: status)) { return }
+            status.isStored = reply.isStored
+            status.detail = reply.detail
+            show(reply.response, WireAdditions(cacheStatus: status))
+        case .failed(let failure):
+            status.detail = failure.code.rawValue.replacing("_", with: "-")
+            if answerStale(WireAdditions(cacheStatus: status)) { return }
+            answerError(server.errors.upstream(failure, unreachableStatus: 504, for: read.summary))
+        case .notShared:
+            // The upstream has gone while it was asked twice.
+            answerUnreachable(.now + .seconds(1))
+        }
+    }
+
+    /// Answers with what is stored, though it is stale, as the upstream fails; false if nothing may stand in.
+    private func answerStale(_ additions: WireAdditions?) -> Bool {
+        guard let validation,
+            let stale = server.reads.cache.staleIfError(
+                validation,
+                read.cacheKey,
+                read.cacheRequest,
+                nowMilliseconds: server.reads.clock.milliseconds()
+            )
+        else { return false }
+        show(stale.response, additions)
+        return true
+    }
+
+    private func answerUnreachable(_ retryAt: ContinuousClock.Instant) {
+        if answerStale(validation?.staleAdditions) { return }
+        status = .unserved(detail: "upstream-unreachable")
+        answerError(server.errors.upstreamUnreachable(504, retryAt: retryAt, for: read.summary))
+    }
+
+    /// Answers with an error of the relay's own, unless what is pending says more than it.
+    private func answerError(_ reply: Reply) {
+        guard server.reads.overlay.mayBePending(read, server.outbox) else { return answer(reply) }
+        render(nil) { exchange, rendering in
+            var reply = reply
+            switch rendering {
+            case .made(let response, _):
+                return exchange.answer(response, WireAdditions(cacheStatus: exchange.status))
+            case .noBase(let count) where count > 0:
+                reply.headers.append((OverlayRendering.pendingField, String(count)))
+            case .noBase, .unchanged, .unknown: break
+            }
+            exchange.answer(reply)
+        }
+    }
+
+    // MARK: - Showing
+
+    /// Answers with a reply, and with what is pending laid over it.
+    func show(_ base: StoredResponse, _ additions: WireAdditions?) {
+        connection.serve(with: self)
+        switch server.reads.overlay.need(read, over: base, server.outbox) {
+        case .none: answer(base, additions)
+        case .rendered(let response): answer(response, additions)
+        case .lookup:
+            render(base) { exchange, rendering in
+                switch rendering {
+                case .made(let response, _): exchange.answer(response, additions)
+                case .unchanged, .noBase: exchange.answer(base, additions)
+                case .unknown:
+                    // The outbox cannot be read: what it holds may be missing, and the reply says so.
+                    var additions = additions ?? WireAdditions()
+                    additions.fields.append((OverlayRendering.overlayField, "partial"))
+                    exchange.answer(base, additions)
+                }
+            }
+        }
+    }
+
+    private func render(
+        _ base: StoredResponse?,
+        _ use: @escaping @Sendable (ReadExchange, OverlayRendering) -> Void
+    ) {
+        let (read, server) = (read, server)
+        let (eventLoop, bound) = (eventLoop, NIOLoopBound(self, eventLoop: eventLoop))
+        Task {
+            let rendering = await server.reads.overlay.render(read, over: base, server.outbox)
+            eventLoop.execute {
+                guard !bound.value.isOver else { return }
+                use(bound.value, rendering)
+            }
+        }
+    }
+
+    private func answer(_ response: StoredResponse, _ additions: WireAdditions?) {
+        connection.answer(
+            CacheHit(response, for: read.cacheRequest),
+            additions,
+            nowMilliseconds: server.reads.clock.milliseconds(),
+            from: self
+        )
+    }
+
+    private func answer(_ reply: Reply) {
+        var reply = reply
+        reply.headers.append(("Cache-Status", status.fieldValue))
+        connection.answer(reply, from: self)
+    }
+
+    // MARK: - The connection's news
+
+    func receive(_ bytes: ByteBuffer) {}
+
+    func end() {}
+
+    func resumeAnswer() { outlet?.resume() }
+
+    /// The client has gone, or has its answer; what is being fetched is fetched all the same.
+    func cancel() {
+        isOver = true
+        outlet?.cancel()
+        outlet = nil
+        guard let joined else { return }
+        self.joined = nil
+        joined.flight.leave(joined.waiter)
+        server.reads.releaseWaiter()
+    }
+}

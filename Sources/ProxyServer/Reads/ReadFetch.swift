@@ -1,0 +1,263 @@
+import NIOCore
+import NIOHTTP1
+import Outbox
+import ResponseCache
+import Upstream
+
+/// Asks the upstream for a reply, stores it, and brings it to everybody who waits for it.
+///
+/// The client that began it gets the reply as it comes; those who came later get it whole. It goes on when they hang
+/// up, as long as the reply can be stored.
+struct ReadFetch: Sendable {
+    /// The client on whose behalf the upstream is asked.
+    struct Leader: Sendable {
+        let writer: AnswerWriter
+        /// Whether it wants the reply in one piece: conditions are to be judged, or writes to be laid over it.
+        let wantsWhole: Bool
+        /// Takes what becomes of the fetch, unless the reply was streamed.
+        let take: @Sendable (FlightOutcome) -> Void
+    }
+
+    /// The body of an error that is taken into memory at most, to be shown to all who wait.
+    static let maxErrorBytes = 64 << 10
+
+    private let read: ReadRequest
+    private let forward: CacheStatus.Forward
+    private let validation: CacheValidation?
+    private let leader: Leader?
+    private let server: ServerCore
+    private let flight: Flight
+
+    init(
+        _ read: ReadRequest,
+        _ forward: CacheStatus.Forward,
+        _ token: FetchToken,
+        _ validation: CacheValidation?,
+        leader: Leader?,
+        server: ServerCore
+    ) {
+        self.read = read
+        self.forward = forward
+        self.validation = validation
+        self.leader = leader
+        self.server = server
+        flight = Flight(token: token)
+    }
+
+    /// Lets others join, and begins.
+    func start(_ permit: Permit) {
+        server.reads.flights.add(flight, read.cacheKey)
+        Task { await run(permit, validation) }
+    }
+
+    private var cache: MemoryCache { server.reads.cache }
+
+    private func run(_ permit: Permit, _ validation: CacheValidation?) async {
+        let askedAt = server.reads.clock.milliseconds()
+        let stream: UpstreamStream
+        do throws(UpstreamFailure) {
+            stream = try await server.client.open(
+                read.forwarded(validation),
+                body: nil as RequestBodyPieces?,
+                length: nil
+            )
+        } catch {
+            server.upstreamHealth.ended(permit, error.signal, error: error.description)
+            return end(.failed(error))
+        }
+        server.upstreamHealth.ended(permit, .answered(status: stream.status))
+        let now = server.reads.clock.now
+        var headers = stream.headers
+        HeaderHygiene.addVia(&headers, version: .http1_1)
+        let reply = ReplyHead(
+            status: stream.status,
+            headers: headers,
+            times: ExchangeTimes(
+                requestMilliseconds: askedAt,
+                responseMilliseconds: now.milliseconds,
+                responseUnixSeconds: now.unixSeconds
+            )
+        )
+        server.reads.noteRefusal(reply.status, read.cacheKey)
+        if reply.status == 304, let validation { return await confirm(validation, reply, stream) }
+        if MemoryCache.isFailure(reply.status) { return await takeError(reply, stream) }
+        do {
+            let plan = try StoragePlan(
+                reply,
+                to: read.cacheRequest.asGet,
+                key: read.cacheKey,
+                token: flight.token,
+                cache.configuration
+            )
+            await store(plan, reply, stream)
+        } catch {
+            await passOn(reply, stream, refusal: error)
+        }
+    }
+
+    /// Nobody joins any more, and everybody who waits is told.
+    private func end(_ outcome: FlightOutcome) {
+        endSharing(outcome)
+        leader?.take(outcome)
+    }
+
+    private func endSharing(_ outcome: FlightOutcome) {
+        server.reads.flights.remove(flight, read.cacheKey)
+        flight.end(outcome)
+    }
+
+    // MARK: - What the upstream says
+
+    private func confirm(_ validation: CacheValidation, _ reply: ReplyHead, _ stream: UpstreamStream) async {
+        // There is no body, but its end frees the connection.
+        do { for try await _ in stream.body {} } catch {}
+        guard let fresh = cache.freshen(validation, by: reply, to: read.cacheRequest, key: read.cacheKey) else {
+            // It speaks of something else than what is stored: asked again, without conditions.
+            guard case .go(let permit) = server.upstreamHealth.mayStart(origin: read.origin, traffic: .read) else {
+                return end(.notShared)
+            }
+            return await run(permit, nil)
+        }
+        end(
+            .reply(
+                FetchedReply(
+                    response: fresh.response,
+                    upstreamStatus: 304,
+                    isStored: fresh.refusal == nil,
+                    detail: fresh.refusal?.rawValue
+                )
+            )
+        )
+    }
+
+    /// The upstream fails: what is stored may stand in, and else everybody who waits gets to see the error.
+    private func takeError(_ reply: ReplyHead, _ stream: UpstreamStream) async {
+        var body = ByteBuffer()
+        do {
+            for try await piece in stream.body {
+                body.writeImmutableBuffer(piece)
+                // An error that goes on and on is not worth reading; its head says enough.
+                guard body.readableBytes <= Self.maxErrorBytes else { break }
+            }
+        } catch {
+            body.clear()
+        }
+        if body.readableBytes > Self.maxErrorBytes { body.clear() }
+        let response = StoredResponse.unstored(reply, body: body)
+        end(.reply(FetchedReply(response: response, upstreamStatus: reply.status, isFailure: true)))
+    }
+
+    /// Stores a reply, and streams it meanwhile.
+    private func store(_ plan: StoragePlan, _ reply: ReplyHead, _ stream: UpstreamStream) async {
+        var body = ByteBuffer()
+        var isStored = true
+        let streamed = leader.flatMap { $0.wantsWhole ? nil : $0.writer }
+        streamed?.begin(head(reply, stream, isStored: true, ttlSeconds: plan.freshness.lifetimeSeconds))
+        do {
+            for try await piece in stream.body {
+                guard isStored else {
+                    try await leader?.writer.write(piece)
+                    continue
+                }
+                body.writeImmutableBuffer(piece)
+                streamed?.push(piece)
+                guard body.readableBytes > plan.maxBodyBytes else { continue }
+                // Longer than it is worth: from here on it is only streamed, to the one who began.
+                isStored = false
+                endSharing(.notShared)
+                guard let leader else { return }
+                if streamed == nil {
+                    leader.writer.begin(head(reply, stream, isStored: false, detail: StoreRefusal.tooLarge.rawValue))
+                    try await leader.writer.write(body)
+                }
+                body.clear()
+            }
+        } catch {
+            return breakOff(error, hasBegun: streamed != nil || !isStored)
+        }
+        guard isStored else {
+            leader?.writer.end()
+            return
+        }
+        let fetched = keep(plan, reply, body)
+        endSharing(.reply(fetched))
+        if let streamed { streamed.end() } else { leader?.take(.reply(fetched)) }
+    }
+
+    private func keep(_ plan: StoragePlan, _ reply: ReplyHead, _ body: ByteBuffer) -> FetchedReply {
+        do {
+            let response = try cache.store(plan, body: body)
+            return FetchedReply(response: response, upstreamStatus: reply.status, isStored: true)
+        } catch {
+            let response = (try? plan.response(body: body)) ?? .unstored(reply, body: body)
+            return FetchedReply(response: response, upstreamStatus: reply.status, detail: error.rawValue)
+        }
+    }
+
+    /// Hands a reply on that must not be stored: to the one who began, and to nobody else.
+    private func passOn(_ reply: ReplyHead, _ stream: UpstreamStream, refusal: StoreRefusal) async {
+        endSharing(.notShared)
+        guard let leader else { return }
+        var gathered = ByteBuffer()
+        var isStreamed = !leader.wantsWhole
+        do {
+            if isStreamed { leader.writer.begin(head(reply, stream, isStored: false, detail: refusal.rawValue)) }
+            for try await piece in stream.body {
+                if isStreamed {
+                    try await leader.writer.write(piece)
+                    continue
+                }
+                gathered.writeImmutableBuffer(piece)
+                guard gathered.readableBytes > cache.configuration.maxObjectBytes else { continue }
+                isStreamed = true
+                leader.writer.begin(head(reply, stream, isStored: false, detail: refusal.rawValue))
+                try await leader.writer.write(gathered)
+                gathered.clear()
+            }
+        } catch {
+            return breakOff(error, hasBegun: isStreamed)
+        }
+        if isStreamed { return leader.writer.end() }
+        leader.take(
+            .reply(
+                FetchedReply(
+                    response: .unstored(reply, body: gathered),
+                    upstreamStatus: reply.status,
+                    detail: refusal.rawValue
+                )
+            )
+        )
+    }
+
+    /// The reply broke off, or its client has gone.
+    private func breakOff(_ error: any Error, hasBegun: Bool) {
+        let failure = error as? UpstreamFailure
+        endSharing(failure.map { .failed($0) } ?? .notShared)
+        if hasBegun {
+            leader?.writer.abort()
+        } else if let failure {
+            leader?.take(.failed(failure))
+        }
+    }
+
+    /// The head for a client that gets the reply as it comes.
+    private func head(
+        _ reply: ReplyHead,
+        _ stream: UpstreamStream,
+        isStored: Bool,
+        ttlSeconds: Int64? = nil,
+        detail: String? = nil
+    ) -> AnswerHead {
+        var head = ForwardedReply.head(stream, method: .GET)
+        var status = CacheStatus(forward: forward, ttlSeconds: ttlSeconds, detail: detail)
+        status.forwardStatus = reply.status
+        // Of a reply of unknown length nobody knows yet whether it fits.
+        status.isStored = isStored && head.length != .unknown
+        head.headers.append(("Cache-Status", status.fieldValue))
+        if read.mayBeOverlaid, let pending = read.key?.pendingCount, pending > 0 {
+            // It was too long to be looked through.
+            head.headers.append((OverlayRendering.overlayField, "partial"))
+        }
+        return head
+    }
+}

@@ -1,0 +1,38 @@
+import ResponseCache
+import Synchronization
+
+/// What all reads share.
+final class ReadParts: Sendable {
+    let cache: MemoryCache
+    let overlay: PendingOverlay
+    let flights = FlightTable()
+    let clock: ReadClock
+    private let maxWaiters: Int
+    private let waiters = Atomic<Int>(0)
+
+    init(cache: MemoryCache, overlay: PendingOverlay, clock: ReadClock, maxWaiters: Int) {
+        self.cache = cache
+        self.overlay = overlay
+        self.clock = clock
+        self.maxWaiters = maxWaiters
+    }
+
+    /// Requests that wait for another one's reply just now.
+    var waiting: Int { waiters.load(ordering: .relaxed) }
+
+    /// Counts one more request that waits for another one's reply; false beyond `reads.max_waiters` (P8).
+    func admitWaiter() -> Bool {
+        guard waiters.add(1, ordering: .relaxed).newValue > maxWaiters else { return true }
+        waiters.subtract(1, ordering: .relaxed)
+        return false
+    }
+
+    /// Drops what a key may not see any more: everything after a 401, and one target after a 403 (P4).
+    func noteRefusal(_ status: Int, _ key: CacheKey) {
+        guard key.partition != .shared else { return }
+        if status == 401 { cache.forget(key.partition) }
+        if status == 403 { cache.forget(key) }
+    }
+
+    func releaseWaiter() { waiters.subtract(1, ordering: .relaxed) }
+}

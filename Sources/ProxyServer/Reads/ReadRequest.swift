@@ -1,0 +1,58 @@
+import DexatelAPI
+import NIOHTTP1
+import Outbox
+import ResponseCache
+import Upstream
+
+/// A GET or HEAD that the cache may answer.
+struct ReadRequest: Sendable {
+    /// What it reads, as far as pending writes show in it.
+    enum Subject: Sendable, Equatable {
+        case contact(ContactReference)
+        /// A page of an audience's contacts.
+        case contactList(audience: UInt128)
+        case other
+    }
+
+    /// The request, its target in origin form.
+    let head: HTTPRequestHead
+    let subject: Subject
+    /// The key that it carries.
+    let key: KnownKey?
+    let cacheKey: CacheKey
+    let cacheRequest: CacheRequest
+
+    init(_ head: HTTPRequestHead, _ subject: Subject, key: KnownKey?) {
+        self.head = head
+        self.subject = subject
+        self.key = key
+        let partition = key.map { CachePartition($0.fingerprint) } ?? .shared
+        cacheKey = CacheKey(partition: partition, target: head.uri)
+        cacheRequest = CacheRequest(method: head.method, headers: head.headers)
+    }
+
+    var summary: RequestSummary { RequestSummary(head) }
+
+    /// Whether pending writes may be laid over the reply.
+    var mayBeOverlaid: Bool { subject != .other && key != nil }
+
+    /// Where blame goes for what the upstream makes of it (design §4).
+    var origin: OriginKey { OriginKey("GET \(summary.path)") }
+
+    /// The request for the upstream: for the whole reply, whatever part of it the client wants.
+    ///
+    /// Contacts are asked for in identity coding, as writes have to be laid over them (design §5.4).
+    func forwarded(_ validation: CacheValidation?) -> UpstreamRequest {
+        var request = ForwardedRequest(head).request
+        request.method = "GET"
+        for name in CacheRequest.fieldsAnsweredHere { request.headers.remove(name: name) }
+        if subject != .other { request.headers.replaceOrAdd(name: "Accept-Encoding", value: "identity") }
+        validation?.addConditions(to: &request.headers)
+        return request
+    }
+}
+
+extension CachePartition {
+    /// The private cache of a key, named by its keyed hash.
+    init(_ key: KeyFingerprint) { self = .key(high: key.high, low: key.low) }
+}

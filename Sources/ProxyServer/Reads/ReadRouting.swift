@@ -1,0 +1,129 @@
+import DexatelAPI
+import NIOHTTP1
+import Outbox
+import ResponseCache
+import Upstream
+
+/// Answers reads: at once and on the event loop if the cache can, else through an exchange (design §5, §9).
+struct ReadRouting {
+    let server: ServerCore
+
+    /// Serves a GET or HEAD.
+    func serve(
+        _ head: HTTPRequestHead,
+        _ subject: ReadRequest.Subject,
+        _ contact: ContactReference?,
+        on connection: ConnectionHandler
+    ) {
+        let fields = ReadFields(head.headers)
+        let key = fields.apiKey.map { connection.eventLoopContext.keyMemo.key($0, in: server.outbox.keys) }
+        let read = ReadRequest(head, subject, key: key)
+        // A read that waits for the key's writes, or has a body, is the upstream's alone.
+        if fields.announcesBody || fields.hasPreference && Preference(head.headers).relayBarrier {
+            return passThrough(read, contact, .bypass, nil, on: connection)
+        }
+        let now = server.reads.clock.milliseconds()
+        switch server.reads.cache.lookup(read.cacheKey, read.cacheRequest, nowMilliseconds: now) {
+        case .fresh(let hit):
+            deliver(hit, read, nil, now, on: connection)
+        case .stale(let hit, let revalidate):
+            deliver(hit, read, nil, now, on: connection)
+            if let revalidate { refresh(read, revalidate) }
+        case .validate(let validation):
+            validate(read, validation, now, on: connection)
+        case .miss(let miss) where mustPassThrough(read, fields):
+            passThrough(read, contact, miss.forward, miss.token, on: connection)
+        case .miss(let miss):
+            ReadExchange(read, server: server, connection: connection).fetch(miss.forward, miss.token, nil)
+        case .onlyIfCached504:
+            var reply = server.errors.reply(
+                504,
+                "not_cached",
+                "The request wants nothing but a cached reply (only-if-cached), and there is none",
+                for: read.summary
+            )
+            reply.headers.append(("Cache-Status", CacheStatus.unserved(detail: "only-if-cached").fieldValue))
+            connection.answer(reply, from: nil)
+        case .bypass:
+            passThrough(read, contact, .bypass, nil, on: connection)
+        }
+    }
+
+    /// What is not fetched as a whole on a client's behalf: parts of what may be very large, and heads of it.
+    private func mustPassThrough(_ read: ReadRequest, _ fields: ReadFields) -> Bool {
+        read.subject == .other && (fields.hasRange || read.head.method == .HEAD)
+    }
+
+    private func passThrough(
+        _ read: ReadRequest,
+        _ contact: ContactReference?,
+        _ forward: CacheStatus.Forward,
+        _ token: FetchToken?,
+        on connection: ConnectionHandler
+    ) {
+        PassThroughExchange(
+            read.head,
+            contact: contact,
+            read: PassThroughExchange.Read(request: read, forward: forward, token: token),
+            server: server,
+            connection: connection
+        ).begin()
+    }
+
+    /// Answers with what is stored, and with what is pending laid over it.
+    private func deliver(
+        _ hit: CacheHit,
+        _ read: ReadRequest,
+        _ additions: WireAdditions?,
+        _ now: Int64,
+        on connection: ConnectionHandler
+    ) {
+        switch server.reads.overlay.need(read, over: hit.response, server.outbox) {
+        case .none:
+            connection.answer(hit, additions, nowMilliseconds: now, from: nil)
+        case .rendered(let response):
+            connection.answer(CacheHit(response, for: read.cacheRequest), additions, nowMilliseconds: now, from: nil)
+        case .lookup:
+            ReadExchange(read, server: server, connection: connection).show(hit.response, additions)
+        }
+    }
+
+    private func validate(
+        _ read: ReadRequest,
+        _ validation: CacheValidation,
+        _ now: Int64,
+        on connection: ConnectionHandler
+    ) {
+        // Nobody waits for an upstream that is believed to be away: what it would confirm is shown as stale, and
+        // whoever finds out that it is back does so behind the scenes (P6).
+        if !server.upstreamHealth.snapshot().isBelievedHealthy,
+            let stale = server.reads.cache.staleIfError(
+                validation,
+                read.cacheKey,
+                read.cacheRequest,
+                nowMilliseconds: now
+            )
+        {
+            deliver(stale, read, validation.staleAdditions, now, on: connection)
+            return refresh(read, validation)
+        }
+        ReadExchange(read, server: server, connection: connection)
+            .fetch(validation.forward, validation.token, validation)
+    }
+
+    /// Confirms what is stored behind the scenes, unless somebody is at it already or the upstream is not there.
+    private func refresh(_ read: ReadRequest, _ validation: CacheValidation) {
+        guard server.reads.flights.flight(read.cacheKey) == nil,
+            case .go(let permit) = server.upstreamHealth.mayStart(origin: read.origin, traffic: .read)
+        else { return }
+        ReadFetch(read, validation.forward, validation.token, validation, leader: nil, server: server).start(permit)
+    }
+}
+
+extension CacheValidation {
+    /// What an answer has to say that was put in doubt while it would still be fresh: its age alone does not tell.
+    var staleAdditions: WireAdditions? {
+        guard isInvalidated else { return nil }
+        return WireAdditions(cacheStatus: CacheStatus(ttlSeconds: 0, detail: "invalidated"))
+    }
+}

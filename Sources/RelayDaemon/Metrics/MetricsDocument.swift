@@ -1,0 +1,160 @@
+import AdminAPI
+import ProxyServer
+
+/// Everything that the relay counts, for Prometheus: read from the parts when it is asked for, so that counting costs the
+/// requests next to nothing (docs/decisions/0008-metrics-are-read-not-pushed.md).
+struct MetricsDocument {
+    let status: RelayStatus
+    let requests: RequestCounts
+
+    func rendered() -> [UInt8] {
+        var text = PrometheusText()
+        addDaemon(&text)
+        addRequests(&text)
+        addUpstream(&text)
+        addOutbox(&text)
+        if let cache = status.cache { addCache(cache, &text) }
+        return text.bytes
+    }
+
+    private func addDaemon(_ text: inout PrometheusText) {
+        text.add(
+            "contact_relay_build_info",
+            .gauge,
+            "Always 1; the label tells the release.",
+            [.init(labels: [("version", status.daemon.version)], value: 1)]
+        )
+        text.add(
+            "contact_relay_connections",
+            .gauge,
+            "Connections of clients that are open.",
+            status.daemon.connections
+        )
+    }
+
+    private func addRequests(_ text: inout PrometheusText) {
+        let samples = RequestRoute.allCases.flatMap { route in
+            RequestCounts.classes.map { statusClass in
+                PrometheusText.Sample(
+                    labels: [("route", route.name), ("status", "\(statusClass)xx")],
+                    value: Double(requests[route, statusClass])
+                )
+            }
+        }
+        text.add("contact_relay_requests_total", .counter, "Requests answered, by route and class of status.", samples)
+    }
+
+    private func addUpstream(_ text: inout PrometheusText) {
+        let upstream = status.upstream
+        text.add(
+            "contact_relay_upstream_breaker_state",
+            .gauge,
+            "1 for the state that the circuit breaker is in.",
+            ["closed", "open", "half_open"].map {
+                .init(labels: [("state", $0)], value: $0 == upstream.state ? 1 : 0)
+            }
+        )
+        text.add(
+            "contact_relay_upstream_reachable",
+            .gauge,
+            "Whether the latest attempt found somebody to connect to.",
+            upstream.reachable ? 1 : 0
+        )
+        text.add(
+            "contact_relay_upstream_state_seconds",
+            .gauge,
+            "How long the upstream has been in its state.",
+            [.init(value: Double(upstream.sinceMilliseconds) / 1000)]
+        )
+        text.add(
+            "contact_relay_upstream_consecutive_failures",
+            .gauge,
+            "Failures since the last good reply.",
+            upstream.consecutiveFailures
+        )
+    }
+
+    private func addOutbox(_ text: inout PrometheusText) {
+        let outbox = status.outbox
+        text.add(
+            "contact_relay_outbox_working",
+            .gauge,
+            "Whether writes are taken.",
+            outbox.state == "working" ? 1 : 0
+        )
+        text.add(
+            "contact_relay_outbox_writes",
+            .gauge,
+            "Accepted writes by what became of them; their sum is contact_relay_outbox_accepted_total.",
+            [
+                ("pending", outbox.pending), ("delivered", outbox.delivered), ("rejected", outbox.rejected),
+                ("superseded", outbox.superseded), ("dead", outbox.dead), ("discarded", outbox.discarded),
+            ].map { .init(labels: [("state", $0.0)], value: Double($0.1)) }
+        )
+        text.add("contact_relay_outbox_accepted_total", .counter, "Writes that were ever committed.", outbox.accepted)
+        text.add("contact_relay_outbox_in_flight", .gauge, "Pending writes that are being sent.", outbox.inFlight)
+        text.add(
+            "contact_relay_outbox_held",
+            .gauge,
+            "Pending writes that wait for their key or an operator.",
+            outbox.held
+        )
+        text.add(
+            "contact_relay_outbox_stored_bytes",
+            .gauge,
+            "What pending and dead writes take.",
+            outbox.storedBytes
+        )
+        text.add(
+            "contact_relay_outbox_waiting",
+            .gauge,
+            "Senders that wait for the upstream's own reply.",
+            outbox.waiting
+        )
+        text.add(
+            "contact_relay_outbox_oldest_pending_seconds",
+            .gauge,
+            "Age of the oldest pending write; 0 when nothing is pending.",
+            [.init(value: Double(outbox.oldestPendingMilliseconds ?? 0) / 1000)]
+        )
+    }
+
+    private func addCache(_ cache: RelayStatus.Cache, _ text: inout PrometheusText) {
+        text.add(
+            "contact_relay_cache_lookups_total",
+            .counter,
+            "Reads by what the cache had for them: something fresh, something stale, something to confirm, or nothing.",
+            [("hit", cache.hits), ("stale", cache.stale), ("validation", cache.validations), ("miss", cache.misses)]
+                .map { .init(labels: [("result", $0.0)], value: Double($0.1)) }
+        )
+        text.add(
+            "contact_relay_cache_stale_on_error_total",
+            .counter,
+            "Reads answered with something stale because the upstream failed; part of the validations.",
+            cache.staleOnError
+        )
+        text.add(
+            "contact_relay_cache_revalidated_total",
+            .counter,
+            "Stored replies that the upstream has confirmed.",
+            cache.revalidated
+        )
+        text.add("contact_relay_cache_stored_total", .counter, "Replies that were stored.", cache.stored)
+        text.add(
+            "contact_relay_cache_evicted_total",
+            .counter,
+            "Stored replies that made room for others.",
+            cache.evicted
+        )
+        text.add(
+            "contact_relay_cache_invalidated_total",
+            .counter,
+            "Stored replies that writes have put in doubt.",
+            cache.invalidated
+        )
+        text.add("contact_relay_cache_entries", .gauge, "Stored replies.", cache.entries)
+        text.add("contact_relay_cache_bytes", .gauge, "What stored replies take in memory.", cache.bytes)
+        text.add("contact_relay_cache_max_bytes", .gauge, "What they may take (reads.memory).", cache.maxBytes)
+        text.add("contact_relay_cache_waiting", .gauge, "Reads that wait for another one's reply.", cache.waiting)
+    }
+}
