@@ -80,7 +80,9 @@ import Testing
 
     /// A value other than the default, and the configuration in which it stands.
     private func otherValue(for key: ConfigurationKey) throws -> (String, RelayConfiguration)? {
-        let candidates = ["::1", "false", "true", "2s", "1s", "3", "7KiB", "2MiB", "json", "upstream", "debug", "merge"]
+        let candidates = [
+            "::1", "false", "true", "2s", "1s", "3", "7KiB", "2MiB", "json", "upstream", "debug", "merge",
+        ]
         let paths = ["https://relay.example:8443", "/dev/null", "/run/other.sock"]
         for text in key.type == "path" || key.type == "URL" ? paths : candidates {
             var overrides = companions[key.name] ?? [:]

@@ -31,12 +31,24 @@ final class ReadExchange: Exchange {
         self.validation = validation
         status.forward = forward
         // A client that insists on the upstream's word gets one that was given to itself.
-        if forward != .request, let flight = server.reads.flights.flight(read.cacheKey),
+        guard forward != .request else { return lead(token) }
+        guard let flight = server.reads.flights.flight(read.cacheKey),
             server.reads.cache.isCurrent(read.cacheKey, since: flight.token)
-        {
-            return join(flight, token)
-        }
-        lead(token)
+        else { return leadUnlessStored(token) }
+        join(flight, token)
+    }
+
+    /// Asks the upstream, unless somebody's reply has been stored since this request was looked up: whoever fetches
+    /// stores first, and only then lets nobody join any more.
+    private func leadUnlessStored(_ token: FetchToken) {
+        let again = server.reads.cache.lookup(
+            read.cacheKey,
+            read.cacheRequest,
+            nowMilliseconds: server.reads.clock.milliseconds(),
+            isRepeated: true
+        )
+        guard case .fresh(let hit) = again else { return lead(token) }
+        show(hit.response, nil)
     }
 
     private func join(_ flight: Flight, _ token: FetchToken) {
@@ -58,7 +70,7 @@ final class ReadExchange: Exchange {
         guard let waiter else {
             // It has just ended.
             server.reads.releaseWaiter()
-            return lead(token)
+            return leadUnlessStored(token)
         }
         joined = (flight, waiter)
     }
@@ -89,15 +101,13 @@ final class ReadExchange: Exchange {
             let (eventLoop, bound) = (eventLoop, NIOLoopBound(self, eventLoop: eventLoop))
             let leader = ReadFetch.Leader(
                 writer: AnswerWriter(outlet, eventLoop: eventLoop),
-                wantsWhole: read.cacheRequest.hasConditions || read.mayBeOverlaid && mayBePending,
+                // Writes may have come about by the time that the reply is there.
+                wantsWhole: read.cacheRequest.hasConditions || read.mayBeOverlaid,
                 take: { outcome in eventLoop.execute { bound.value.take(outcome) } }
             )
             ReadFetch(read, status.forward ?? .miss, token, validation, leader: leader, server: server).start(permit)
         }
     }
-
-    /// Whether the reply has to be looked through before it goes out.
-    private var mayBePending: Bool { (read.key?.pendingCount ?? 0) > 0 || server.reads.overlay.hasAnyDelivered }
 
     // MARK: - Outcomes
 
@@ -131,6 +141,9 @@ final class ReadExchange: Exchange {
                 nowMilliseconds: server.reads.clock.milliseconds()
             )
         else { return false }
+        var additions = additions
+        // However fresh it would be: a later write has put it in doubt.
+        if validation.isInvalidated { additions?.cacheStatus?.ttlSeconds = 0 }
         show(stale.response, additions)
         return true
     }

@@ -39,9 +39,16 @@ package final class MemoryCache: Sendable {
     // MARK: - Reading
 
     /// What a request may be answered with now.
-    package func lookup(_ key: CacheKey, _ request: CacheRequest, nowMilliseconds: Int64) -> CacheAnswer {
+    ///
+    /// - Parameter isRepeated: Whether the same request has been looked up before, and is not to be counted again.
+    package func lookup(
+        _ key: CacheKey,
+        _ request: CacheRequest,
+        nowMilliseconds: Int64,
+        isRepeated: Bool = false
+    ) -> CacheAnswer {
         if request.mustBypass { return .bypass }
-        let answer = find(key, request, nowMilliseconds)
+        let answer = find(key, request, nowMilliseconds, isRepeated ? 0 : 1)
         guard request.hasConditions else { return answer }
         // Conditions and ranges are read outside the lock: they are as long as clients make them.
         return switch answer {
@@ -52,11 +59,16 @@ package final class MemoryCache: Sendable {
     }
 
     @inline(__always)
-    private func find(_ key: CacheKey, _ request: CacheRequest, _ nowMilliseconds: Int64) -> CacheAnswer {
+    private func find(
+        _ key: CacheKey,
+        _ request: CacheRequest,
+        _ nowMilliseconds: Int64,
+        _ count: UInt64
+    ) -> CacheAnswer {
         shard(key).state.withLock { shard in
             let (found, isKnownTarget) = shard.find(key, request.headers)
             guard let slot = found, let response = shard.slots[slot].response else {
-                shard.counters.misses += 1
+                shard.counters.misses += count
                 if request.directives.onlyIfCached { return .onlyIfCached504 }
                 return .miss(
                     CacheMiss(
@@ -83,17 +95,17 @@ package final class MemoryCache: Sendable {
             }
             switch decision {
             case .fresh:
-                shard.counters.hits += 1
+                shard.counters.hits += count
                 return .fresh(CacheHit(whole: response, isHead: request.isHead))
             case .stale(let revalidate):
-                shard.counters.stale += 1
+                shard.counters.stale += count
                 return .stale(
                     CacheHit(whole: response, isHead: request.isHead),
                     revalidate: revalidate ? validation(.stale) : nil
                 )
             case .validate(let forward):
                 if request.directives.onlyIfCached { return .onlyIfCached504 }
-                shard.counters.validations += 1
+                shard.counters.validations += count
                 return .validate(validation(forward))
             }
         }

@@ -28,10 +28,15 @@ final class ByteCount: Sendable {
 /// Something that is closed until it is opened.
 final class Gate: Sendable {
     private let isOpen = Atomic<Bool>(false)
+    private let arrivals = Atomic<Int>(0)
+
+    /// How many have come to it.
+    var arrived: Int { arrivals.load(ordering: .sequentiallyConsistent) }
 
     func open() { isOpen.store(true, ordering: .sequentiallyConsistent) }
 
     func passed() async throws {
+        arrivals.add(1, ordering: .sequentiallyConsistent)
         try await eventually("the gate to open") { isOpen.load(ordering: .sequentiallyConsistent) }
     }
 }

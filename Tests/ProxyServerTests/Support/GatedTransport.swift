@@ -13,6 +13,9 @@ final class GatedTransport: DeliveryTransport {
     /// What the upstream answers to every write.
     let replyBody = Mutex(#"{"data":{}}"#)
 
+    /// What the upstream makes of a write, and answers.
+    let onSend = Mutex<(@Sendable (Delivery) -> String)?>(nil)
+
     func open() { isOpenNow.store(true, ordering: .sequentiallyConsistent) }
 
     private var isOpen: Bool { isOpenNow.load(ordering: .sequentiallyConsistent) }
@@ -24,11 +27,12 @@ final class GatedTransport: DeliveryTransport {
     }
 
     func send(_ delivery: Delivery, permit: DeliveryPermit) async -> DeliveryOutcome {
-        .reply(
+        let body = onSend.withLock { $0 }?(delivery) ?? replyBody.withLock { $0 }
+        return .reply(
             DeliveryReply(
                 status: 200,
                 headers: ["Content-Type": "application/json"],
-                body: ByteBuffer(string: replyBody.withLock { $0 }),
+                body: ByteBuffer(string: body),
                 retryAfterMilliseconds: nil
             )
         )

@@ -1,0 +1,165 @@
+import AdminAPI
+import Foundation
+import NIOHTTP1
+import TestSupport
+import Testing
+
+extension ProcessTests {
+    /// P4, P5 and P6 for reads, from outside.
+    @Suite struct ReadTests {
+        private static let contactCount = 1_000
+
+        /// The targets of the contacts that the simulator was started with, page by page.
+        private func targets(_ relay: RelayProcess) async throws -> [String] {
+            var targets: [String] = []
+            var next: String? = "/v1/audiences/\(Samples.audience)/contacts?page_size=100"
+            while let page = next {
+                let answer = try await relay.send(.GET, page, headers: ["X-Dexatel-Key": Samples.key])
+                let document = try #require(
+                    try JSONSerialization.jsonObject(with: Data(answer.body)) as? [String: Any]
+                )
+                let items = try #require(document["data"] as? [[String: Any]])
+                targets += items.compactMap { $0["id"] as? String }.map(Samples.target)
+                let links = (document["pagination"] as? [String: Any])?["links"] as? [String: Any]
+                next = (links?["next"] as? String).flatMap(URL.init(string:)).map { $0.path + "?" + ($0.query ?? "") }
+            }
+            return targets
+        }
+
+        private func read(_ relay: RelayProcess, _ targets: [String], clients: Int = 8) async throws -> [Answer] {
+            try await withThrowingTaskGroup(of: [Answer].self) { group in
+                for client in 0..<clients {
+                    group.addTask {
+                        var answers: [Answer] = []
+                        for index in stride(from: client, to: targets.count, by: clients) {
+                            answers.append(
+                                try await relay.send(.GET, targets[index], headers: ["X-Dexatel-Key": Samples.key])
+                            )
+                        }
+                        return answers
+                    }
+                }
+                return try await group.reduce(into: []) { $0 += $1 }
+            }
+        }
+
+        @Test("1 000 contacts, read once, answer through an outage as stale, and cost one request each afterwards")
+        func outage() async throws {
+            try await withSandbox { sandbox in
+                let simulator = try await SimulatorProcess(
+                    in: sandbox,
+                    flags: ["--seed-contacts", String(Self.contactCount)]
+                )
+                let relay = try await RelayProcess(in: sandbox, upstream: simulator, ["reads.default_ttl": "1d"])
+                let targets = try await targets(relay)
+                #expect(targets.count == Self.contactCount)
+                let first = try await read(relay, targets)
+                #expect(first.allSatisfy { $0.status == 200 })
+                // Somebody adds a contact: everything below is in doubt, and to be asked for again.
+                let created = try await relay.send(
+                    .POST,
+                    "/v1/audiences/\(Samples.audience)/contacts",
+                    headers: Samples.headers(),
+                    body: #"{"data":{"number":"4915112345678"}}"#
+                )
+                #expect(created.status == 201)
+
+                try await simulator.goDown()
+                let requestsBefore = try await simulator.log().count
+                let stale = try await read(relay, targets)
+                #expect(stale.count == Self.contactCount && stale.allSatisfy { $0.status == 200 })
+                #expect(Set(stale.map(\.body)) == Set(first.map(\.body)))
+                #expect(stale.allSatisfy(Self.isMarkedStale))
+                #expect(try await simulator.log().count == requestsBefore)
+
+                try await simulator.goUp()
+                // The breaker finds out by itself, with somebody's read.
+                try await eventually("the upstream to be believed again") {
+                    _ = try await relay.send(.GET, targets[0], headers: ["X-Dexatel-Key": Samples.key])
+                    return try await relay.status().upstream.state == "closed"
+                }
+                let others = Array(targets.dropFirst())
+                let answers = try await withThrowingTaskGroup(of: [Answer].self) { group in
+                    // Five clients at a time for each of them.
+                    for _ in 0..<5 { group.addTask { try await read(relay, others, clients: 2) } }
+                    return try await group.reduce(into: []) { $0 += $1 }
+                }
+                #expect(answers.count == 5 * others.count && answers.allSatisfy { $0.status == 200 })
+                let asked = try await simulator.log().dropFirst(requestsBefore).filter { $0.contact != nil }
+                let counts = Dictionary(grouping: asked, by: \.contact).mapValues(\.count)
+                #expect(counts.count == targets.count && counts.values.allSatisfy { $0 == 1 })
+            }
+        }
+
+        private static func isMarkedStale(_ answer: Answer) -> Bool {
+            guard let status = answer.headers.first(name: "Cache-Status") else { return false }
+            return status.contains("hit; ttl=0; detail=invalidated")
+                || status.contains("fwd=stale; ttl=0; detail=unreachable")
+        }
+
+        @Test(
+            "a write that is accepted while the upstream is down is in the next read and in the list, over a restart too"
+        )
+        func ownWrite() async throws {
+            try await withSandbox { sandbox in
+                let simulator = try await SimulatorProcess(in: sandbox)
+                var relay = try await RelayProcess(in: sandbox, upstream: simulator)
+                let list = "/v1/audiences/\(Samples.audience)/contacts"
+                let key: HTTPHeaders = ["X-Dexatel-Key": Samples.key]
+                for target in [Samples.target, list] { _ = try await relay.send(.GET, target, headers: key) }
+                try await simulator.goDown()
+                let put = try await relay.put("Zoe")
+                #expect(put.status == 202)
+                for target in [Samples.target, list] {
+                    let answer = try await relay.send(.GET, target, headers: key)
+                    #expect(answer.status == 200 && answer.text.contains(#""first_name":"Zoe""#))
+                    #expect(answer.headers.first(name: "Contact-Relay-Pending") == "1")
+                    let other = try await relay.send(.GET, target, headers: ["X-Dexatel-Key": "another"])
+                    #expect(other.status == 504)
+                }
+                try await relay.kill()
+                relay = try await RelayProcess(in: sandbox, upstream: simulator)
+                let pending = try await relay.send(.GET, Samples.target, headers: key)
+                #expect(pending.headers.first(name: "Contact-Relay-Pending") == "1")
+                try await simulator.goUp()
+                try await relay.waitForState("delivered", of: put)
+                try await eventually("the delivered value") {
+                    let answer = try await relay.send(.GET, Samples.target, headers: key)
+                    return answer.status == 200 && answer.text.contains(#""first_name":"Zoe""#)
+                        && answer.headers.first(name: "Contact-Relay-Pending") == nil
+                }
+            }
+        }
+
+        @Test("metrics count what was read and written, and name no contact and no key")
+        func metrics() async throws {
+            try await withSandbox { sandbox in
+                let simulator = try await SimulatorProcess(in: sandbox)
+                let relay = try await RelayProcess(in: sandbox, upstream: simulator)
+                for _ in 0..<3 {
+                    _ = try await relay.send(.GET, Samples.target, headers: ["X-Dexatel-Key": Samples.key])
+                }
+                _ = try await relay.put()
+                let answer = try await relay.send(.GET, "/_relay/metrics")
+                #expect(answer.headers.first(name: "Content-Type") == "text/plain; version=0.0.4; charset=utf-8")
+                let lines = answer.text.split(separator: "\n").map(String.init)
+                for expected in [
+                    #"contact_relay_requests_total{route="contact_read",status="2xx"} 3"#,
+                    #"contact_relay_requests_total{route="contact_write",status="2xx"} 1"#,
+                    #"contact_relay_cache_lookups_total{result="hit"} 2"#,
+                    #"contact_relay_cache_lookups_total{result="miss"} 1"#,
+                    #"contact_relay_outbox_writes{state="delivered"} 1"#,
+                    "contact_relay_outbox_accepted_total 1",
+                ] {
+                    #expect(lines.contains(expected), "\(expected)")
+                }
+                #expect(!answer.text.contains(Samples.contact) && !answer.text.contains(Samples.key))
+                // Each line is a comment, or a name, labels and a number.
+                let grammar = /[a-z_]+(\{[a-z_]+="[^"]*"(,[a-z_]+="[^"]*")*\})? -?[0-9.]+/
+                #expect(lines.allSatisfy { $0.hasPrefix("# ") || $0.wholeMatch(of: grammar) != nil })
+                let status = try await relay.status()
+                #expect(status.cache?.hits == 2 && status.cache?.entries == 1)
+            }
+        }
+    }
+}

@@ -1,0 +1,178 @@
+import ResponseCache
+import Synchronization
+import TestSupport
+import Testing
+
+@testable import ProxyServer
+
+@Suite("Collapsed reads")
+struct CollapsedReadTests {
+    @Test("200 clients that ask for one cold contact cost the upstream one request")
+    func oneRequest() async throws {
+        let gate = Gate()
+        try await withUpstream { peer, _ in
+            try await gate.passed()
+            try await peer.write(Reads.reply(Reads.contactBody("Ada")))
+            return true
+        } _: { upstream in
+            try await withServer(upstream: upstream.url) { port, _ in
+                let replies = try await withThrowingTaskGroup(of: RawClient.RawReply.self) { group in
+                    for _ in 0..<200 { group.addTask { try await RawClient.exchange(port: port, Reads.get()) } }
+                    try await eventually("the fetch") { gate.arrived == 1 }
+                    gate.open()
+                    return try await group.reduce(into: []) { $0.append($1) }
+                }
+                #expect(replies.allSatisfy { $0.status == 200 && $0.body == Reads.contactBody("Ada") })
+                #expect(upstream.requests.count == 1)
+            }
+        }
+    }
+
+    @Test("the first client's hang-up cancels nobody, and the reply is stored")
+    func hangUp() async throws {
+        let gate = Gate()
+        try await withUpstream { peer, _ in
+            try await gate.passed()
+            try await peer.write(Reads.reply(Reads.contactBody("Ada")))
+            return true
+        } _: { upstream in
+            try await withServer(upstream: upstream.url) { port, _ in
+                try await RawClient.with(port: port) { first in
+                    try await first.send(Reads.get())
+                    try await eventually("the fetch") { gate.arrived == 1 }
+                    try await RawClient.with(port: port) { second in
+                        try await second.send(Reads.get())
+                        try await first.vanish()
+                        // Whether it has joined by now or comes when all is over: the upstream is asked once.
+                        gate.open()
+                        let reply = try await second.reply()
+                        #expect(reply.status == 200 && reply.body == Reads.contactBody("Ada"))
+                    }
+                }
+                #expect(upstream.requests.count == 1)
+            }
+        }
+    }
+
+    @Test("those who wait for a reply that is not for sharing get one each")
+    func notShared() async throws {
+        let gate = Gate()
+        let count = Mutex(0)
+        try await withUpstream { peer, _ in
+            try await gate.passed()
+            let number = count.withLock { count in
+                count += 1
+                return count
+            }
+            try await peer.write(Reads.reply("reply \(number)", "Cache-Control: no-store\r\n"))
+            return true
+        } _: { upstream in
+            try await withServer(upstream: upstream.url) { port, _ in
+                let bodies = try await withThrowingTaskGroup(of: String.self) { group in
+                    for _ in 0..<10 { group.addTask { try await RawClient.exchange(port: port, Reads.get()).body } }
+                    try await eventually("a fetch") { gate.arrived >= 1 }
+                    gate.open()
+                    return try await group.reduce(into: Set<String>()) { $0.insert($1) }
+                }
+                #expect(bodies.count == 10)
+            }
+        }
+    }
+
+    @Test("a failure is everybody's, and the upstream is asked once")
+    func failure() async throws {
+        let gate = Gate()
+        try await withUpstream { peer, _ in
+            try await gate.passed()
+            try await peer.write(Reads.reply("sorry", status: "503 Service Unavailable"))
+            return true
+        } _: { upstream in
+            try await withServer(upstream: upstream.url) { port, parts in
+                try await withThrowingTaskGroup(of: RawClient.RawReply.self) { group in
+                    group.addTask { try await RawClient.exchange(port: port, Reads.get()) }
+                    try await eventually("the fetch") { gate.arrived == 1 }
+                    for _ in 0..<5 {
+                        try await RawClient.with(port: port) { client in
+                            // Answered on the same event loop after the read has joined: whoever pipelines behind it waits.
+                            try await client.send(Reads.get())
+                            _ = try await RawClient.exchange(port: port, "GET /_relay/live HTTP/1.1\r\nHost: x\r\n\r\n")
+                        }
+                    }
+                    group.addTask { try await RawClient.exchange(port: port, Reads.get()) }
+                    _ = try await RawClient.exchange(port: port, "GET /_relay/live HTTP/1.1\r\nHost: x\r\n\r\n")
+                    gate.open()
+                    for try await reply in group {
+                        #expect(reply.status == 503 && reply.body == "sorry")
+                        #expect(reply.cacheStatus.contains("fwd=uri-miss; fwd-status=503"))
+                    }
+                }
+                // One that came after the end has asked again.
+                #expect(upstream.requests.count <= 2)
+            }
+        }
+    }
+
+    @Test("beyond reads.max_waiters a read is refused at once")
+    func bounded() async throws {
+        let gate = Gate()
+        try await withUpstream { peer, _ in
+            try await gate.passed()
+            try await peer.write(Reads.reply(Reads.contactBody("Ada")))
+            return true
+        } _: { upstream in
+            try await withServer(
+                upstream: upstream.url,
+                adjust: { server, _ in server.maxReadWaiters = 1 },
+                { port, _ in
+                    try await RawClient.with(port: port) { first in
+                        try await first.send(Reads.get())
+                        try await eventually("the fetch") { gate.arrived == 1 }
+                        try await withThrowingTaskGroup(of: Int.self) { group in
+                            for _ in 0..<3 {
+                                group.addTask { try await RawClient.exchange(port: port, Reads.get()).status }
+                            }
+                            // Two of the three are refused while nothing has come yet.
+                            let refused = [try await group.next(), try await group.next()]
+                            gate.open()
+                            let answered = try await group.next()
+                            #expect(refused == [503, 503] && answered == 200)
+                        }
+                    }
+                }
+            )
+        }
+    }
+
+    @Test("a read that comes after a write does not share a reply that was asked for before it")
+    func afterWrite() async throws {
+        let gate = Gate()
+        let version = Atomic<Int>(0)
+        try await withUpstream { peer, head in
+            if head.hasPrefix("POST") {
+                version.store(1, ordering: .sequentiallyConsistent)
+                try await peer.write(Reads.reply("{}", status: "201 Created"))
+                return true
+            }
+            let seen = version.load(ordering: .sequentiallyConsistent)
+            if seen == 0 { try await gate.passed() }
+            try await peer.write(Reads.reply("version \(seen)"))
+            return true
+        } _: { upstream in
+            try await withServer(upstream: upstream.url) { port, _ in
+                try await RawClient.with(port: port) { slow in
+                    try await slow.send(Reads.get(Reads.list))
+                    try await eventually("the slow read") { gate.arrived == 1 }
+                    _ = try await RawClient.exchange(port: port, Reads.request("POST", Reads.list))
+                    let after = try await RawClient.exchange(port: port, Reads.get(Reads.list))
+                    #expect(after.body == "version 1")
+                    gate.open()
+                    let old = try await slow.reply()
+                    #expect(old.body == "version 0")
+                    // And the old one has not taken the new one's place.
+                    let later = try await RawClient.exchange(port: port, Reads.get(Reads.list))
+                    #expect(later.body == "version 1" && later.cacheStatus.contains("; hit;"))
+                }
+            }
+        }
+    }
+}

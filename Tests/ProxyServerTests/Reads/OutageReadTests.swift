@@ -1,0 +1,150 @@
+import ResponseCache
+import Synchronization
+import TestSupport
+import Testing
+import Upstream
+
+@testable import ProxyServer
+
+@Suite("Reads while the upstream fails")
+struct OutageReadTests {
+    @Test("what is stale stands in for an upstream that fails, says so, and is revalidated when that is back")
+    func staleIfError() async throws {
+        let isUp = Atomic<Bool>(true)
+        let clock = MovedClock()
+        try await withUpstream { peer, _ in
+            try await peer.write(
+                isUp.load(ordering: .sequentiallyConsistent)
+                    ? Reads.reply(Reads.contactBody("Ada")) : Reads.reply("", status: "503 Service Unavailable")
+            )
+            return true
+        } _: { upstream in
+            try await withServer(upstream: upstream.url, clock: clock.clock) { port, _ in
+                _ = try await RawClient.exchange(port: port, Reads.get())
+                clock.advance(seconds: 1_000)
+                isUp.store(false, ordering: .sequentiallyConsistent)
+                let stale = try await RawClient.exchange(port: port, Reads.get())
+                #expect(stale.status == 200 && stale.body == Reads.contactBody("Ada"))
+                #expect(stale.cacheStatus == "contact-relay; fwd=stale; fwd-status=503; ttl=-940")
+                #expect(stale.field("Age") == "1000")
+                isUp.store(true, ordering: .sequentiallyConsistent)
+                let fresh = try await RawClient.exchange(port: port, Reads.get())
+                #expect(fresh.cacheStatus == "contact-relay; fwd=stale; fwd-status=200; stored; ttl=60")
+            }
+        }
+    }
+
+    @Test("with the breaker open a stale read is answered at once, and the upstream is not asked")
+    func breakerOpen() async throws {
+        let clock = MovedClock()
+        try await withUpstream { peer, _ in
+            try await peer.write(Reads.reply(Reads.contactBody("Ada")))
+            return true
+        } _: { upstream in
+            try await withServer(upstream: upstream.url, clock: clock.clock) { port, parts in
+                _ = try await RawClient.exchange(port: port, Reads.get())
+                clock.advance(seconds: 1_000)
+                parts.openBreaker()
+                let stale = try await RawClient.exchange(port: port, Reads.get())
+                #expect(stale.status == 200 && stale.cacheStatus == "contact-relay; hit; ttl=-940")
+                #expect(upstream.requests.count == 1)
+                let nothing = try await RawClient.exchange(port: port, Reads.get(Reads.list))
+                #expect(nothing.status == 504 && nothing.field("Retry-After") != nil)
+                #expect(nothing.field("Contact-Relay-Error") == "upstream_unreachable")
+                #expect(nothing.cacheStatus == "contact-relay; detail=upstream-unreachable")
+                #expect(nothing.body.contains("\"status\":504"))
+                #expect(upstream.requests.count == 1)
+            }
+        }
+    }
+
+    @Test("what must be revalidated is not shown while the upstream is away")
+    func mustRevalidate() async throws {
+        let clock = MovedClock()
+        try await withUpstream { peer, _ in
+            try await peer.write(
+                Reads.reply(Reads.contactBody("Ada"), "Cache-Control: max-age=10, must-revalidate\r\n")
+            )
+            return true
+        } _: { upstream in
+            try await withServer(upstream: upstream.url, clock: clock.clock) { port, parts in
+                _ = try await RawClient.exchange(port: port, Reads.get())
+                clock.advance(seconds: 11)
+                parts.openBreaker()
+                let reply = try await RawClient.exchange(port: port, Reads.get())
+                #expect(reply.status == 504)
+            }
+        }
+    }
+
+    @Test("stale-while-revalidate answers at once and revalidates once behind the scenes")
+    func whileRevalidate() async throws {
+        let clock = MovedClock()
+        try await withUpstream { peer, head in
+            try await peer.write(
+                head.contains("If-None-Match: \"v1\"")
+                    ? "HTTP/1.1 304 Not Modified\r\nETag: \"v1\"\r\n\r\n"
+                    : Reads.reply(Reads.contactBody("Ada"), "ETag: \"v1\"\r\n")
+            )
+            return true
+        } _: { upstream in
+            try await withServer(upstream: upstream.url, clock: clock.clock) { port, parts in
+                _ = try await RawClient.exchange(port: port, Reads.get())
+                clock.advance(seconds: 70)
+                let stale = try await RawClient.exchange(port: port, Reads.get())
+                #expect(stale.cacheStatus == "contact-relay; hit; ttl=-10")
+                try await eventually("the revalidation") { parts.cache.counters.revalidated == 1 }
+                let fresh = try await RawClient.exchange(port: port, Reads.get())
+                #expect(fresh.cacheStatus == "contact-relay; hit; ttl=60")
+                #expect(upstream.requests.count == 2)
+            }
+        }
+    }
+
+    @Test("a 304 that speaks of something else is followed by a request without conditions")
+    func foreign304() async throws {
+        let clock = MovedClock()
+        try await withUpstream { peer, head in
+            try await peer.write(
+                head.contains("If-None-Match")
+                    ? "HTTP/1.1 304 Not Modified\r\nETag: \"other\"\r\n\r\n"
+                    : Reads.reply(Reads.contactBody("Ada"), "ETag: \"v1\"\r\n")
+            )
+            return true
+        } _: { upstream in
+            try await withServer(upstream: upstream.url, clock: clock.clock) { port, _ in
+                _ = try await RawClient.exchange(port: port, Reads.get())
+                clock.advance(seconds: 1_000)
+                let reply = try await RawClient.exchange(port: port, Reads.get())
+                #expect(reply.status == 200 && reply.body == Reads.contactBody("Ada"))
+                #expect(upstream.requests.count == 3)
+            }
+        }
+    }
+
+    @Test("a reply that breaks off is broken off towards the client, and not stored")
+    func breaksOff() async throws {
+        try await withUpstream { peer, _ in
+            try await peer.write("HTTP/1.1 200 OK\r\nCache-Control: max-age=9\r\nContent-Length: 8\r\n\r\nhalf")
+            return false
+        } _: { upstream in
+            try await withServer(upstream: upstream.url) { port, parts in
+                let reply = try await RawClient.exchange(port: port, Reads.get("/v1/templates"))
+                #expect(!reply.isWhole)
+                #expect(parts.cache.counters.entries == 0)
+            }
+        }
+    }
+}
+
+extension TestParts {
+    /// Lets the breaker see five failures in a row, of five origins.
+    func openBreaker() {
+        for number in 0..<5 {
+            guard case .go(let permit) = upstreamHealth.mayStart(origin: OriginKey("\(number)"), traffic: .read) else {
+                continue
+            }
+            upstreamHealth.ended(permit, .unreachable)
+        }
+    }
+}
