@@ -37,9 +37,11 @@ lint: ## check the format of the code, the links of the documents and what is in
 format: ## format the code
 	$(SWIFT) format --in-place --parallel --recursive Sources Tests Package.swift
 
-bench: release ## measure durable writes against Redis (BENCH="--seconds 30 --rounds 7" for more)
-	@Scripts/install-packages nginx=nginx python3=python3 redis-server=redis-server wrk=wrk
-	@BIN=.build/release Benchmarks/durable-put $(BENCH)
+bench: release ## measure durable writes against Redis, cached reads against nginx (BENCH="--seconds 30 --rounds 7" for more)
+	@Scripts/install-packages gcc=cc libc6-dev nginx=nginx python3=python3 redis-server=redis-server wrk=wrk
+	@status=0; for benchmark in durable-put cached-get; do \
+		echo "=== $$benchmark"; BIN=.build/release Benchmarks/$$benchmark $(BENCH) || status=1; \
+	done; exit $$status
 
 clean: ## remove what was built; ./var, where `make run` keeps its state, stays
 	$(SWIFT) package clean

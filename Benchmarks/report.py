@@ -101,34 +101,44 @@ def medians(rounds):
     }
 
 
+class Peer:
+    """What a benchmark's subjects are compared with in the same round."""
+
+    def __init__(self, title, of):
+        """`of` names the subject that is the peer: of all, or a dictionary that tells it for each."""
+        self.title, self._of = title, of
+
+    def subject(self, name):
+        return self._of if isinstance(self._of, str) else self._of[name]
+
+
 def ratios(rounds, peer):
     """Each subject's figures to the peer's in the same round: the median of the rounds."""
     return {
         name: {
-            part: statistics.median(mine[part] / its[part] for mine, its in zip(runs, rounds[peer])) for part in PARTS
+            part: statistics.median(mine[part] / its[part] for mine, its in zip(runs, rounds[peer.subject(name)]))
+            for part in PARTS
         }
         for name, runs in rounds.items()
     }
 
 
-def table(titles, middle, relative, peer_title):
-    """The result as Markdown."""
-    times = f"× {peer_title}"
-    lines = [
-        f"| | records/s | {times} | CPU µs/record | {times} | p50 ms | p99 ms | {times} |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|",
-    ]
+def table(titles, middle, relative, peers, unit):
+    """The result as Markdown; `relative` has the ratios to each peer, by the peer's title."""
+    times = [f"× {peer.title}" for peer in peers]
+    columns = [f"{unit}s/s", *times, f"CPU µs/{unit}", *times, "p50 ms", "p99 ms", *times]
+    lines = ["| | " + " | ".join(columns) + " |", "|---|" + "---:|" * len(columns)]
     for name, title in titles.items():
-        mine, ratio = middle[name], relative[name]
-        lines.append(
-            f"| {title} | {mine['rate']:.0f} | {ratio['rate']:.2f} | {mine['cpu_us']:.1f} | {ratio['cpu_us']:.2f} "
-            f"| {mine['p50_us'] / 1000:.2f} | {mine['p99_us'] / 1000:.2f} | {ratio['p99_us']:.2f} |"
-        )
+        mine = middle[name]
+        to = lambda part: [f"{relative[peer.title][name][part]:.2f}" for peer in peers]
+        cells = [f"{mine['rate']:.0f}", *to("rate"), f"{mine['cpu_us']:.1f}", *to("cpu_us")]
+        cells += [f"{mine['p50_us'] / 1000:.2f}", f"{mine['p99_us'] / 1000:.2f}", *to("p99_us")]
+        lines.append(f"| {title} | " + " | ".join(cells) + " |")
     return lines
 
 
-def beyond_thresholds(benchmark, titles, relative, peer_title):
-    """What is not as Benchmarks/thresholds.json demands, a sentence each."""
+def beyond_thresholds(benchmark, titles, relative, peer):
+    """What is not as Benchmarks/thresholds.json demands of the ratios to the first peer, a sentence each."""
     for name, bounds in json.loads((HERE / "thresholds.json").read_text())[benchmark].items():
         for part, bound in bounds.items():
             figure = relative[name][part]
@@ -138,14 +148,14 @@ def beyond_thresholds(benchmark, titles, relative, peer_title):
                 limit = f"at most {bound['at_most']}"
             else:
                 continue
-            yield f"{titles[name]}: {NAMES[part]} is {figure:.2f} × {peer_title}, and must be {limit}"
+            yield f"{titles[name]}: {NAMES[part]} is {figure:.2f} × {peer.title}, and must be {limit}"
 
 
-def finish(name, benchmark, head, rounds, titles, peer, peer_title):
+def finish(name, benchmark, head, rounds, titles, peers, unit):
     """Writes results/NAME.json, prints the table, and gives the exit status: 1 when a ratio is beyond its threshold."""
-    middle, relative = medians(rounds), ratios(rounds, peer)
-    lines = table(titles, middle, relative, peer_title)
-    beyond = list(beyond_thresholds(benchmark, titles, relative, peer_title))
+    middle, relative = medians(rounds), {peer.title: ratios(rounds, peer) for peer in peers}
+    lines = table(titles, middle, relative, peers, unit)
+    beyond = list(beyond_thresholds(benchmark, titles, relative[peers[0].title], peers[0]))
     whole = head | {"medians": middle, "ratios": relative, "beyond_thresholds": beyond, "table": lines, "runs": rounds}
     results = HERE / "results" / f"{name}.json"
     results.parent.mkdir(exist_ok=True)

@@ -87,6 +87,18 @@ def _die_with_parent():
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+def _family(pid):
+    """A process and its children, and theirs, that live."""
+    yield pid
+    for child in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        yield from _family(int(child))
+
+
+def _cpu_ticks(pid):
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
+
+
 class Process:
     """A program that runs until it is stopped; its output goes to a file."""
 
@@ -117,9 +129,8 @@ class Process:
         return self._process.poll() is not None
 
     def cpu_seconds(self):
-        """User and system time of all threads so far (proc(5), /proc/PID/stat)."""
-        fields = pathlib.Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        """User and system time so far, of all threads and of the workers that it has started (proc(5))."""
+        return sum(_cpu_ticks(pid) for pid in _family(self.pid)) / os.sysconf("SC_CLK_TCK")
 
     def peak_memory_kib(self):
         """The largest resident set so far (proc(5), VmHWM)."""
