@@ -29,9 +29,10 @@ demo: build ## tell the story of an outage, and check each step of it
 test: packages ## build and run all tests
 	@SWIFT=$(SWIFT) Scripts/test
 
-lint: ## check the format of the code, the links of the documents and what is in the repository
+lint: ## check the format of the code, the documents and what is in the repository
 	@Scripts/install-packages git=git python3=python3
 	$(SWIFT) format lint --strict --parallel --recursive Sources Tests Package.swift
+	@Scripts/with-python Scripts/check-openapi
 	@Scripts/lint
 
 format: ## format the code
