@@ -13,7 +13,7 @@ release_flags := -c release --static-swift-stdlib -Xswiftc -enforce-exclusivity=
 build_flags = $(if $(filter release,$(CONFIGURATION)),$(release_flags),-c $(CONFIGURATION))
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test lint format bench build release clean packages
+.PHONY: help run demo test clients lint format bench build release clean packages
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,10 @@ demo: build ## tell the story of an outage, and check each step of it
 
 test: packages ## build and run all tests
 	@SWIFT=$(SWIFT) Scripts/test
+
+clients: build ## run curl, requests, httpx and others against a real relay
+	@Scripts/install-packages curl=curl python3=python3
+	@BIN=.build/$(CONFIGURATION) Scripts/with-python Tests/clients/run
 
 lint: ## check the format of the code, the documents and what is in the repository
 	@Scripts/install-packages git=git python3=python3

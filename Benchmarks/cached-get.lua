@@ -11,10 +11,12 @@
 -- What the clients send besides Host, the key and the id of the request. A browser's fetch is of the same origin.
 local clients = {
     -- Python requests
-    "User-Agent: python-requests/2.32.3\r\nAccept-Encoding: gzip, deflate\r\nAccept: */*\r\nConnection: keep-alive\r\n",
+    "User-Agent: python-requests/2.32.3\r\nAccept-Encoding: gzip, deflate\r\nAccept: */*\r\n"
+        .. "Connection: keep-alive\r\n",
     -- Python httpx
     "Accept: */*\r\nAccept-Encoding: gzip, deflate, br, zstd\r\nConnection: keep-alive\r\n"
-        .. "User-Agent: python-httpx/0.28.1\r\ntraceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\n",
+        .. "User-Agent: python-httpx/0.28.1\r\n"
+        .. "traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\n",
     -- axios in Node.js
     "Accept: application/json, text/plain, */*\r\nUser-Agent: axios/1.7.9\r\n"
         .. "Accept-Encoding: gzip, compress, deflate, br\r\nConnection: keep-alive\r\n"

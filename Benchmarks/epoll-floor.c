@@ -1,5 +1,5 @@
-// The least that a server can do for a GET: one thread and one epoll loop, which answers each request head with the same
-// bytes. What it takes is what the kernel takes: nothing below it is to be had with sockets and one process.
+// The least that a server can do for a GET: one thread and one epoll loop, which answers each request head with the
+// same bytes. What it takes is what the kernel takes: nothing below it is to be had with sockets and one process.
 //
 // usage: epoll-floor PORT FILE        FILE holds the whole reply, head and body
 //
