@@ -63,6 +63,14 @@ class RequestsTests(RelayTests):
         self.assertEqual(reply.json()["errors"][0]["code"], 1351)
         self.assertNotIn("Contact-Relay-Error", reply.headers)
 
+    def test_a_refusal_in_the_middle_of_a_body_does_no_harm_to_the_next_request(self):
+        session = self.enterContext(new_session())
+        headers = {"Content-Type": "application/json"}
+        for body in ("x" * (300 << 10), iter([b"x" * (40 << 10)] * 3), "x" * (65 << 10)):
+            refused = session.put(self.url(PATH), data=body, headers=headers, timeout=30)
+            self.assertEqual((refused.status_code, refused.headers["Contact-Relay-Error"]), (413, "body_too_large"))
+            self.assertEqual(session.get(self.url(PATH), timeout=30).status_code, 200)
+
     def test_an_outage_is_not_noticed_by_a_reader(self):
         session = self.enterContext(new_session())
         (path, unread) = self.contacts(41, 2)

@@ -141,8 +141,13 @@ final class ConnectionHandler: ChannelDuplexHandler {
     private func begin(_ head: HTTPRequestHead) {
         hasHadRequest = true
         let isHTTP10 = head.version.major == 1 && head.version.minor == 0
-        let expectsContinue = !isHTTP10 && head.expectsContinue
-        guard state.receivedHead(keepsAlive: head.isKeepAlive, expectsContinue: expectsContinue) else { return }
+        let body = AnnouncedBody(head.headers)
+        let isServed = state.receivedHead(
+            keepsAlive: head.isKeepAlive,
+            expectsContinue: !isHTTP10 && body.isHeldBack,
+            bodyBytes: body.bytes
+        )
+        guard isServed else { return }
         self.isHTTP10 = isHTTP10
         isHead = head.method == .HEAD
         route = .relay
@@ -386,15 +391,5 @@ final class ConnectionHandler: ChannelDuplexHandler {
     /// Ends the connection as soon as what it serves is answered.
     func quiesce() {
         if state.quiesce() { context?.close(promise: nil) }
-    }
-}
-
-extension HTTPRequestHead {
-    /// Whether the client holds its body back until it is asked for it (RFC 9110 §10.1.1).
-    fileprivate var expectsContinue: Bool {
-        // By length first: hardly a field needs a second look.
-        headers.contains { name, value in
-            name.utf8.count == 6 && name.lowercased() == "expect" && value.lowercased() == "100-continue"
-        }
     }
 }

@@ -44,6 +44,8 @@ struct ConnectionState: ~Copyable {
     private var isPaused = false
     private var isWritable = true
     private var awaitsContinue = false
+    /// What is still to come of the request's body; nil where nobody knows.
+    private var bodyBytesLeft: Int? = 0
 
     /// Whether nothing is being served: the connection may be closed at any time.
     var isIdle: Bool { phase == .idle }
@@ -78,8 +80,9 @@ struct ConnectionState: ~Copyable {
     /// - Parameters:
     ///   - keepsAlive: Whether the client lets the connection persist (RFC 9112 §9.3).
     ///   - expectsContinue: Whether the client holds its body back until it is asked for it (RFC 9110 §10.1.1).
+    ///   - bodyBytes: How long the body is; nil if only its end will tell.
     /// - Returns: Whether to serve it; a connection that is about to end throws it away.
-    mutating func receivedHead(keepsAlive: Bool, expectsContinue: Bool = false) -> Bool {
+    mutating func receivedHead(keepsAlive: Bool, expectsContinue: Bool = false, bodyBytes: Int? = 0) -> Bool {
         guard phase == .idle else {
             precondition(isLingering, "a head comes between requests only")
             return false
@@ -87,6 +90,7 @@ struct ConnectionState: ~Copyable {
         phase = .serving(.incoming, .awaited)
         self.keepsAlive = keepsAlive
         awaitsContinue = expectsContinue
+        bodyBytesLeft = bodyBytes
         isPaused = false
         return true
     }
@@ -107,6 +111,7 @@ struct ConnectionState: ~Copyable {
         case .serving(.incoming, _):
             // A client that does not wait need not be asked.
             awaitsContinue = false
+            if let left = bodyBytesLeft { bodyBytesLeft = left - bytes }
             return .deliver
         case .discarding(let sofar):
             guard sofar + bytes > Self.maxDiscardedBytes else {
@@ -182,8 +187,9 @@ struct ConnectionState: ~Copyable {
     /// - Parameter mustClose: The answer itself ends the connection.
     /// - Returns: Whether it has to say `Connection: close`.
     mutating func beginAnswer(mustClose: Bool) -> Bool {
-        if case .serving(.incoming, _) = phase, awaitsContinue {
-            // Nobody knows whether the body will follow.
+        if case .serving(.incoming, _) = phase, awaitsContinue || mayBeTooMuchToDiscard {
+            // Nobody knows whether the body will follow, or more of it would follow than is read for the connection's
+            // sake: a client that is not told would send its next request into the end.
             keepsAlive = false
         }
         if mustClose || isQuiescing || inputIsClosed { keepsAlive = false }
@@ -256,6 +262,8 @@ struct ConnectionState: ~Copyable {
     mutating func abort() {
         phase = .closing
     }
+
+    private var mayBeTooMuchToDiscard: Bool { (bodyBytesLeft ?? .max) > Self.maxDiscardedBytes }
 
     private var persists: Bool { keepsAlive && !isQuiescing && !inputIsClosed }
 

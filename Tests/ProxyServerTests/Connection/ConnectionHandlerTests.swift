@@ -75,14 +75,17 @@ struct ConnectionHandlerTests {
         #expect(fixture.isOpen)
     }
 
-    @Test("after an early answer a large body ends the connection")
+    @Test("after an early answer a large body, or one of unknown length, ends the connection, and the answer says so")
     func earlyAnswerToLargeBody() throws {
-        let fixture = try ConnectionFixture()
-        fixture.serve = { $0.answer(413) }
-        fixture.receive("PUT /a HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n")
-        for _ in 0..<20 where fixture.isOpen { fixture.receive(ByteBuffer(repeating: 0, count: 10_000)) }
-        #expect(!fixture.isOpen)
-        #expect(try fixture.sent().statuses == [413])
+        for framing in ["Content-Length: 1000000000", "Transfer-Encoding: chunked"] {
+            let fixture = try ConnectionFixture()
+            fixture.serve = { $0.answer(413) }
+            fixture.receive("PUT /a HTTP/1.1\r\nHost: x\r\n\(framing)\r\n\r\n1000000\r\n")
+            for _ in 0..<200 where fixture.isOpen { fixture.receive(ByteBuffer(repeating: 0, count: 10_000)) }
+            #expect(!fixture.isOpen)
+            let sent = try fixture.sent()
+            #expect(sent.statuses == [413] && sent.contains("Connection: close"))
+        }
     }
 
     @Test("a client that sends no more still gets its answer")

@@ -76,6 +76,35 @@ struct ConnectionStateTests {
         #expect([atBound, beyond, lingering, farBeyond] == [.discard, .linger, .discard, .close])
     }
 
+    @Test(
+        "an answer says that it ends the connection if more of the body may follow than is thrown away",
+        arguments: [
+            (ConnectionState.maxDiscardedBytes, 0, false), (ConnectionState.maxDiscardedBytes + 1, 0, true),
+            (ConnectionState.maxDiscardedBytes + 1, 1, false), (nil, 0, true),
+        ]
+    )
+    func announcesClose(_ bodyBytes: Int?, received: Int, closes: Bool) {
+        var state = ConnectionState()
+        _ = state.receivedHead(keepsAlive: true, bodyBytes: bodyBytes)
+        if received > 0 { _ = state.receivedBody(bytes: received) }
+        let saysClose = state.beginAnswer(mustClose: false)
+        let action = state.endAnswer()
+        #expect(saysClose == closes)
+        #expect(action == (closes ? .linger : .discardRest))
+    }
+
+    @Test("an answer to a whole request does not end the connection, however long its body was")
+    func keepsConnectionAfterWholeBody() {
+        for bodyBytes in [nil, 10_000_000] {
+            var state = ConnectionState()
+            _ = state.receivedHead(keepsAlive: true, bodyBytes: bodyBytes)
+            _ = state.receivedBody(bytes: 10_000_000)
+            _ = state.receivedEnd()
+            let saysClose = state.beginAnswer(mustClose: false)
+            #expect(!saysClose)
+        }
+    }
+
     @Test("an answer before the body was asked for ends the connection, as the body may or may not follow")
     func expectsContinue() {
         var state = ConnectionState()
