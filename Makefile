@@ -5,6 +5,8 @@
 SWIFT ?= swift
 # What `make demo` runs: the tests' build by default, which is quick to make; `CONFIGURATION=release` takes that one.
 CONFIGURATION ?= debug
+# How often `make crash` kills the relay.
+KILLS ?= 2000
 
 build_packages := libsqlite3-dev libsystemd-dev make=make pkg-config=pkg-config
 # The runtime is linked in, so that the program runs where no toolchain is; exclusivity is checked by the debug build,
@@ -13,7 +15,7 @@ release_flags := -c release --static-swift-stdlib -Xswiftc -enforce-exclusivity=
 build_flags = $(if $(filter release,$(CONFIGURATION)),$(release_flags),-c $(CONFIGURATION))
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test clients lint format bench build release clean packages
+.PHONY: help run demo test crash clients lint format bench build release clean packages
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +30,9 @@ demo: build ## tell the story of an outage, and check each step of it
 
 test: packages ## build and run all tests
 	@SWIFT=$(SWIFT) Scripts/test
+
+crash: packages ## kill the relay 2 000 times under writes and a failing API (KILLS=500 for less, TEST_SEED=… to repeat)
+	@SWIFT=$(SWIFT) Scripts/crash $(KILLS)
 
 clients: build ## run curl, requests, httpx and others against a real relay
 	@Scripts/install-packages curl=curl python3=python3

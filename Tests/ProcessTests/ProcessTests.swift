@@ -3,5 +3,5 @@ import Testing
 /// The real daemon against the real simulator, as processes that are killed, restarted and watched.
 ///
 /// Everything runs one after the other: each test has up to three busy processes, and two cores must be enough.
-@Suite(.serialized, .timeLimit(.minutes(3)))
+@Suite(.serialized, .timeLimit(.minutes(CrashSettings.current.timeLimitMinutes)))
 enum ProcessTests {}

@@ -12,6 +12,7 @@ struct Receipt: Decodable, Sendable {
     var ambiguous: Bool
     var lastError: String?
     var response: Response?
+    var supersededBy: String?
 }
 
 /// An error in the upstream's shape.

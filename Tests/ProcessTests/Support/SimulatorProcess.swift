@@ -39,8 +39,21 @@ struct SimulatorProcess: Sendable {
     func clearFaults() async throws { _ = try await Exchange.send(.DELETE, control + "/faults") }
 
     /// All requests so far, in the order in which they were decided.
-    func log() async throws -> [LogEntry] {
-        try await Exchange.send(.GET, control + "/log?limit=1000000", timeout: .seconds(60)).decoded([LogEntry].self)
+    func log() async throws -> [LogEntry] { try await log(since: 0, limit: 1_000_000) }
+
+    /// The requests behind one, in the order in which they were decided.
+    func log(since number: Int, limit: Int) async throws -> [LogEntry] {
+        let target = "/log?since=\(number)&limit=\(limit)"
+        return try await Exchange.send(.GET, control + target, timeout: .seconds(60)).decoded([LogEntry].self)
+    }
+
+    /// How many connections to the API are open.
+    func openConnections() async throws -> Int {
+        struct Counts: Decodable {
+            struct Connections: Decodable { var open: Int }
+            var connections: Connections
+        }
+        return try await Exchange.send(.GET, control + "/counts").decoded(Counts.self).connections.open
     }
 
     /// What the writes that took effect on a contact set `first_name` to, in order.
