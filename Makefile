@@ -29,9 +29,11 @@ demo: build ## tell the story of an outage, and check each step of it
 	@BIN=.build/$(CONFIGURATION) Scripts/demo
 
 test: packages ## build and run all tests
+	@Scripts/install-packages strace=strace
 	@SWIFT=$(SWIFT) Scripts/test
 
 crash: packages ## kill the relay 2 000 times under writes and a failing API (KILLS=500 for less, TEST_SEED=… to repeat)
+	@Scripts/install-packages git=git
 	@SWIFT=$(SWIFT) Scripts/crash $(KILLS)
 
 clients: build ## run curl, requests, httpx and others against a real relay

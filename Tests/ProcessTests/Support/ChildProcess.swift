@@ -23,11 +23,11 @@ final class ChildProcess: Sendable {
     private let name: String
     private let state = Mutex(State())
 
-    /// Starts a program of the `Binaries` folder.
+    /// Starts a program of the `Binaries` folder, or of the system.
     init(_ name: String, _ arguments: [String], environment: [String: String] = [:]) {
         self.name = name
         // The program is found by its name, and sees nothing of the tests' own environment.
-        var variables = ["PATH": Binaries.folder]
+        var variables = ["PATH": Binaries.folder + ":/usr/bin:/bin"]
         variables["LD_LIBRARY_PATH"] = ProcessInfo.processInfo.environment["LD_LIBRARY_PATH"]
         variables.merge(environment) { $1 }
         let entries = variables.map { Array("\($0)=\($1)".utf8) }

@@ -31,13 +31,16 @@ struct RelayProcess: Sendable {
         in sandbox: Sandbox,
         upstream: SimulatorProcess,
         _ settings: [String: String] = [:],
-        environment: [String: String] = [:]
+        environment: [String: String] = [:],
+        faults: SystemCallFaults? = nil
     ) async throws {
-        process = sandbox.spawn(
-            "contact-relay",
-            Self.arguments(in: sandbox, upstream: upstream.url, settings),
-            environment: environment
-        )
+        let arguments = Self.arguments(in: sandbox, upstream: upstream.url, settings)
+        process =
+            if let faults {
+                sandbox.spawn("strace", faults.arguments + ["contact-relay"] + arguments, environment: environment)
+            } else {
+                sandbox.spawn("contact-relay", arguments, environment: environment)
+            }
         port = try await Self.port(of: process)
         let url = "http://127.0.0.1:\(port)/_relay/ready"
         try await eventually("readiness") { try await Exchange.send(.GET, url).status == 200 }
