@@ -132,10 +132,17 @@ class Process:
         """User and system time so far, of all threads and of the workers that it has started (proc(5))."""
         return sum(_cpu_ticks(pid) for pid in _family(self.pid)) / os.sysconf("SC_CLK_TCK")
 
+    def memory_kib(self):
+        """The resident set (proc(5), VmRSS)."""
+        return self._memory("VmRSS:")
+
     def peak_memory_kib(self):
         """The largest resident set so far (proc(5), VmHWM)."""
+        return self._memory("VmHWM:")
+
+    def _memory(self, name):
         for line in pathlib.Path(f"/proc/{self.pid}/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
+            if line.startswith(name):
                 return int(line.split()[1])
         return None
 
