@@ -10,6 +10,8 @@ package struct CacheConfiguration: Sendable {
     package var negativeTTLSeconds: Int64 = 10
     /// What all entries together may take, everything counted (`reads.memory`).
     package var memoryBytes = 64 << 20
+    /// What the files of the disk tier may take together; 0 for none (`reads.disk`).
+    package var diskBytes = 512 << 20
     /// The longest body that is stored (`reads.max_object`).
     package var maxObjectBytes = 1 << 20
     /// The most replies to one target that differ by what their `Vary` names.

@@ -14,6 +14,8 @@ package struct CacheCounters: Sendable, Equatable {
     package var revalidated: UInt64 = 0
     /// Replies stored, new ones and replacements.
     package var stored: UInt64 = 0
+    /// Replies put back from disk.
+    package var restored: UInt64 = 0
     /// Stored replies that made room for others.
     package var evicted: UInt64 = 0
     /// Stored replies that an unsafe request has put in doubt.
@@ -31,6 +33,7 @@ package struct CacheCounters: Sendable, Equatable {
         sum.validations += part.validations
         sum.revalidated += part.revalidated
         sum.stored += part.stored
+        sum.restored += part.restored
         sum.evicted += part.evicted
         sum.invalidated += part.invalidated
         sum.bytes += part.bytes

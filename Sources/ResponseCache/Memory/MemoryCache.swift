@@ -9,6 +9,7 @@ import Synchronization
 package final class MemoryCache: Sendable {
     /// The bounds and defaults.
     package let configuration: CacheConfiguration
+    private let journal: CacheJournal?
     private let shards: [LockedShard]
 
     private final class LockedShard: Sendable {
@@ -18,11 +19,14 @@ package final class MemoryCache: Sendable {
 
     /// Makes an empty cache.
     ///
-    /// - Parameter shards: How many locks; the bytes are divided among them. One is enough while few threads look
+    /// - Parameters:
+    ///   - shards: How many locks; the bytes are divided among them. One is enough while few threads look
     ///   things up.
-    package init(_ configuration: CacheConfiguration, shards: Int = 1) {
+    ///   - journal: Where changes are noted for the disk tier.
+    package init(_ configuration: CacheConfiguration, shards: Int = 1, journal: CacheJournal? = nil) {
         precondition(shards > 0)
         self.configuration = configuration
+        self.journal = journal
         self.shards = (0..<shards).map { _ in
             LockedShard(
                 Shard(maxBytes: configuration.memoryBytes / shards, maxVariants: configuration.maxVariantsPerTarget)
@@ -156,11 +160,40 @@ package final class MemoryCache: Sendable {
     @discardableResult
     package func store(_ plan: StoragePlan, body: ByteBuffer) throws(StoreRefusal) -> StoredResponse {
         let response = try plan.response(body: body)
-        let refusal = shard(plan.key).state.withLock {
-            $0.store(response, for: plan.key, plan.request.headers, since: plan.token)
+        try shard(plan.key).state.withLock { (shard) throws(StoreRefusal) in
+            try store(response, plan.key, plan.request, plan.token, in: &shard)
         }
-        if let refusal { throw refusal }
+        journal?.wakeThread()
         return response
+    }
+
+    /// Changes are noted under the shard's lock, so that they are noted in the order in which they happen.
+    private func store(
+        _ response: StoredResponse,
+        _ key: CacheKey,
+        _ request: CacheRequest,
+        _ token: FetchToken,
+        in shard: inout Shard
+    ) throws(StoreRefusal) {
+        let isInvalidated = try shard.store(response, for: key, request.headers, since: token)
+        journal?.noteStored(response, for: key, request.headers, isInvalidated: isInvalidated)
+    }
+
+    /// Puts back what the disk tier has kept, unless something newer is here or has been removed meanwhile.
+    ///
+    /// - Returns: Whether there is now something like it.
+    func restore(
+        _ response: StoredResponse,
+        for key: CacheKey,
+        isInvalidated: Bool,
+        since token: FetchToken
+    ) -> Bool {
+        shard(key).state.withLock { $0.restore(response, for: key, isInvalidated: isInvalidated, since: token) }
+    }
+
+    /// Whether something that is stored for a key is being read.
+    func isRead(_ key: CacheKey) -> Bool {
+        shard(key).state.withLock { $0.isRead(key) }
     }
 
     /// Updates what was to be confirmed by the upstream's 304 (RFC 9111 §4.3.4).
@@ -180,9 +213,14 @@ package final class MemoryCache: Sendable {
             shard.counters.revalidated += 1
             // This one request's no-store says nothing of what others had stored.
             if fresh.refusal == .requestNoStore { return }
-            guard fresh.refusal == nil else { return shard.remove(validation.response, key) }
-            _ = shard.store(fresh.response, for: key, request.headers, since: validation.token)
+            guard fresh.refusal == nil else {
+                shard.remove(validation.response, key)
+                journal?.noteForgotten(key)
+                return
+            }
+            try? store(fresh.response, key, request, validation.token, in: &shard)
         }
+        journal?.wakeThread()
         return fresh
     }
 
@@ -197,11 +235,12 @@ package final class MemoryCache: Sendable {
         let fresh = FreshenedResponse(found, by: reply, to: request, key: key, configuration)
         shard(key).state.withLock { shard in
             if length, let fresh, fresh.refusal == nil {
-                _ = shard.store(fresh.response, for: key, request.headers, since: token)
-            } else {
-                shard.invalidate(found, key)
+                try? store(fresh.response, key, request, token, in: &shard)
+            } else if shard.invalidate(found, key) {
+                journal?.noteStored(found, for: key, request.headers, isInvalidated: true)
             }
         }
+        journal?.wakeThread()
     }
 
     // MARK: - Invalidating and forgetting
@@ -210,17 +249,27 @@ package final class MemoryCache: Sendable {
     /// keys; it is then only served once confirmed, or while the upstream fails (RFC 9111 §4.4, design §5.5).
     package func invalidate(target: String) {
         let path = InvalidationPath.normal(target)
-        for shard in shards { shard.state.withLock { $0.invalidate(path: path) } }
+        change { shard, isLast in
+            shard.invalidate(path: path)
+            if isLast { journal?.noteInvalidated(path: path) }
+        }
     }
 
     /// Drops all that was obtained with a key, as the upstream has refused it with 401 (P4).
     package func forget(_ partition: CachePartition) {
-        for shard in shards { shard.state.withLock { $0.forget(partition) } }
+        change { shard, isLast in
+            shard.forget(partition)
+            if isLast { journal?.noteForgotten(partition) }
+        }
     }
 
     /// Drops what is stored for one target and key, as the upstream has refused it with 403 (P4).
     package func forget(_ key: CacheKey) {
-        shard(key).state.withLock { $0.forget(key) }
+        shard(key).state.withLock { shard in
+            shard.forget(key)
+            journal?.noteForgotten(key)
+        }
+        journal?.wakeThread()
     }
 
     /// Replaces stored replies to one target that were asked for up to a moment, and leaves their marks and ages alone.
@@ -255,7 +304,20 @@ package final class MemoryCache: Sendable {
     @discardableResult
     package func purge(path: String) -> Int {
         let path = InvalidationPath.normal(path)
-        return shards.reduce(0) { sum, shard in sum + shard.state.withLock { $0.purge(path: path) } }
+        var count = 0
+        change { shard, isLast in
+            count += shard.purge(path: path)
+            if isLast { journal?.notePurged(path: path) }
+        }
+        return count
+    }
+
+    /// Changes every shard; a change of all is noted with the last, when it holds for the others already.
+    private func change(_ body: (inout Shard, _ isLast: Bool) -> Void) {
+        for (number, shard) in shards.enumerated() {
+            shard.state.withLock { body(&$0, number == shards.count - 1) }
+        }
+        journal?.wakeThread()
     }
 
     /// The counters of all shards together.

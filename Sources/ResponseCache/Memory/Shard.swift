@@ -75,32 +75,62 @@ struct Shard {
 
     /// Stores a reply in the place of all that a request like its own would have chosen.
     ///
-    /// - Returns: Nil if stored, else why not.
+    /// - Returns: Whether it is stored as invalidated.
     mutating func store(
         _ response: StoredResponse,
         for key: CacheKey,
         _ request: HTTPHeaders,
         since token: FetchToken
-    ) -> StoreRefusal? {
+    ) throws(StoreRefusal) -> Bool {
         let path = InvalidationPath.normal(key.target)
         let verdict = log.verdict(key, path: path, since: token)
-        if case .forgotten = verdict { return .superseded }
+        if case .forgotten = verdict { throw .superseded }
         let cost = Self.costBytes(key, response)
         if let first = index.find(key, slots) {
             let all = variants(first)
             let replaced = all.filter { slots[$0].response?.vary?.matches(request) != false }
             // A reply from before an invalidation must not take the place of one from after it.
-            if verdict == .invalidated, replaced.contains(where: { !slots[$0].isInvalidated }) { return .superseded }
+            if verdict == .invalidated, replaced.contains(where: { !slots[$0].isInvalidated }) { throw .superseded }
             if let same = replaced.first, replaced.count == 1, bytes - slots[same].costBytes + cost <= maxBytes {
                 replace(same, response, cost, verdict)
-                return nil
+                return verdict == .invalidated
             }
             for slot in replaced { remove(slot) }
             if replaced.isEmpty, all.count >= maxVariants, let oldest = all.last { remove(oldest) }
         }
-        guard makeRoom(cost + PathIndex.maxCost(path) + Self.partitionBytes) else { return .tooLarge }
+        guard makeRoom(cost + PathIndex.maxCost(path) + Self.partitionBytes) else { throw .tooLarge }
         insert(response, key, path, cost, verdict)
-        return nil
+        counters.stored += 1
+        return verdict == .invalidated
+    }
+
+    /// Puts back what a further tier has kept; what is here is newer than anything that it has.
+    ///
+    /// - Returns: Whether there is now something like it.
+    mutating func restore(
+        _ response: StoredResponse,
+        for key: CacheKey,
+        isInvalidated: Bool,
+        since token: FetchToken
+    ) -> Bool {
+        let path = InvalidationPath.normal(key.target)
+        let verdict = log.verdict(key, path: path, since: token)
+        if case .forgotten = verdict { return false }
+        let known = index.find(key, slots).map(variants) ?? []
+        if known.contains(where: { slots[$0].response?.vary == response.vary }) { return true }
+        let cost = Self.costBytes(key, response)
+        guard known.count < maxVariants, makeRoom(cost + PathIndex.maxCost(path) + Self.partitionBytes) else {
+            return false
+        }
+        insert(response, key, path, cost, isInvalidated ? .invalidated : verdict)
+        counters.restored += 1
+        return true
+    }
+
+    /// Whether something that is stored for a key has been read since SIEVE's hand last passed.
+    func isRead(_ key: CacheKey) -> Bool {
+        guard let first = index.find(key, slots) else { return false }
+        return variants(first).contains { slots[$0].isVisited }
     }
 
     private mutating func replace(_ slot: UInt32, _ response: StoredResponse, _ cost: Int, _ verdict: EventLog.Verdict)
@@ -134,7 +164,6 @@ struct Shard {
         slots.link(slot, into: &paths[node].slots, .path)
         slots.link(slot, into: &partitions[key.partition, default: SlotList()], .partition)
         entryBytes += cost
-        counters.stored += 1
         counters.entries += 1
     }
 
@@ -287,10 +316,13 @@ struct Shard {
     }
 
     /// Marks the stored reply that is this very one; what has replaced it is left alone.
-    mutating func invalidate(_ response: StoredResponse, _ key: CacheKey) {
-        guard let slot = slot(of: response, key) else { return }
+    ///
+    /// - Returns: Whether it was still there.
+    mutating func invalidate(_ response: StoredResponse, _ key: CacheKey) -> Bool {
+        guard let slot = slot(of: response, key) else { return false }
         slots[slot].isInvalidated = true
         counters.invalidated += 1
+        return true
     }
 
     /// Takes away the stored reply that is this very one.

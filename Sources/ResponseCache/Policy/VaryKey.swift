@@ -27,7 +27,7 @@ struct VaryKey: Sendable, Equatable {
         return VaryKey(fields: names.sorted().map { ($0, value($0, request)) })
     }
 
-    private init(fields: [(name: String, value: String?)]) { self.fields = fields }
+    init(fields: [(name: String, value: String?)]) { self.fields = fields }
 
     /// Whether a request has the same values.
     func matches(_ request: HTTPHeaders) -> Bool {

@@ -1,0 +1,297 @@
+import Dispatch
+import Foundation
+import GRDB
+import Logging
+import Synchronization
+
+/// The one thread that writes `cache.sqlite`: it takes what has changed, a little later and many at a time.
+///
+/// A damaged or foreign file is set aside and begun anew. A failing disk turns the tier off for a while; what is to be
+/// removed is kept until then, and a file that could not be told to forget is deleted at the end.
+final class DiskCacheThread: Sendable {
+    /// What look-ups need of an open file.
+    struct Connection: Sendable {
+        var reader: DiskReader
+        var time: DiskTime
+    }
+
+    struct Settings: Sendable {
+        var file: DiskCacheFile
+        var limits: DiskLimits
+        var clock: CacheClock
+        /// For how long changes gather while nothing is urgent.
+        var lingerMilliseconds: Int
+        /// How long the tier stays off after a failure.
+        var retryMilliseconds: Int
+    }
+
+    let settings: Settings
+    let journal: CacheJournal
+    private let logger: Logger
+    private let memory: MemoryCache
+    private let shared = Mutex<(connection: Connection?, counters: DiskCacheCounters)>((nil, DiskCacheCounters()))
+    private let ended = DispatchSemaphore(value: 0)
+
+    init(settings: Settings, journal: CacheJournal, memory: MemoryCache, logger: Logger) {
+        self.settings = settings
+        self.journal = journal
+        self.memory = memory
+        self.logger = logger
+    }
+
+    /// Nil while the tier is off.
+    var connection: Connection? { shared.withLock { $0.connection } }
+
+    var counters: DiskCacheCounters { shared.withLock { $0.counters } }
+
+    func count(_ change: (inout DiskCacheCounters) -> Void) { shared.withLock { change(&$0.counters) } }
+
+    /// Opens the file, then goes on in a thread of its own.
+    func start() {
+        var loop = Loop(thread: self, runNumber: Int64.random(in: .min ... .max))
+        loop.open()
+        let run = UncheckedHandOver { loop.run() }
+        let thread = Thread { [ended] in
+            run.body()
+            ended.signal()
+        }
+        thread.name = "cache-disk"
+        thread.start()
+    }
+
+    /// Returns when all that was noted is written and the file is closed.
+    func stop() async {
+        journal.stop()
+        await withCheckedContinuation { continuation in
+            DispatchQueue.global().async { [ended] in
+                ended.wait()
+                continuation.resume()
+            }
+        }
+    }
+
+    /// Carries the loop to its thread, which is the only one to touch it from then on.
+    private struct UncheckedHandOver: @unchecked Sendable {
+        // Proof: the closure is made in `start`, handed to exactly one thread, and called there once; `start` keeps
+        // no other reference to what it captured (`loop` is local, and its store was made by it).
+        let body: () -> Void
+    }
+
+    // MARK: - On the thread
+
+    private struct Loop {
+        let thread: DiskCacheThread
+        /// Tells this run's file from another's when it is opened again.
+        let runNumber: Int64
+        /// Nil while the tier is off.
+        var store: DiskStore?
+        var time: DiskTime?
+        var reopenAt = DispatchTime.now()
+        var isMoreToClear = true
+        var setAsideAt: DispatchTime?
+
+        var settings: Settings { thread.settings }
+        var journal: CacheJournal { thread.journal }
+
+        init(thread: DiskCacheThread, runNumber: Int64) {
+            self.thread = thread
+            self.runNumber = runNumber
+        }
+
+        mutating func run() {
+            while !journal.isStopping { turn() }
+            // What was noted until then.
+            if store != nil { write(journal.take()) }
+            close()
+        }
+
+        private mutating func turn() {
+            guard store != nil else {
+                journal.wait(for: .stop, until: reopenAt)
+                if !journal.isStopping, DispatchTime.now() >= reopenAt { open() }
+                return
+            }
+            journal.wait(for: .any, until: isMoreToClear ? .now() : .distantFuture)
+            if !isMoreToClear { journal.wait(for: .urgent, until: .now() + .milliseconds(settings.lingerMilliseconds)) }
+            write(journal.take())
+            clear()
+        }
+
+        private var now: DiskTime.Saved {
+            let wall = settings.clock.wallMilliseconds()
+            let monotonic = settings.clock.monotonicMilliseconds()
+            return DiskTime.Saved(
+                diskMilliseconds: time?.disk(monotonicMilliseconds: monotonic) ?? wall,
+                wallMilliseconds: wall
+            )
+        }
+
+        // MARK: Writing
+
+        private mutating func write(_ batch: CacheJournal.Batch) {
+            guard let store, let time else { return journal.finish(batch, isWritten: false) }
+            do {
+                if let failure = batch.failure { throw failure }
+                try store.remove(batch.removals, batch.nextSequence, now)
+                // What was removed after it had been stored, and before it was written.
+                let stores = batch.stores.filter { !batch.removals.covers($0.key, storedAt: $0.sequence) }
+                for start in stride(from: 0, to: stores.count, by: DiskStore.storingBatch) {
+                    try store.store(
+                        stores[start..<min(start + DiskStore.storingBatch, stores.count)],
+                        time: time,
+                        maxVariants: thread.memory.configuration.maxVariantsPerTarget,
+                        batch.nextSequence,
+                        now,
+                        isInUse: thread.memory.isRead
+                    )
+                }
+                try tell(store, written: stores.count)
+                journal.finish(batch, isWritten: true)
+                isMoreToClear = isMoreToClear || !batch.removals.isEmpty
+            } catch {
+                journal.finish(batch, isWritten: false)
+                fail(error)
+            }
+        }
+
+        private mutating func clear() {
+            guard isMoreToClear, let store else { return }
+            do {
+                isMoreToClear = try store.clear()
+                try tell(store, written: 0)
+            } catch {
+                fail(error)
+            }
+        }
+
+        private func tell(_ store: DiskStore, written: Int) throws {
+            let bytes = try store.size().usedBytes
+            thread.count { counters in
+                counters.written += UInt64(written)
+                counters.evicted += store.takeEvicted()
+                counters.replies = Int(store.replies)
+                counters.bytes = bytes
+            }
+        }
+
+        // MARK: Opening and closing
+
+        mutating func open() {
+            do {
+                do {
+                    try openFile()
+                } catch  where DiskCacheFile.isDamage(error) {
+                    setAside(error)
+                    try openFile()
+                }
+            } catch {
+                fail(error)
+            }
+        }
+
+        private mutating func openFile() throws {
+            try settings.file.prepare()
+            switch try settings.file.kind() {
+            case .cache, .empty: break
+            case .otherVersion:
+                settings.file.delete()
+                try settings.file.prepare()
+            case .foreign: throw DatabaseError(resultCode: .SQLITE_NOTADB, message: "it is not a cache of the relay")
+            }
+            let store = try DiskStore(path: settings.file.path, run: runNumber, limits: settings.limits)
+            self.store = store
+            let opened = try store.open(now)
+            let reader = try DiskReader(path: settings.file.path)
+            let isOurs = opened.run == runNumber
+            let time =
+                self.time
+                ?? DiskTime(
+                    saved: opened.saved,
+                    wallMilliseconds: settings.clock.wallMilliseconds(),
+                    monotonicMilliseconds: settings.clock.monotonicMilliseconds()
+                )
+            self.time = time
+            if isOurs {
+                journal.reopen()
+            } else {
+                journal.open(
+                    nextSequence: opened.nextSequence,
+                    marks: time.wasSetBack ? nil : opened.marks,
+                    removals: opened.removals
+                )
+                if opened.run != nil, !opened.isClean || time.wasSetBack {
+                    thread.logger.notice(
+                        "the cache on disk was not closed in good order; its replies are confirmed before they are used",
+                        metadata: ["path": "\(settings.file.path)"]
+                    )
+                }
+            }
+            isMoreToClear = true
+            thread.shared.withLock { shared in
+                shared.connection = Connection(reader: reader, time: time)
+                shared.counters.isAvailable = true
+            }
+            try tell(store, written: 0)
+        }
+
+        private mutating func setAside(_ error: any Error) {
+            disconnect()
+            setAsideAt = .now()
+            settings.file.setAside(unixSeconds: settings.clock.wallMilliseconds() / 1000)
+            thread.count { $0.setAside += 1 }
+            thread.logger.error(
+                "the cache on disk cannot be read; it was set aside and begun anew",
+                metadata: ["path": "\(settings.file.path)", "error": "\(error)"]
+            )
+        }
+
+        private mutating func fail(_ error: any Error) {
+            disconnect()
+            journal.close()
+            thread.count { $0.failures += 1 }
+            let pause = DispatchTimeInterval.milliseconds(settings.retryMilliseconds)
+            if DiskCacheFile.isDamage(error) {
+                // A new file that is damaged as well says that it is not the file: no more of them for a while.
+                reopenAt = setAsideAt.map { $0 + pause } ?? .now()
+                return setAside(error)
+            }
+            reopenAt = .now() + pause
+            thread.logger.error(
+                "the cache on disk is off for a while",
+                metadata: ["error": "\(error)", "retry_milliseconds": "\(settings.retryMilliseconds)"]
+            )
+        }
+
+        /// The reader goes first: the last connection to close checkpoints, and that must be the one that commits.
+        private mutating func disconnect() {
+            let connection = thread.shared.withLock { shared in
+                shared.counters.isAvailable = false
+                defer { shared.connection = nil }
+                return shared.connection
+            }
+            connection?.reader.close()
+            try? store?.close(nil)
+            store = nil
+        }
+
+        private mutating func close() {
+            let connection = thread.shared.withLock { shared in
+                shared.counters.isAvailable = false
+                defer { shared.connection = nil }
+                return shared.connection
+            }
+            connection?.reader.close()
+            do {
+                let (marks, nextSequence) = journal.closing
+                try store?.close((marks, nextSequence, now))
+            } catch {
+                thread.logger.error("the cache on disk was not closed in good order", metadata: ["error": "\(error)"])
+            }
+            store = nil
+            journal.close()
+            guard !journal.pendingRemovals.isEmpty else { return }
+            settings.file.delete()
+            thread.logger.warning("the cache on disk was deleted, as it could not be told what to forget")
+        }
+    }
+}

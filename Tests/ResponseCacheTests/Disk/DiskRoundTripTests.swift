@@ -1,0 +1,208 @@
+import Foundation
+import NIOHTTP1
+import ResponseCache
+import TestSupport
+import Testing
+
+@Suite("What comes back from disk")
+struct DiskRoundTripTests {
+    @Test("a reply comes back after a restart as it was: body, fields, validators, status")
+    func whole() async throws {
+        let first = DiskFixture(try CacheFolder())
+        let headers = HTTPHeaders([
+            ("ETag", "\"v1\""), ("Last-Modified", "Wed, 31 Dec 2025 23:00:00 GMT"),
+            ("Content-Type", "application/json"),
+            ("X-Twice", "one"), ("X-Twice", "two: three"), ("X-Empty", ""), ("Cache-Status", "upstream; hit"),
+            ("Date", CacheFixture.date), ("Cache-Control", "max-age=100"),
+        ])
+        let stored = try first.store(headers, body: "{\"data\":{}}")
+        try first.store(["Cache-Control": "max-age=50"], status: 404, body: "", target: "/v1/audiences/none")
+        let second = await first.restarted()
+        let hit = try #require(await second.loaded().hit)
+        #expect(hit.response !== stored)
+        #expect(hit.response.fields == stored.fields)
+        #expect(hit.response.body == stored.body)
+        #expect(hit.response.entityTagText == "\"v1\"")
+        #expect(hit.response.lastModifiedUnixSeconds == stored.lastModifiedUnixSeconds)
+        #expect(hit.response.dateUnixSeconds == stored.dateUnixSeconds)
+        let now = second.clock.nowMilliseconds
+        #expect(
+            hit.wireImage(nowMilliseconds: now).text
+                == CacheHit(stored, for: CacheFixture.request()).wireImage(nowMilliseconds: 0).text
+        )
+        #expect(await second.loaded(target: "/v1/audiences/none").hit?.status == 404)
+        await second.disk.close()
+    }
+
+    @Test("a reply without Date comes back with the moment at which it came")
+    func withoutDate() async throws {
+        let first = DiskFixture(try CacheFolder())
+        try first.store(["Cache-Control": "max-age=1000"])
+        let second = await first.restarted(downSeconds: 500)
+        let hit = try #require(await second.loaded().hit)
+        #expect(hit.response.fields["Date"] == [CacheFixture.date])
+        #expect(hit.response.dateUnixSeconds == CacheFixture.wallSeconds)
+        await second.disk.close()
+    }
+
+    @Test("§4.2.3 its age goes on over a restart, and what is left of its life is exact")
+    func age() async throws {
+        let first = DiskFixture(try CacheFolder())
+        try first.store(["Cache-Control": "max-age=100, stale-if-error=1000"])
+        try first.store(
+            ["Cache-Control": "max-age=100, stale-if-error=1000", "Age": "10"],
+            target: "/v1/audiences/older"
+        )
+        first.clock.advance(seconds: 20)
+        let second = await first.restarted(downSeconds: 69)
+        let now = second.clock.nowMilliseconds
+        #expect(await second.word() == "fresh")
+        #expect(await second.loaded().hit?.response.freshness.ageSeconds(now) == 89)
+        #expect(await second.loaded(target: "/v1/audiences/older").hit?.response.freshness.ageSeconds(now) == 99)
+        second.clock.advance(seconds: 1)
+        #expect(await second.word(target: "/v1/audiences/older") == "stale, revalidate")
+        second.clock.advance(seconds: 9)
+        #expect(await second.word() == "fresh")
+        second.clock.advance(seconds: 1)
+        #expect(await second.word() == "stale, revalidate")
+        second.clock.advance(seconds: 1000)
+        #expect(await second.wordOnError() == "stale")
+        second.clock.advance(seconds: 1)
+        #expect(await second.wordOnError() == "504")
+        await second.disk.close()
+    }
+
+    @Test("every permission and prohibition comes back")
+    func terms() async throws {
+        let first = DiskFixture(try CacheFolder())
+        let says = [
+            "max-age=10", "max-age=10, stale-while-revalidate=5", "max-age=10, stale-if-error=50",
+            "max-age=10, must-revalidate", "max-age=10, no-cache", "max-age=10, stale-if-error=0", "max-age=0",
+        ]
+        for (number, value) in says.enumerated() {
+            try first.store(["Cache-Control": value, "ETag": "\"1\""], target: "/v1/audiences/\(number)")
+        }
+        let before = says.indices.map { first.answer(target: "/v1/audiences/\($0)").validation ?? nil }
+        let second = await first.restarted(downSeconds: 12)
+        for number in says.indices {
+            let target = "/v1/audiences/\(number)"
+            _ = await second.loaded(target: target)
+            let key = first.key(target)
+            let kept = first.memory.lookup(key, CacheFixture.request(), nowMilliseconds: 12_000)
+            #expect(second.answer(target: target).word == kept.word, "\(says[number])")
+            #expect(await second.wordOnError(target: target) == errorWord(first, target), "\(says[number])")
+        }
+        #expect(before.count == says.count)
+        await second.disk.close()
+    }
+
+    /// What the memory tier that never was restarted would do.
+    private func errorWord(_ fixture: DiskFixture, _ target: String) -> String {
+        let key = fixture.key(target)
+        let request = CacheFixture.request()
+        guard case .validate(let validation) = fixture.memory.lookup(key, request, nowMilliseconds: 12_000) else {
+            return "no validation"
+        }
+        let hit = fixture.memory.staleIfError(validation, key, request, nowMilliseconds: 12_000)
+        return hit == nil ? "504" : "stale"
+    }
+
+    @Test("§4.1 variants come back, each for its own requests")
+    func variants() async throws {
+        let first = DiskFixture(try CacheFolder())
+        for accept in ["a", "b, c;q=1", ""] {
+            try first.store(["Vary": "Accept, X-Other"], body: "for \(accept)", asked: ["Accept": accept])
+        }
+        try first.store(["Vary": "Accept"], body: "none")
+        let second = await first.restarted()
+        for accept in ["a", "b, c;q=1", ""] {
+            let hit = await second.loaded(["Accept": accept]).hit
+            #expect(hit?.wireImage(nowMilliseconds: 5000).bodyText == "for \(accept)")
+        }
+        #expect(await second.loaded().hit?.wireImage(nowMilliseconds: 5000).bodyText == "none")
+        #expect(await second.word(["Accept": "z"]) == "vary-miss")
+        await second.disk.close()
+    }
+
+    @Test(
+        "§4.1 on disk too a new reply takes the place of what its request would have chosen, and variants are bounded"
+    )
+    func replacement() async throws {
+        let first = DiskFixture(try CacheFolder()) { $0.maxVariantsPerTarget = 3 }
+        for number in 0..<20 { try first.store(["Vary": "Accept"], body: "\(number)", asked: ["Accept": "\(number)"]) }
+        #expect(await first.disk.flush())
+        #expect(first.disk.counters.replies == 3)
+        try first.store(["Vary": "Accept"], body: "new", asked: ["Accept": "19"])
+        #expect(await first.disk.flush())
+        #expect(first.disk.counters.replies == 3)
+        try first.store([:], body: "for all", asked: ["Accept": "18"])
+        #expect(await first.disk.flush())
+        #expect(first.disk.counters.replies == 3)
+        let second = await first.restarted()
+        func body(_ accept: String) async -> String? {
+            await second.loaded(["Accept": accept]).hit?.wireImage(nowMilliseconds: 5000).bodyText
+        }
+        #expect(await body("18") == "for all")
+        await second.disk.close()
+    }
+
+    @Test("what memory had to give up is found on disk again, and only there")
+    func evicted() async throws {
+        let fixture = DiskFixture(try CacheFolder()) { $0.memoryBytes = 30_000 }
+        for number in 0..<200 { try fixture.store([:], body: "\(number)", target: "/v1/audiences/\(number)") }
+        #expect(await fixture.disk.flush())
+        #expect(fixture.memory.counters.evicted > 0)
+        for number in 0..<200 {
+            let hit = await fixture.loaded(target: "/v1/audiences/\(number)").hit
+            #expect(hit?.wireImage(nowMilliseconds: 0).bodyText == "\(number)")
+        }
+        #expect(await fixture.word(target: "/v1/audiences/never") == "uri-miss")
+        #expect(fixture.memory.counters.restored > 0)
+        #expect(fixture.disk.counters.found == fixture.disk.counters.lookups - 1)
+        await fixture.disk.close()
+    }
+
+    @Test("a confirmed reply is on disk with its new life")
+    func confirmed() async throws {
+        let first = DiskFixture(try CacheFolder())
+        try first.store(["ETag": "\"a\"", "Cache-Control": "max-age=10"], body: "kept")
+        first.clock.advance(seconds: 100)
+        let validation = try #require(first.answer().validation)
+        let head = CacheFixture.head(304, ["ETag": "\"a\"", "Cache-Control": "max-age=500", "X-New": "1"], at: 100)
+        #expect(
+            first.memory.freshen(validation, by: head, to: CacheFixture.request(), key: first.key())?.refusal == nil
+        )
+        let second = await first.restarted(downSeconds: 499)
+        let hit = try #require(await second.loaded().hit)
+        #expect(await second.word() == "fresh")
+        #expect(hit.response.fields["X-New"] == ["1"])
+        #expect(hit.wireImage(nowMilliseconds: 5000).bodyText == "kept")
+        await second.disk.close()
+    }
+
+    @Test("a reply that must not stay stored after its confirmation is gone from disk as well")
+    func confirmedAway() async throws {
+        let first = DiskFixture(try CacheFolder())
+        try first.store(["ETag": "\"a\"", "Cache-Control": "max-age=10"])
+        first.clock.advance(seconds: 100)
+        let validation = try #require(first.answer().validation)
+        let head = CacheFixture.head(304, ["ETag": "\"a\"", "Cache-Control": "no-store"], at: 100)
+        _ = first.memory.freshen(validation, by: head, to: CacheFixture.request(), key: first.key())
+        let second = await first.restarted()
+        #expect(await second.word() == "uri-miss")
+        await second.disk.close()
+    }
+
+    @Test("the file is its owner's alone")
+    func mode() async throws {
+        let fixture = DiskFixture(try CacheFolder())
+        try fixture.store()
+        #expect(await fixture.disk.flush())
+        #expect(fixture.folder.names.count == 3)
+        for name in fixture.folder.names {
+            let attributes = try FileManager.default.attributesOfItem(atPath: fixture.folder.path + "/" + name)
+            #expect(attributes[.posixPermissions] as? Int == 0o600, "\(name)")
+        }
+        await fixture.disk.close()
+    }
+}
