@@ -51,6 +51,12 @@ class DocumentTests(RelayTests):
             for name, section in reply.json().items():
                 self.assertLessEqual(section.keys(), sections[name]["properties"].keys(), name)
 
+    def test_metrics(self):
+        reply = self.client.get("/_relay/metrics")
+        (media_type,) = DOCUMENT["paths"]["/_relay/metrics"]["get"]["responses"]["200"]["content"]
+        self.assertEqual((reply.status_code, reply.headers["Content-Type"]), (200, media_type))
+        self.assertDocumented("/_relay/metrics", "get", reply)
+
     def test_reads(self):
         for path, name, schema in (
             (PATH, "/v1/audiences/{audience_id}/contacts/{contact_id}", "ContactReply"),
