@@ -112,6 +112,22 @@ class DocumentTests(RelayTests):
             self.assertDocumented("/v1/audiences/{audience_id}/contacts/{contact_id}", "put", reply)
         self.assertEqual(len({reply.headers["Contact-Relay-Error"] for reply in replies}), len(replies))
 
+    def test_a_contact_that_is_about_to_be_deleted(self):
+        (path,) = self.contacts(1, 1)
+        self.client.get(path)
+        self.client.get(LIST)
+        self.set_faults('{"mode":"down"}')
+        accepted = self.client.delete(path)
+        self.assertEqual((accepted.status_code, accepted.content), (202, b""))
+        self.assertDocumented("/v1/audiences/{audience_id}/contacts/{contact_id}", "delete", accepted)
+        gone = self.client.get(path)
+        self.assertEqual((gone.status_code, gone.headers["Contact-Relay-Error"]), (404, "contact_deleted"))
+        self.assertConforms(gone, "Error")
+        self.assertDocumented("/v1/audiences/{audience_id}/contacts/{contact_id}", "get", gone)
+        page = self.client.get(LIST)
+        self.assertNotIn(path.rpartition("/")[2], page.text)
+        self.assertDocumented("/v1/audiences/{audience_id}/contacts", "get", page)
+
     def test_problems(self):
         for reply in (self.client.get("/_relay/nothing"), self.client.get("/_relay/writes/nothing")):
             self.assertEqual(reply.status_code, 404)
