@@ -82,7 +82,7 @@ extension ProcessTests {
                 #expect(log.contains { $0.status == 401 })
                 #expect(log.contains { $0.status == 429 })
                 for (key, answer) in troubled where key == Self.revoked {
-                    #expect(try await relay.receipt(of: answer, key: key).state == "held")
+                    try await relay.waitForState("held", of: answer, key: key)
                 }
 
                 try await simulator.clearFaults()

@@ -102,9 +102,7 @@ extension ProcessTests {
                 try await relay.waitForState("delivered", of: writer.acknowledged[0])
                 try await eventually("a refusal") { try await !writer.write() }
                 let receipt = try await relay.receiptAnswer(#require(writer.acknowledged[0].write))
-                withKnownIssue("The reading connection is closed with the one that has failed") {
-                    #expect(receipt.status == 200, "\(receipt.text)")
-                }
+                #expect(receipt.status == 200, "\(receipt.text)")
             }
         }
 
@@ -121,9 +119,7 @@ extension ProcessTests {
                 }
                 let sent = Set(try await simulator.log().compactMap(\.firstName))
                 let durable = Set((1...writer.acknowledged.count).map { "w\($0)" })
-                withKnownIssue("Reopening takes over what the failed fsync left in the WAL, and syncs nothing") {
-                    #expect(sent.subtracting(durable) == [])
-                }
+                #expect(sent.subtracting(durable) == [])
             }
         }
 

@@ -311,7 +311,7 @@ final class CommitThread: Sendable {
                 "a commit failed; the outbox takes no writes until it has been reopened and verified",
                 metadata: ["error": "\(error)"]
             )
-            storage.close()
+            storage.closeWriter()
             observer.storageFailed()
         }
 

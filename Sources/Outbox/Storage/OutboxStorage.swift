@@ -15,7 +15,10 @@ protocol OutboxStorage: AnyObject {
     /// Whether there are receipts to purge.
     func hasReceipts(endedBefore: RelayTime) throws -> Bool
 
-    /// Closes; the next `open` starts anew.
+    /// Stops writing after a failure; what is committed can still be read until the next `open`.
+    func closeWriter()
+
+    /// Closes for good.
     func close()
 }
 

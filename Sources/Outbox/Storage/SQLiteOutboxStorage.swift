@@ -23,11 +23,11 @@ final class SQLiteOutboxStorage: OutboxStorage {
     // MARK: - Opening
 
     func open(verify: Bool) throws -> OpenedOutbox {
-        close()
+        closeWriter()
         do {
             return try explained { try openChecked(verify: verify) }
         } catch {
-            close()
+            closeWriter()
             throw error
         }
     }
@@ -70,10 +70,17 @@ final class SQLiteOutboxStorage: OutboxStorage {
             else {
                 throw OutboxError(.storage, "SQLite does not take synchronous=FULL with a WAL for \(path)")
             }
-            if verify { try Self.verify(database, path: path) }
+            if verify {
+                try Self.verify(database, path: path)
+                try Self.checkpoint(database, path: path)
+            }
             return try Self.contents(database, path: path)
         }
+        // What a process that was killed had written without syncing it is part of the outbox now, and is not to be sent
+        // before it is on disk (P1).
+        if !verify { try Self.sync(path + "-wal") }
         let reader = try SQLiteOutboxReader(path: path)
+        self.reader?.close()
         self.reader = reader
         return OpenedOutbox(
             counts: opened.counts,
@@ -132,6 +139,29 @@ final class SQLiteOutboxStorage: OutboxStorage {
         }
     }
 
+    /// Brings what the WAL holds into the database itself, and syncs that.
+    ///
+    /// A commit whose fsync failed stands in the WAL all the same, and is taken over when the database is opened again;
+    /// the kernel takes its pages for written, so that no further fsync would bring them to the disk. Only written anew,
+    /// into the database, are they durable (P1).
+    private static func checkpoint(_ database: Database, path: String) throws {
+        let isBusy = try Bool.fetchOne(database, sql: "PRAGMA wal_checkpoint(TRUNCATE)") ?? true
+        guard !isBusy else { throw OutboxError(.storage, "\(path) is being read and cannot be checkpointed yet") }
+    }
+
+    private static func sync(_ path: String) throws {
+        let descriptor = Glibc.open(path, O_RDWR | O_CLOEXEC)
+        guard descriptor >= 0 else {
+            // There is no WAL before the first commit.
+            if errno == ENOENT { return }
+            throw OutboxError(.storage, "cannot open \(path): \(OutboxError.text(ofErrno: errno))")
+        }
+        defer { Glibc.close(descriptor) }
+        guard fdatasync(descriptor) == 0 else {
+            throw OutboxError(.storage, "cannot sync \(path): \(OutboxError.text(ofErrno: errno))")
+        }
+    }
+
     private static func keys(_ database: Database) throws -> [StoredKey] {
         try Row.fetchAll(database, sql: "SELECT * FROM api_key").map { row in
             StoredKey(
@@ -174,6 +204,11 @@ final class SQLiteOutboxStorage: OutboxStorage {
         // The reader goes first: the last connection to close checkpoints, and that must be the one that commits.
         reader?.close()
         reader = nil
+        closeWriter()
+    }
+
+    /// Closes the connection that writes, after a failure: what is committed can still be read.
+    func closeWriter() {
         try? queue?.close()
         queue = nil
     }

@@ -119,7 +119,9 @@ struct DiskReply {
                 ),
                 vary: vary.map { VaryKey(text: $0) }
             ),
-            dateIfNone: dateUnixSeconds
+            dateIfNone: dateUnixSeconds,
+            // Before anything that this process has seen happen.
+            requestedMilliseconds: .min
         )
     }
 }

@@ -129,6 +129,8 @@ final class FaultyStorage: OutboxStorage {
 
     func hasReceipts(endedBefore: RelayTime) throws -> Bool { try storage.hasReceipts(endedBefore: endedBefore) }
 
+    func closeWriter() { storage.closeWriter() }
+
     func close() { storage.close() }
 }
 
