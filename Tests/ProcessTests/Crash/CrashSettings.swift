@@ -20,5 +20,5 @@ struct CrashSettings: Sendable {
     }()
 
     /// Minutes after which a run has failed: several times what it takes, as machines differ.
-    var timeLimitMinutes: Int { max(3, kills / 60) }
+    var timeLimitMinutes: Int { max(3, kills / 40) }
 }
