@@ -7,14 +7,14 @@ import Testing
 
 @Suite("Eviction and bounds of the memory tier")
 struct EvictionTests {
-    /// Frequencies like 1/rank over so many objects.
+    /// Frequencies like 1/rank, to the power of the exponent, over so many objects.
     private struct Zipf {
         private var cumulative: [Double] = []
 
-        init(_ count: Int) {
+        init(_ count: Int, exponent: Double) {
             var sum = 0.0
             for rank in 1...count {
-                sum += 1 / pow(Double(rank), 0.9)
+                sum += 1 / pow(Double(rank), exponent)
                 cumulative.append(sum)
             }
         }
@@ -55,8 +55,22 @@ struct EvictionTests {
         }
     }
 
-    @Test("SIEVE keeps what is read again and again through scans of cold contacts: no worse than LRU")
-    func scans() throws {
+    /// A trace: how steep it is, and how many of its reads are a scan.
+    struct Trace: Sendable {
+        var exponent: Double
+        /// Reads of cold contacts for each 8 reads of warm ones.
+        var scanned: Int
+    }
+
+    @Test(
+        "SIEVE keeps what is read again and again through scans of cold contacts: no worse than LRU",
+        arguments: [
+            Trace(exponent: 0.7, scanned: 0), Trace(exponent: 0.9, scanned: 0), Trace(exponent: 1.1, scanned: 0),
+            Trace(exponent: 0.7, scanned: 2), Trace(exponent: 0.9, scanned: 2), Trace(exponent: 1.1, scanned: 2),
+            Trace(exponent: 0.9, scanned: 6),
+        ]
+    )
+    func scans(trace: Trace) throws {
         var random = SeededGenerator("scans")
         let body = ByteBuffer(repeating: 0x61, count: 400)
         let request = CacheFixture.request()
@@ -76,14 +90,14 @@ struct EvictionTests {
             try cache.store(plan, body: body)
         }
         var configuration = CacheConfiguration()
-        configuration.memoryBytes = 1 << 20
+        configuration.memoryBytes = 1 << 18
         let cache = MemoryCache(configuration)
         // How many of these objects fit: what LRU gets, too.
-        for object in 0..<5000 { try fill(cache, object) }
+        for object in 0..<2000 { try fill(cache, object) }
         let capacity = cache.counters.entries
         cache.purge(path: "/")
         var lru = LRU(capacity: capacity)
-        let zipf = Zipf(capacity * 10)
+        let zipf = Zipf(capacity * 10, exponent: trace.exponent)
         var hits = (sieve: 0, lru: 0)
         var reads = 0
         var coldest = capacity * 10
@@ -98,13 +112,15 @@ struct EvictionTests {
         }
         for _ in 0..<6 {
             for _ in 0..<(capacity * 8) { try read(zipf.draw(&random)) }
-            for _ in 0..<(capacity * 2) {
+            for _ in 0..<(capacity * trace.scanned) {
                 coldest += 1
                 try read(coldest)
             }
         }
+        func percent(_ hits: Int) -> String { String(format: "%.1f %%", 100 * Double(hits) / Double(reads)) }
         print(
-            "hit ratio with scans: SIEVE \(Double(hits.sieve) / Double(reads)), LRU \(Double(hits.lru) / Double(reads))"
+            "hit ratio, Zipf \(trace.exponent), scans \(trace.scanned)/8: SIEVE \(percent(hits.sieve)), "
+                + "LRU \(percent(hits.lru)), \(capacity) contacts fit"
         )
         #expect(hits.sieve >= hits.lru, "seed \(random.seed)")
         #expect(hits.lru > reads / 10, "the trace must give LRU a chance")
