@@ -60,6 +60,17 @@ struct AgeTests {
         #expect(image.values("Age") == ["25"])
     }
 
+    @Test("§4.2.3 of several dates that contradict each other the earliest counts, and of several ages the first")
+    func contradictions() throws {
+        let fixture = CacheFixture()
+        let dates = HTTPHeaders([
+            ("Cache-Control", "max-age=100"), ("Date", CacheFixture.date), ("Date", "Wed, 31 Dec 2025 23:59:30 GMT"),
+        ])
+        #expect(try fixture.store(dates).freshness.ageSeconds(0) == 30)
+        let ages = HTTPHeaders([("Cache-Control", "max-age=100"), ("Age", "7"), ("Age", "70")])
+        #expect(try fixture.store(ages).freshness.ageSeconds(0) == 7)
+    }
+
     @Test("§4.2.3 a lifetime of N seconds is over at age N")
     func edge() throws {
         let fixture = CacheFixture(target: CacheFixture.elsewhere)

@@ -102,6 +102,10 @@ struct FreshnessTests {
         #expect(with("") == 60)
         #expect(with("max-age=\"5") == 60)
         #expect(with("no-store") == nil)
+        #expect(with("no-store=?1, max-age=5") == nil)
+        #expect(with("no-store=?0, max-age=5") == 5)
+        #expect(with("max-age=5, must-revalidate=?2") == 60)
+        #expect(with("Max-Age=5") == 60)
         #expect(lifetime(["CDN-Cache-Control": "max-age=5", "Cache-Control": "max-age=60"]) == 60)
         let fixture = CacheFixture(target: CacheFixture.elsewhere) { $0.targetedFields.append("CDN-Cache-Control") }
         let stored = try? fixture.store(["CDN-Cache-Control": "max-age=5", "Cache-Control": "no-store"])

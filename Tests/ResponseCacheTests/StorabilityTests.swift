@@ -58,6 +58,26 @@ struct StorabilityTests {
         #expect(own.refusal(["Cache-Control": "s-maxage=60"], asked: asked) == .authorization)
     }
 
+    @Test("§5.2.2.4 no-cache, with field names too, is stored only with a validator, and used only once confirmed")
+    func noCache() {
+        for value in ["no-cache", "no-cache=\"X-Field\"", "no-cache, max-age=60", "max-age=60 no-cache", "NO-CACHE"] {
+            #expect(own.refusal(["Cache-Control": value]) == .noFreshness, "\(value)")
+            #expect(own.refusal(["Cache-Control": value, "ETag": "\"1\""]) == nil, "\(value)")
+            #expect(own.word() == "validate, stale", "\(value)")
+            #expect(own.wordOnError() == "504", "\(value)")
+        }
+    }
+
+    @Test(
+        "§5.2.3 directives that are not known change nothing",
+        arguments: ["community=\"x\"", "immutable", "no-transform"]
+    )
+    func unknown(directive: String) {
+        #expect(own.refusal(["Cache-Control": "\(directive), max-age=60"]) == nil)
+        #expect(own.word(at: 59) == "fresh")
+        #expect(own.refusal(["Cache-Control": "max-age=60, \(directive), no-store"]) == .noStore)
+    }
+
     @Test("§3 only GET's replies are stored", arguments: [HTTPMethod.HEAD, .POST, .PUT, .OPTIONS])
     func methods(method: HTTPMethod) {
         #expect(throws: StoreRefusal.method) { try own.store(["Cache-Control": "max-age=60"], method: method) }

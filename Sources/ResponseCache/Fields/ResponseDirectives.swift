@@ -24,9 +24,8 @@ struct ResponseDirectives: Equatable {
     /// Reads the first valid field of `targetedFields`, else `Cache-Control`, else `Pragma`.
     init(_ headers: HTTPHeaders, targetedFields: [String] = []) {
         for name in targetedFields {
-            let reader = CacheDirectiveReader(headers[name].map(Self.withoutParameters))
-            guard !reader.directives.isEmpty, !reader.isMalformed else { continue }
-            self.init(reader.directives)
+            guard let directives = TargetedField.directives(headers[name]) else { continue }
+            self.init(directives)
             isTargeted = true
             return
         }
@@ -58,20 +57,6 @@ struct ResponseDirectives: Equatable {
     private static func note(_ directive: CacheDirective, in value: inout Int64?) {
         let seconds = directive.seconds ?? 0
         value = value.map { $0 == seconds ? $0 : 0 } ?? seconds
-    }
-
-    /// A targeted field is a dictionary whose members may have parameters, which mean nothing here (RFC 9213 §2.1).
-    private static func withoutParameters(_ line: String) -> String {
-        var kept: [UInt8] = []
-        var isQuoted = false
-        var isParameter = false
-        for byte in line.utf8 {
-            if byte == UInt8(ascii: "\"") { isQuoted.toggle() }
-            if !isQuoted, byte == UInt8(ascii: ";") { isParameter = true }
-            if !isQuoted, byte == UInt8(ascii: ",") { isParameter = false }
-            if !isParameter { kept.append(byte) }
-        }
-        return String(decoding: kept, as: UTF8.self)
     }
 }
 

@@ -24,7 +24,10 @@ package struct ExchangeTimes: Sendable, Equatable {
     ///
     /// That is the response time less the corrected initial age; the current age is the span since.
     func bornMilliseconds(_ headers: HTTPHeaders) -> Int64 {
-        let apparentAge = max(0, responseUnixSeconds - (HTTPDate.first("Date", headers, self) ?? responseUnixSeconds))
+        let apparentAge = max(
+            0,
+            responseUnixSeconds - (HTTPDate.earliest("Date", headers, self) ?? responseUnixSeconds)
+        )
         let delay = max(0, responseMilliseconds - requestMilliseconds)
         let correctedAge = Self.ageSeconds(headers) * 1000 + delay
         return responseMilliseconds - max(min(apparentAge, DeltaSeconds.max) * 1000, correctedAge)
@@ -41,5 +44,11 @@ extension HTTPDate {
     /// The date in the first field of that name, if it is one.
     static func first(_ name: String, _ headers: HTTPHeaders, _ times: ExchangeTimes) -> Int64? {
         headers.first(name: name).flatMap { parse($0, nowUnixSeconds: times.responseUnixSeconds) }
+    }
+
+    /// The earliest date in the fields of that name: of several that contradict each other, the one by which a reply is
+    /// oldest.
+    static func earliest(_ name: String, _ headers: HTTPHeaders, _ times: ExchangeTimes) -> Int64? {
+        headers[name].compactMap { parse($0, nowUnixSeconds: times.responseUnixSeconds) }.min()
     }
 }

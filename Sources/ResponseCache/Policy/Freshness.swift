@@ -64,7 +64,7 @@ extension Freshness {
         guard lines.allSatisfy({ $0 == first }), let expires = HTTPDate.first("Expires", headers, times) else {
             return 0
         }
-        let date = HTTPDate.first("Date", headers, times) ?? times.responseUnixSeconds
+        let date = HTTPDate.earliest("Date", headers, times) ?? times.responseUnixSeconds
         return min(max(0, expires - date), DeltaSeconds.max)
     }
 

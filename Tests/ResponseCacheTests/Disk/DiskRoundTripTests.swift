@@ -162,6 +162,17 @@ struct DiskRoundTripTests {
         await fixture.disk.close()
     }
 
+    @Test("§5.2.1.7 only-if-cached is answered from disk too")
+    func onlyIfCached() async throws {
+        let first = DiskFixture(try CacheFolder())
+        try first.store()
+        let second = await first.restarted()
+        let asked: HTTPHeaders = ["Cache-Control": "only-if-cached"]
+        #expect(await second.word(asked) == "fresh")
+        #expect(await second.word(asked, target: "/v1/audiences/none") == "504")
+        await second.disk.close()
+    }
+
     @Test("a confirmed reply is on disk with its new life")
     func confirmed() async throws {
         let first = DiskFixture(try CacheFolder())
