@@ -31,6 +31,7 @@ package final class ProxyServer: Sendable {
     ///   - client: Where everything goes that is not queued; the caller shuts it down after the server.
     ///   - upstreamHealth: The breaker that the deliveries use, too.
     ///   - cache: What reads are answered from.
+    ///   - disk: What they are answered from if it is not in memory; the caller starts and closes it.
     ///   - overlay: What is laid over that; it hears of the outbox's writes.
     package init(
         configuration: ServerConfiguration,
@@ -38,6 +39,7 @@ package final class ProxyServer: Sendable {
         client: UpstreamClient,
         upstreamHealth: UpstreamHealth,
         cache: MemoryCache,
+        disk: DiskCache? = nil,
         overlay: PendingOverlay,
         health: any HealthSource,
         clock: ReadClock = ReadClock(),
@@ -53,6 +55,7 @@ package final class ProxyServer: Sendable {
             health: health,
             reads: ReadParts(
                 cache: cache,
+                disk: disk,
                 overlay: overlay,
                 clock: clock,
                 maxWaiters: configuration.maxReadWaiters

@@ -59,7 +59,8 @@ package struct RelayDaemon: Sendable {
             configuration: BreakerConfiguration(maxConcurrentDeliveries: upstream.maxConcurrentWrites),
             logger: logger
         )
-        let cache = MemoryCache(configuration.cacheConfiguration)
+        let disk = configuration.reads.diskBytes > 0 ? diskCache() : nil
+        let cache = MemoryCache(configuration.cacheConfiguration, journal: disk?.journal)
         let overlay = PendingOverlay(cache: cache, semantics: configuration.writes.putSemantics)
         let outbox: Outbox
         do {
@@ -74,6 +75,7 @@ package struct RelayDaemon: Sendable {
             throw error
         }
         outbox.setChangeObserver(overlay)
+        disk?.start(cache)
         upstreamHealth.setObserver { snapshot in
             if snapshot.isBelievedHealthy { outbox.upstreamRecovered() } else { outbox.nudge() }
         }
@@ -90,17 +92,19 @@ package struct RelayDaemon: Sendable {
                 outbox,
                 client,
                 upstreamHealth,
-                Reads(cache: cache, overlay: overlay),
+                Reads(cache: cache, disk: disk, overlay: overlay),
                 health
             )
         } catch {
             outbox.stop()
             await outbox.run()
             await outbox.close()
+            await disk?.close()
             await client.shutdown()
             throw error
         }
-        // They stop in the reverse order: the last word to systemd, then the connections, then the deliveries.
+        // They stop in the reverse order: the last word to systemd, then the connections, the deliveries, and the disk of
+        // the cache, which both of them change.
         let serviceGroup = ServiceGroup(
             configuration: ServiceGroupConfiguration(
                 services: services.map { ServiceGroupConfiguration.ServiceConfiguration(service: $0) },
@@ -114,7 +118,16 @@ package struct RelayDaemon: Sendable {
     /// What reads are answered from.
     private struct Reads {
         let cache: MemoryCache
+        let disk: DiskCache?
         let overlay: PendingOverlay
+    }
+
+    private func diskCache() -> DiskCache {
+        DiskCache(
+            path: configuration.state.directory + "/cache.sqlite",
+            maxBytes: configuration.reads.diskBytes,
+            logger: logger
+        )
     }
 
     private func bind(
@@ -131,6 +144,7 @@ package struct RelayDaemon: Sendable {
             client: client,
             upstreamHealth: upstreamHealth,
             cache: reads.cache,
+            disk: reads.disk,
             overlay: reads.overlay,
             health: health,
             group: group,
@@ -161,6 +175,7 @@ package struct RelayDaemon: Sendable {
         )
         let budget = ShutdownBudget(timeout: configuration.shutdown.timeout)
         return [
+            DiskCacheService(disk: reads.disk),
             OutboxService(outbox: outbox, client: client, budget: budget, logger: logger),
             ServerService(server: server, admin: admin, budget: budget, logger: logger),
             NotifierService(

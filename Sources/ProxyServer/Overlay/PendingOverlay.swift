@@ -81,20 +81,30 @@ package final class PendingOverlay: OutboxChangeObserver {
             return state.delivered.add(entry)
         }
         hasDelivered.store(true, ordering: .releasing)
-        for entry in gone { workIn(entry) }
+        workIn(entry)
+        for entry in gone { forget(entry) }
     }
 
-    /// Works a delivery that is to be forgotten into the stored replies that lack it: into the contact's own, and pages
-    /// of its audience go.
+    /// Works a delivery into the contact's stored reply, in memory and on disk (design §5.4).
     private func workIn(_ entry: DeliveredChanges.Entry) {
-        let (contact, partition) = (entry.place.contact, entry.place.partition)
-        let path = contact.path
+        let contact = entry.place.contact
         let (semantics, now) = (semantics, clock.now)
-        cache.update(CacheKey(partition: partition, target: path), requestedUpTo: entry.atMilliseconds) { base in
-            let rendering = OverlayRendering.contact(contact, over: base, [entry.change], semantics, now)
-            return if case .made(let response, _) = rendering, response.status == base.status { response } else { nil }
+        cache.update(
+            CacheKey(partition: entry.place.partition, target: contact.path),
+            requestedUpTo: entry.atMilliseconds
+        ) { base in
+            switch OverlayRendering.contact(contact, over: base, [entry.change], semantics, now) {
+            case .made(let response, _): response.status == base.status ? response : nil
+            case .unchanged: base
+            case .noBase, .unknown: nil
+            }
         }
-        // Replies to the same contact under a query are not looked for one by one.
+    }
+
+    /// Drops the replies that lack a delivery which is not remembered any more: pages of its audience, and replies to
+    /// the contact under a query.
+    private func forget(_ entry: DeliveredChanges.Entry) {
+        let (path, partition) = (entry.place.contact.path, entry.place.partition)
         let list = path.utf8.lastIndex(of: UInt8(ascii: "/")).map { String(path[..<$0]) } ?? path
         cache.forget(partition, path: list, requestedUpTo: entry.atMilliseconds)
         cache.forget(partition, path: path, exceptFor: path, requestedUpTo: entry.atMilliseconds)

@@ -6,6 +6,8 @@ import Upstream
 /// Serves a read that cannot be answered at once: what it reads is fetched, or what is pending is looked up.
 final class ReadExchange: Exchange {
     private let read: ReadRequest
+    /// Whether the whole reply may be fetched on the client's behalf; else the upstream serves it alone.
+    private let mayFetch: Bool
     private let server: ServerCore
     private let connection: ConnectionHandler
     private var validation: CacheValidation?
@@ -15,13 +17,72 @@ final class ReadExchange: Exchange {
     private var joined: (flight: Flight, waiter: UInt64)?
     private var isOver = false
 
-    init(_ read: ReadRequest, server: ServerCore, connection: ConnectionHandler) {
+    init(_ read: ReadRequest, mayFetch: Bool, server: ServerCore, connection: ConnectionHandler) {
         self.read = read
+        self.mayFetch = mayFetch
         self.server = server
         self.connection = connection
     }
 
     private var eventLoop: any EventLoop { connection.eventLoopContext.eventLoop }
+
+    // MARK: - Looking on disk
+
+    /// Serves what is not in memory: from disk if it is there, else by the upstream.
+    func missInMemory() {
+        connection.serve(with: self)
+        guard let disk = server.reads.disk else { return goOn() }
+        let (key, eventLoop, bound) = (read.cacheKey, eventLoop, NIOLoopBound(self, eventLoop: eventLoop))
+        Task {
+            // What is found is in memory then.
+            _ = await disk.load(key)
+            eventLoop.execute { bound.value.goOn() }
+        }
+    }
+
+    private func goOn() {
+        guard !isOver else { return }
+        let routing = ReadRouting(server: server)
+        switch lookupAgain() {
+        case .fresh(let hit):
+            show(hit.response, nil)
+        case .stale(let hit, let revalidate):
+            show(hit.response, nil)
+            if let revalidate { routing.refresh(read, revalidate) }
+        case .validate(let validation):
+            self.validation = validation
+            // As for what is in memory: nobody waits for an upstream that is believed to be away.
+            if !server.upstreamHealth.snapshot().isBelievedHealthy, answerStale(validation.staleAdditions) {
+                return routing.refresh(read, validation)
+            }
+            fetch(validation.forward, validation.token, validation)
+        case .miss(let miss) where mayFetch:
+            fetch(miss.forward, miss.token, nil)
+        case .miss(let miss):
+            routing.passThrough(read, miss.forward, miss.token, on: connection)
+        case .onlyIfCached504:
+            status = .unserved(detail: "only-if-cached")
+            answer(
+                server.errors.reply(
+                    504,
+                    "not_cached",
+                    "The request wants nothing but a cached reply (only-if-cached), and there is none",
+                    for: read.summary
+                )
+            )
+        case .bypass:
+            routing.passThrough(read, .bypass, nil, on: connection)
+        }
+    }
+
+    private func lookupAgain() -> CacheAnswer {
+        server.reads.cache.lookup(
+            read.cacheKey,
+            read.cacheRequest,
+            nowMilliseconds: server.reads.clock.milliseconds(),
+            isRepeated: true
+        )
+    }
 
     // MARK: - Fetching
 
@@ -41,13 +102,7 @@ final class ReadExchange: Exchange {
     /// Asks the upstream, unless somebody's reply has been stored since this request was looked up: whoever fetches
     /// stores first, and only then lets nobody join any more.
     private func leadUnlessStored(_ token: FetchToken) {
-        let again = server.reads.cache.lookup(
-            read.cacheKey,
-            read.cacheRequest,
-            nowMilliseconds: server.reads.clock.milliseconds(),
-            isRepeated: true
-        )
-        guard case .fresh(let hit) = again else { return lead(token) }
+        guard case .fresh(let hit) = lookupAgain() else { return lead(token) }
         show(hit.response, nil)
     }
 

@@ -4,14 +4,17 @@ import Synchronization
 /// What all reads share.
 final class ReadParts: Sendable {
     let cache: MemoryCache
+    /// What is on disk is looked for there before the upstream is asked.
+    let disk: DiskCache?
     let overlay: PendingOverlay
     let flights = FlightTable()
     let clock: ReadClock
     private let maxWaiters: Int
     private let waiters = Atomic<Int>(0)
 
-    init(cache: MemoryCache, overlay: PendingOverlay, clock: ReadClock, maxWaiters: Int) {
+    init(cache: MemoryCache, disk: DiskCache? = nil, overlay: PendingOverlay, clock: ReadClock, maxWaiters: Int) {
         self.cache = cache
+        self.disk = disk
         self.overlay = overlay
         self.clock = clock
         self.maxWaiters = maxWaiters

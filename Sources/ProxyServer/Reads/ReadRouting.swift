@@ -12,7 +12,6 @@ struct ReadRouting {
     func serve(
         _ head: HTTPRequestHead,
         _ subject: ReadRequest.Subject,
-        _ contact: ContactReference?,
         on connection: ConnectionHandler
     ) {
         let fields = ReadFields(head.headers)
@@ -20,7 +19,7 @@ struct ReadRouting {
         let read = ReadRequest(head, subject, key: key)
         // A read that waits for the key's writes, or has a body, is the upstream's alone.
         if fields.announcesBody || fields.hasPreference && Preference(head.headers).relayBarrier {
-            return passThrough(read, contact, .bypass, nil, on: connection)
+            return passThrough(read, .bypass, nil, on: connection)
         }
         let now = server.reads.clock.milliseconds()
         switch server.reads.cache.lookup(read.cacheKey, read.cacheRequest, nowMilliseconds: now) {
@@ -31,21 +30,16 @@ struct ReadRouting {
             if let revalidate { refresh(read, revalidate) }
         case .validate(let validation):
             validate(read, validation, now, on: connection)
-        case .miss(let miss) where mustPassThrough(read, fields):
-            passThrough(read, contact, miss.forward, miss.token, on: connection)
-        case .miss(let miss):
-            ReadExchange(read, server: server, connection: connection).fetch(miss.forward, miss.token, nil)
-        case .onlyIfCached504:
-            var reply = server.errors.reply(
-                504,
-                "not_cached",
-                "The request wants nothing but a cached reply (only-if-cached), and there is none",
-                for: read.summary
+        case .miss, .onlyIfCached504:
+            let answer = ReadExchange(
+                read,
+                mayFetch: !mustPassThrough(read, fields),
+                server: server,
+                connection: connection
             )
-            reply.headers.append(("Cache-Status", CacheStatus.unserved(detail: "only-if-cached").fieldValue))
-            connection.answer(reply, from: nil)
+            answer.missInMemory()
         case .bypass:
-            passThrough(read, contact, .bypass, nil, on: connection)
+            passThrough(read, .bypass, nil, on: connection)
         }
     }
 
@@ -54,16 +48,17 @@ struct ReadRouting {
         read.subject == .other && (fields.hasRange || read.head.method == .HEAD)
     }
 
-    private func passThrough(
+    /// Serves a read by the upstream alone, streamed.
+    func passThrough(
         _ read: ReadRequest,
-        _ contact: ContactReference?,
         _ forward: CacheStatus.Forward,
         _ token: FetchToken?,
         on connection: ConnectionHandler
     ) {
         PassThroughExchange(
             read.head,
-            contact: contact,
+            // What only reads overtakes no write.
+            contact: nil,
             read: PassThroughExchange.Read(request: read, forward: forward, token: token),
             server: server,
             connection: connection
@@ -84,7 +79,7 @@ struct ReadRouting {
         case .rendered(let response):
             connection.answer(CacheHit(response, for: read.cacheRequest), additions, nowMilliseconds: now, from: nil)
         case .lookup:
-            ReadExchange(read, server: server, connection: connection).show(hit.response, additions)
+            ReadExchange(read, mayFetch: true, server: server, connection: connection).show(hit.response, additions)
         }
     }
 
@@ -107,12 +102,12 @@ struct ReadRouting {
             deliver(stale, read, validation.staleAdditions, now, on: connection)
             return refresh(read, validation)
         }
-        ReadExchange(read, server: server, connection: connection)
+        ReadExchange(read, mayFetch: true, server: server, connection: connection)
             .fetch(validation.forward, validation.token, validation)
     }
 
     /// Confirms what is stored behind the scenes, unless somebody is at it already or the upstream is not there.
-    private func refresh(_ read: ReadRequest, _ validation: CacheValidation) {
+    func refresh(_ read: ReadRequest, _ validation: CacheValidation) {
         guard server.reads.flights.flight(read.cacheKey) == nil,
             case .go(let permit) = server.upstreamHealth.mayStart(origin: read.origin, traffic: .read)
         else { return }

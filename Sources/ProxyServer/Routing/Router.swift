@@ -55,7 +55,7 @@ struct Router: RequestRouter {
         switch head.method {
         case .GET, .HEAD:
             connection.route = subject.route
-            return reads.serve(head, subject, contact, on: connection)
+            return reads.serve(head, subject, on: connection)
         default:
             connection.route = .passThrough
         }

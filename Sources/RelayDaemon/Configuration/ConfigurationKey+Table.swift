@@ -251,6 +251,12 @@ extension ConfigurationKey {
             "What all stored replies together may take in memory."
         ),
         .init(
+            "reads.disk",
+            \.reads.diskBytes,
+            .size(0...1 << 40),
+            "What they may take on disk, also over restarts; 0 keeps nothing there, and less than 1MiB counts as 1MiB."
+        ),
+        .init(
             "reads.max_object",
             \.reads.maxObjectBytes,
             .size(1 << 10...1 << 30),

@@ -11,6 +11,8 @@ extension RelayConfiguration {
         package var negativeTTL: Duration = .seconds(10)
         /// What all stored replies together may take in memory.
         package var memoryBytes = 64 << 20
+        /// What they may take on disk, beyond what memory holds and over restarts; zero: nothing is kept there.
+        package var diskBytes = 512 << 20
         /// The longest body that is stored.
         package var maxObjectBytes = 1 << 20
         /// The number of reads that wait for another one's reply at a time.

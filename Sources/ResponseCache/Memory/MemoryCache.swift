@@ -274,13 +274,23 @@ package final class MemoryCache: Sendable {
 
     /// Replaces stored replies to one target that were asked for up to a moment, and leaves their marks and ages alone.
     ///
-    /// - Parameter change: The reply to put in the place; nil takes the reply away.
+    /// - Parameter change: The reply to put in the place; nil takes the reply away, and one that varies goes in any case.
     package func update(
         _ key: CacheKey,
         requestedUpTo milliseconds: Int64,
         _ change: (StoredResponse) -> StoredResponse?
     ) {
-        shard(key).state.withLock { $0.update(key, requestedUpTo: milliseconds, change) }
+        shard(key).state.withLock { shard in
+            for updated in shard.update(key, requestedUpTo: milliseconds, change) {
+                guard let response = updated.response else {
+                    journal?.noteForgotten(key)
+                    continue
+                }
+                // Replies that vary are taken away: whose request they answered is not known any more.
+                journal?.noteStored(response, for: key, [:], isInvalidated: updated.isInvalidated)
+            }
+        }
+        journal?.wakeThread()
     }
 
     /// Drops what one partition has stored at exactly this path, with whatever query, and asked for up to a moment.
@@ -295,9 +305,11 @@ package final class MemoryCache: Sendable {
         let path = InvalidationPath.normal(path)
         for shard in shards {
             shard.state.withLock {
-                $0.forget(partition, path: path, exceptFor: kept, requestedUpTo: milliseconds)
+                let keys = $0.forget(partition, path: path, exceptFor: kept, requestedUpTo: milliseconds)
+                for key in keys { journal?.noteForgotten(key) }
             }
         }
+        journal?.wakeThread()
     }
 
     /// Drops what is stored at a path and below it, for all keys, and says how much that was; "/" is everything.

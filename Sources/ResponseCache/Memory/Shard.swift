@@ -256,35 +256,46 @@ struct Shard {
         while let slot = index.find(key, slots) { remove(slot) }
     }
 
+    /// What has become of a reply that was to be replaced.
+    struct Updated {
+        /// Nil if it is gone.
+        var response: StoredResponse?
+        var isInvalidated: Bool
+    }
+
     /// Replaces or takes away what is stored for a key and was asked for up to a moment.
     mutating func update(
         _ key: CacheKey,
         requestedUpTo milliseconds: Int64,
         _ change: (StoredResponse) -> StoredResponse?
-    ) {
-        guard let first = index.find(key, slots) else { return }
+    ) -> [Updated] {
+        guard let first = index.find(key, slots) else { return [] }
+        var updated: [Updated] = []
         for slot in variants(first) {
             guard let old = slots[slot].response, old.requestedMilliseconds <= milliseconds else { continue }
-            let new = change(old)
+            let new = old.vary == nil ? change(old) : nil
             let cost = new.map { Self.costBytes(key, $0) } ?? 0
             guard let new, bytes - slots[slot].costBytes + cost <= maxBytes else {
+                updated.append(Updated(response: nil, isInvalidated: true))
                 remove(slot)
                 continue
             }
+            updated.append(Updated(response: new, isInvalidated: slots[slot].isInvalidated))
             entryBytes += cost - slots[slot].costBytes
             slots[slot].response = new
             slots[slot].costBytes = cost
         }
+        return updated
     }
 
-    /// Takes away what a partition has at exactly this path and asked for up to a moment.
+    /// Takes away what a partition has at exactly this path and asked for up to a moment; says what that was.
     mutating func forget(
         _ partition: CachePartition,
         path: String,
         exceptFor kept: String?,
         requestedUpTo milliseconds: Int64
-    ) {
-        guard let node = paths.find(path) else { return }
+    ) -> [CacheKey] {
+        guard let node = paths.find(path) else { return [] }
         var forgotten: [UInt32] = []
         var slot = paths[node].slots.first
         while slot != SlotTable.none {
@@ -296,7 +307,9 @@ struct Shard {
             }
             slot = slots.next(slot, .path)
         }
+        let keys = forgotten.map { slots[$0].key }
         for slot in forgotten { remove(slot) }
+        return keys
     }
 
     /// Takes away what is stored at a path and below it.
