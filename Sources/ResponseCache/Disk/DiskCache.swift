@@ -71,7 +71,9 @@ package final class DiskCache: Sendable {
     /// - Returns: Whether there is reason to look the key up again.
     package func load(_ key: CacheKey) async -> Bool {
         let (thread, memory) = state.withLock { state in
-            guard state.lookups < Self.maxLookups else { return (DiskCacheThread?.none, MemoryCache?.none) }
+            guard state.thread != nil, state.lookups < Self.maxLookups else {
+                return (DiskCacheThread?.none, MemoryCache?.none)
+            }
             state.lookups += 1
             return (state.thread, state.memory)
         }

@@ -4,11 +4,11 @@ import Foundation
 ///
 /// A stored reply carries the number of its change, an invalidation notes its own: a reply is in doubt if any
 /// invalidation that concerns its path has the greater one. So an invalidation costs a few dictionary entries however
-/// much is stored below its path, and nothing on disk. When there are too many marks, the older half gives way to one
-/// number: all that was stored before it is in doubt. Doubt is always safe: such a reply is served once confirmed, or
-/// while the upstream fails.
-struct InvalidationMarks: Sendable, Equatable {
-    private struct Mark: Equatable {
+/// much is stored below its path, and nothing on disk. When there are too many marks, the older generation of them gives
+/// way to one number: all that was stored before it is in doubt. Doubt is always safe: such a reply is served once
+/// confirmed, or while the upstream fails.
+struct InvalidationMarks: Sendable {
+    private struct Mark {
         /// The path itself.
         var exact: UInt64 = 0
         /// The path and everything below.
@@ -20,50 +20,60 @@ struct InvalidationMarks: Sendable, Equatable {
 
     /// What was stored up to this change is in doubt, whatever its path.
     private(set) var floor: UInt64 = 0
-    private var marks: [UInt64: Mark] = [:]
+    private var young: [UInt64: Mark] = [:]
+    /// The generation before: given up as a whole, so that no single invalidation takes long.
+    private var old: [UInt64: Mark] = [:]
+    private var oldLatest: UInt64 = 0
+
+    /// How many paths are remembered now; those that are in both generations count twice.
+    var count: Int { young.count + old.count }
 
     /// The greatest number that it holds.
-    var latest: UInt64 { marks.values.reduce(floor) { max($0, $1.exact, $1.below) } }
-
-    /// How many paths are remembered now.
-    var count: Int { marks.count }
+    var latest: UInt64 { young.values.reduce(max(floor, oldLatest)) { max($0, $1.exact, $1.below) } }
 
     /// Puts a path, those above and those below in doubt.
     mutating func invalidate(_ path: PathHashes, at sequence: UInt64) {
-        marks[path.own, default: Mark()].below = sequence
-        for hash in path.above { marks[hash, default: Mark()].exact = sequence }
-        if marks.count > Self.maxPaths { forgetOlderHalf() }
+        young[path.own, default: Mark()].below = sequence
+        for hash in path.above { young[hash, default: Mark()].exact = sequence }
+        makeRoom(sequence)
     }
 
     /// Puts one path in doubt: a newer reply to it could not be kept.
     mutating func doubt(_ path: PathHashes, at sequence: UInt64) {
-        marks[path.own, default: Mark()].exact = max(sequence, marks[path.own]?.exact ?? 0)
-        if marks.count > Self.maxPaths { forgetOlderHalf() }
+        young[path.own, default: Mark()].exact = max(sequence, young[path.own]?.exact ?? 0)
+        makeRoom(sequence)
     }
 
     /// Puts all that was stored so far in doubt.
     mutating func doubtEverything(before sequence: UInt64) {
         floor = max(floor, sequence == 0 ? 0 : sequence - 1)
-        marks.removeAll()
+        young = [:]
+        old = [:]
     }
 
     /// Whether something has happened to a path since a reply was stored.
     func isInDoubt(_ path: PathHashes, storedAt sequence: UInt64) -> Bool {
         if sequence <= floor { return true }
-        if let mark = marks[path.own], mark.exact > sequence || mark.below > sequence { return true }
-        return path.above.contains { (marks[$0]?.below ?? 0) > sequence }
+        return [young, old].contains { marks in
+            if let mark = marks[path.own], mark.exact > sequence || mark.below > sequence { return true }
+            return path.above.contains { (marks[$0]?.below ?? 0) > sequence }
+        }
     }
 
-    private mutating func forgetOlderHalf() {
-        let ages = marks.values.map { max($0.exact, $0.below) }.sorted()
-        floor = max(floor, ages[ages.count / 2])
-        marks = marks.filter { max($0.value.exact, $0.value.below) > floor }
+    private mutating func makeRoom(_ sequence: UInt64) {
+        // A path has 17 levels at most.
+        guard young.count + InvalidationPath.maxSegments >= Self.maxPaths / 2 else { return }
+        floor = max(floor, oldLatest)
+        old = young
+        oldLatest = max(sequence, latest)
+        young = [:]
     }
 
     // MARK: - On disk
 
     /// The marks as bytes, 24 for each.
     var encoded: Data {
+        let marks = old.merging(young) { Mark(exact: max($0.exact, $1.exact), below: max($0.below, $1.below)) }
         var data = Data(capacity: 8 + marks.count * 24)
         func append(_ value: UInt64) { withUnsafeBytes(of: value.littleEndian) { data.append(contentsOf: $0) } }
         append(floor)
@@ -86,9 +96,11 @@ struct InvalidationMarks: Sendable, Equatable {
                 UInt64(littleEndian: raw.loadUnaligned(fromByteOffset: offset, as: UInt64.self))
             }
             floor = word(0)
-            marks.reserveCapacity((data.count - 8) / 24)
+            old.reserveCapacity((data.count - 8) / 24)
             for offset in stride(from: 8, to: data.count, by: 24) {
-                marks[word(offset)] = Mark(exact: word(offset + 8), below: word(offset + 16))
+                let mark = Mark(exact: word(offset + 8), below: word(offset + 16))
+                old[word(offset)] = mark
+                oldLatest = max(oldLatest, mark.exact, mark.below)
             }
         }
     }

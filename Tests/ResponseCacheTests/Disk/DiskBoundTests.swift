@@ -106,6 +106,20 @@ struct DiskBoundTests {
         await second.disk.close()
     }
 
+    @Test("look-ups before the start find nothing, and take nobody's place afterwards")
+    func beforeTheStart() async throws {
+        let folder = try CacheFolder()
+        let first = DiskFixture(folder)
+        try first.store()
+        await first.disk.close()
+        let disk = DiskCache(path: folder.database, maxBytes: 1 << 20, clock: first.clock.cacheClock, logger: .quiet)
+        let memory = MemoryCache(first.configuration, journal: disk.journal)
+        for _ in 0...DiskCache.maxLookups { #expect(await disk.load(first.key()) == false) }
+        disk.start(memory)
+        #expect(await disk.load(first.key()))
+        await disk.close()
+    }
+
     @Test("closing twice, and asking after the end, finds nothing and breaks nothing")
     func afterTheEnd() async throws {
         let fixture = DiskFixture(try CacheFolder())

@@ -81,6 +81,15 @@ final class CacheFolder: Sendable {
     }
 }
 
+extension Logger {
+    /// What is expected to go wrong is not printed.
+    static let quiet: Logger = {
+        var logger = Logger(label: "disk-cache-tests")
+        logger.logLevel = .critical
+        return logger
+    }()
+}
+
 /// Memory and disk together, as the relay has them.
 struct DiskFixture {
     let folder: CacheFolder
@@ -105,15 +114,13 @@ struct DiskFixture {
         self.configuration = configuration
         self.folder = folder
         self.clock = clock
-        var logger = Logger(label: "disk-cache-tests")
-        logger.logLevel = .critical
         disk = DiskCache(
             path: path ?? folder.database,
             maxBytes: maxBytes,
             clock: clock.cacheClock,
             lingerMilliseconds: lingerMilliseconds,
             retryMilliseconds: retryMilliseconds,
-            logger: logger
+            logger: .quiet
         )
         memory = MemoryCache(configuration, shards: shards, journal: disk.journal)
         disk.start(memory)

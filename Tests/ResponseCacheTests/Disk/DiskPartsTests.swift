@@ -25,12 +25,19 @@ struct DiskPartsTests {
     }
 
     @Test("marks come back from their bytes, and anything else is none")
-    func encoded() {
+    func encoded() throws {
         var marks = InvalidationMarks()
         marks.doubtEverything(before: 7)
         marks.invalidate(PathHashes("/a/b"), at: 9)
         marks.doubt(PathHashes("/c"), at: 10)
-        #expect(InvalidationMarks(encoded: marks.encoded) == marks)
+        let read = try #require(InvalidationMarks(encoded: marks.encoded))
+        #expect(read.floor == 6 && read.latest == 10 && read.count == marks.count)
+        for path in ["/", "/a", "/a/b", "/a/b/c", "/a/c", "/c", "/c/d"] {
+            for sequence: UInt64 in 6...11 {
+                let isInDoubt = marks.isInDoubt(PathHashes(path), storedAt: sequence)
+                #expect(read.isInDoubt(PathHashes(path), storedAt: sequence) == isInDoubt, "\(path) \(sequence)")
+            }
+        }
         #expect(InvalidationMarks(encoded: marks.encoded.dropLast()) == nil)
         #expect(InvalidationMarks(encoded: Data()) == nil)
         #expect(InvalidationMarks(encoded: Data(count: 8 + 24 * (InvalidationMarks.maxPaths + 1))) == nil)
