@@ -131,6 +131,32 @@ package struct RelayStatus: Codable, Sendable, Equatable {
         /// Reads that wait for another one's reply just now.
         package var waiting: Int
 
+        /// What the cache has on disk; nil where nothing is kept there.
+        package var disk: Disk?
+
+        /// The cache's file.
+        package struct Disk: Codable, Sendable, Equatable {
+            /// Whether it reads and writes just now; after a failure it does not for a while.
+            package var isAvailable = false
+            /// Stored replies.
+            package var entries = 0
+            /// What the file takes.
+            package var bytes = 0
+            /// What it may take (`reads.disk`).
+            package var maxBytes: Int
+            /// Replies that were looked for because memory did not have them.
+            package var lookups: UInt64 = 0
+            /// Those that were found.
+            package var found: UInt64 = 0
+            /// Replies that came too fast to be written.
+            package var dropped: UInt64 = 0
+            /// Failures of the disk.
+            package var failures: UInt64 = 0
+
+            /// Describes an empty file.
+            package init(maxBytes: Int) { self.maxBytes = maxBytes }
+        }
+
         /// Describes an empty cache.
         package init(maxBytes: Int) {
             (entries, bytes, self.maxBytes, waiting) = (0, 0, maxBytes, 0)

@@ -83,7 +83,9 @@ package struct RelayDaemon: Sendable {
             outbox: outbox,
             upstream: upstreamHealth,
             upstreamURL: configuration.upstream.url,
-            cache: cache
+            cache: cache,
+            disk: disk,
+            maxDiskBytes: configuration.reads.diskBytes
         )
         let services: [any Service]
         do {

@@ -91,6 +91,57 @@ extension ProcessTests {
             }
         }
 
+        @Test(
+            "1 000 contacts and 50 pages answer after a restart while the upstream is dead",
+            arguments: [true, false]
+        )
+        func restart(isKilled: Bool) async throws {
+            try await withSandbox { sandbox in
+                let simulator = try await SimulatorProcess(
+                    in: sandbox,
+                    flags: ["--seed-contacts", String(Self.contactCount)]
+                )
+                var relay = try await RelayProcess(in: sandbox, upstream: simulator)
+                let pages = (1...50).map { "/v1/audiences/\(Samples.audience)/contacts?page_size=\($0)" }
+                let targets = try await targets(relay) + pages
+                let first = try await read(relay, targets)
+                #expect(first.allSatisfy { $0.status == 200 })
+                // What was read is written behind.
+                try await eventually("everything to be on disk") {
+                    try await relay.metric("contact_relay_cache_disk_replies") >= Double(targets.count)
+                }
+                try await simulator.goDown()
+                if isKilled { try await relay.kill() } else { _ = try await relay.stop() }
+                relay = try await RelayProcess(in: sandbox, upstream: simulator)
+                let again = try await read(relay, targets)
+                #expect(again.allSatisfy { $0.status == 200 })
+                #expect(Set(again.map(\.body)) == Set(first.map(\.body)))
+                // After a crash nobody knows what else has happened to them.
+                if isKilled { #expect(again.allSatisfy(Self.isMarkedStale)) }
+                let other = try await relay.send(.GET, targets[0], headers: ["X-Dexatel-Key": "another"])
+                #expect(other.status == 504)
+            }
+        }
+
+        @Test("a key that was refused gets nothing from the cache after a restart either")
+        func refusedOverRestart() async throws {
+            try await withSandbox { sandbox in
+                let simulator = try await SimulatorProcess(in: sandbox)
+                var relay = try await RelayProcess(in: sandbox, upstream: simulator)
+                let key: HTTPHeaders = ["X-Dexatel-Key": Samples.key]
+                #expect(try await relay.send(.GET, Samples.target, headers: key).status == 200)
+                try await eventually("it to be on disk") {
+                    try await relay.metric("contact_relay_cache_disk_replies") == 1
+                }
+                try await simulator.setFaults(#"{"status":[{"status":401}]}"#)
+                #expect(try await relay.send(.GET, "/v1/senders", headers: key).status == 401)
+                try await simulator.goDown()
+                try await relay.kill()
+                relay = try await RelayProcess(in: sandbox, upstream: simulator)
+                #expect(try await relay.send(.GET, Samples.target, headers: key).status == 504)
+            }
+        }
+
         private static func isMarkedStale(_ answer: Answer) -> Bool {
             guard let status = answer.headers.first(name: "Cache-Status") else { return false }
             return status.contains("hit; ttl=0; detail=invalidated")

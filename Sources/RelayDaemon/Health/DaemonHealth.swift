@@ -14,12 +14,23 @@ final class DaemonHealth: HealthSource {
     private let upstreamURL: String
     private let startedAtMilliseconds = RelayClock.wallMilliseconds()
     private let cache: MemoryCache
+    private let disk: DiskCache?
+    private let maxDiskBytes: Int
     private let server = Mutex<WeakServer>(WeakServer())
     private let readySince: Mutex<(isReady: Bool, sinceMilliseconds: Int64)>
 
     private struct WeakServer: Sendable { weak var server: ProxyServer? }
 
-    init(outbox: Outbox, upstream: UpstreamHealth, upstreamURL: String, cache: MemoryCache) {
+    init(
+        outbox: Outbox,
+        upstream: UpstreamHealth,
+        upstreamURL: String,
+        cache: MemoryCache,
+        disk: DiskCache?,
+        maxDiskBytes: Int
+    ) {
+        self.disk = disk
+        self.maxDiskBytes = maxDiskBytes
         self.cache = cache
         self.outbox = outbox
         self.upstream = upstream
@@ -103,6 +114,19 @@ final class DaemonHealth: HealthSource {
         status.evicted = counters.evicted
         status.invalidated = counters.invalidated
         status.waiting = currentServer?.waitingReads ?? 0
+        status.disk = disk.map { diskStatus($0.counters) }
+        return status
+    }
+
+    private func diskStatus(_ counters: DiskCacheCounters) -> RelayStatus.Cache.Disk {
+        var status = RelayStatus.Cache.Disk(maxBytes: maxDiskBytes)
+        status.isAvailable = counters.isAvailable
+        status.entries = counters.replies
+        status.bytes = counters.bytes
+        status.lookups = counters.lookups
+        status.found = counters.found
+        status.dropped = counters.dropped
+        status.failures = counters.failures
         return status
     }
 

@@ -156,5 +156,32 @@ struct MetricsDocument {
         text.add("contact_relay_cache_bytes", .gauge, "What stored replies take in memory.", cache.bytes)
         text.add("contact_relay_cache_max_bytes", .gauge, "What they may take (reads.memory).", cache.maxBytes)
         text.add("contact_relay_cache_waiting", .gauge, "Reads that wait for another one's reply.", cache.waiting)
+        if let disk = cache.disk { addDisk(disk, &text) }
+    }
+
+    private func addDisk(_ disk: RelayStatus.Cache.Disk, _ text: inout PrometheusText) {
+        text.add(
+            "contact_relay_cache_disk_available",
+            .gauge,
+            "Whether the cache's file is read and written.",
+            disk.isAvailable ? 1 : 0
+        )
+        text.add("contact_relay_cache_disk_replies", .gauge, "Replies that are stored on disk.", disk.entries)
+        text.add("contact_relay_cache_disk_bytes", .gauge, "What they take.", disk.bytes)
+        text.add("contact_relay_cache_disk_max_bytes", .gauge, "What they may take (reads.disk).", disk.maxBytes)
+        text.add(
+            "contact_relay_cache_disk_lookups_total",
+            .counter,
+            "Reads that were looked for on disk.",
+            disk.lookups
+        )
+        text.add("contact_relay_cache_disk_found_total", .counter, "Those that were found there.", disk.found)
+        text.add(
+            "contact_relay_cache_disk_dropped_total",
+            .counter,
+            "Replies that came too fast to be written.",
+            disk.dropped
+        )
+        text.add("contact_relay_cache_disk_failures_total", .counter, "Failures of the disk.", disk.failures)
     }
 }

@@ -44,7 +44,16 @@ struct StatusPage {
             row("misses", Int64(clamping: cache.misses)),
             row("validated", Int64(clamping: cache.validations), note: "\(cache.revalidated) confirmed"),
             row("evicted", Int64(clamping: cache.evicted)),
-        ]
+        ] + (cache.disk.map { [diskRow($0, mebibytes)] } ?? [])
+    }
+
+    private func diskRow(_ disk: RelayStatus.Cache.Disk, _ mebibytes: (Int) -> String) -> String {
+        let state = disk.isAvailable ? "" : ", OFF after a failure"
+        return row(
+            "on disk",
+            Int64(disk.entries),
+            note: "\(mebibytes(disk.bytes)) of \(mebibytes(disk.maxBytes))\(state)"
+        )
     }
 
     private var pendingNote: String? {

@@ -121,6 +121,16 @@ struct RelayProcess: Sendable {
         try AdminJSON.decode(RelayStatus.self, from: Data(try await send(.GET, "/_relay/status").body))
     }
 
+    /// A metric without labels, as Prometheus would read it.
+    func metric(_ name: String) async throws -> Double {
+        let text = try await send(.GET, "/_relay/metrics").text
+        let line = text.split(separator: "\n").first { $0.hasPrefix(name + " ") }
+        guard let value = line.flatMap({ Double($0.dropFirst(name.count + 1)) }) else {
+            throw DeadlinePassed(description: "there is no metric \(name)")
+        }
+        return value
+    }
+
     /// Ends it as a power failure would, as far as a process can tell.
     func kill() async throws {
         process.signal(SIGKILL)
