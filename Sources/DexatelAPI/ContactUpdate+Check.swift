@@ -16,7 +16,7 @@ extension ContactUpdate {
             throw ContactUpdateFault(error)
         }
         if let fault = checker.fault { throw fault }
-        return ContactUpdate(members: checker.members)
+        return ContactUpdate(members: checker.members, hasOtherMembers: checker.hasOtherMembers)
     }
 
     /// Checks the body of an Update held in an array.

@@ -17,9 +17,13 @@ package struct ContactUpdate: Sendable, Equatable {
     /// The members of `data` in their order; empty when `data` is absent or `{}`.
     package let members: [Member]
 
+    /// Whether the body has members beside `data`, whose meaning is the upstream's business.
+    package let hasOtherMembers: Bool
+
     /// Takes members that have been found in a body.
-    package init(members: [Member]) {
+    package init(members: [Member], hasOtherMembers: Bool = false) {
         self.members = members
+        self.hasOtherMembers = hasOtherMembers
     }
 
     /// The names of the members, in their order: what decides which write covers which (design §3.4).

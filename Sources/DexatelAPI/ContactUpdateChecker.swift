@@ -5,6 +5,7 @@ struct ContactUpdateChecker {
 
     private let limits: ContactFieldLimits
     private(set) var members: [ContactUpdate.Member] = []
+    private(set) var hasOtherMembers = false
     private var isObject = false
     private var dataIsNotAnObject = false
     private var notAString: ContactField?
@@ -29,6 +30,7 @@ struct ContactUpdateChecker {
                 if reader.isName(name, "data") {
                     try readData(&reader)
                 } else {
+                    hasOtherMembers = true
                     _ = try reader.skipValue()
                 }
             }
