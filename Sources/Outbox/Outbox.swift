@@ -4,11 +4,11 @@ package import Logging
 
 /// The store-and-forward half of the relay: it commits contact writes, answers, and delivers them (design §3, §8).
 package final class Outbox: Sendable {
-    private let configuration: OutboxConfiguration
+    let configuration: OutboxConfiguration
     private let admission: Admission
-    private let commits: CommitThread
-    private let engine: DeliveryEngine
-    private let clock: RelayClock
+    let commits: CommitThread
+    let engine: DeliveryEngine
+    let clock: RelayClock
     /// The API keys that the relay knows.
     package let keys: KeyRegistry
 
@@ -38,15 +38,26 @@ package final class Outbox: Sendable {
         logger: Logger
     ) throws -> Outbox {
         let storage = SQLiteOutboxStorage(path: configuration.stateDirectory + "/outbox.sqlite")
-        let storedKeys = try storage.storedKeys()
-        let masterKey = try MasterKey.load(
+        let secrets = try storage.storedSecrets()
+        let masterKeys = try MasterKeys.load(
             stateDirectory: configuration.stateDirectory,
             credentialsDirectory: configuration.credentialsDirectory,
-            mayCreate: storedKeys.isEmpty
+            mayCreate: secrets.isEmpty
         )
-        let keys = KeyRegistry(vault: KeyVault(masterKey: masterKey))
-        try keys.load(storedKeys)
+        let (vault, previousVault) = try KeyVault.unlock(secrets, masterKeys)
+        let keys = KeyRegistry(vault: vault, previousVault: previousVault)
+        try keys.load(secrets.keys)
         let opened = try storage.open(verify: false)
+        if secrets.vault == nil || previousVault != nil {
+            let resealed = try keys.resealed(secrets.keys)
+            try storage.reseal(try vault.stored(), resealed)
+            if previousVault != nil {
+                logger.notice(
+                    "the API keys are sealed under the new master key; the previous one is not needed any more",
+                    metadata: ["keys": "\(resealed.count)"]
+                )
+            }
+        }
         let clock = RelayClock(savedRelay: opened.savedRelayClock, savedWall: opened.savedWallClock)
         let admission = Admission(
             maxPending: configuration.maxPending,
@@ -56,7 +67,9 @@ package final class Outbox: Sendable {
             settings: CommitThread.Settings(
                 stateDirectory: configuration.stateDirectory,
                 minFreeDiskBytes: Int64(configuration.minFreeDiskBytes),
-                keepReceiptsMilliseconds: configuration.keepReceiptsMilliseconds
+                keepReceiptsMilliseconds: configuration.keepReceiptsMilliseconds,
+                maxReceipts: Int64(configuration.maxReceipts),
+                maxAgeMilliseconds: configuration.maxAgeMilliseconds
             ),
             keys: keys,
             admission: admission,
@@ -116,6 +129,7 @@ package final class Outbox: Sendable {
         case .failed: return .storageFailed
         }
         guard !commits.isStopping else { return .stopping }
+        guard write.key.deadCount < configuration.maxDead else { return .deadLimit }
         guard admission.admit(bytes: write.admittedBytes) else { return .queueFull }
         let isKeyAdmitted = keys.admit(
             write.key,
@@ -143,9 +157,7 @@ package final class Outbox: Sendable {
 
     /// The receipt of a write, for the key that made it; nil for any other key and for writes that are not known.
     package func receipt(_ id: WriteID, for key: KnownKey) async throws -> Receipt? {
-        guard var receipt = try await engine.reader.receipt(id), receipt.keyFingerprint == key.fingerprint else {
-            return nil
-        }
+        guard var receipt = try await engine.reader.receipt(id), owns(key, receipt) else { return nil }
         if !receipt.state.hasEnded {
             if engine.isInFlight(id.sequence) {
                 receipt.state = .inFlight
@@ -156,11 +168,41 @@ package final class Outbox: Sendable {
         return receipt
     }
 
+    /// Whether a receipt is for this key: it made the write, or replaces the one that did.
+    private func owns(_ key: KnownKey, _ receipt: Receipt) -> Bool {
+        if receipt.keyFingerprint == key.fingerprint { return true }
+        guard let maker = keys.key(fingerprint: receipt.keyFingerprint)?.current, maker.isReplaced else { return false }
+        return maker.row.flatMap(keys.key(row:)) === key
+    }
+
+    /// How many dead writes a contact has by a key, or by one that it replaces: for `Contact-Relay-Dead` (design §3.5).
+    ///
+    /// O(1), from memory.
+    package func deadCount(_ contact: ContactReference, of key: KnownKey) -> Int {
+        guard key.deadCount > 0, let row = key.current.row else { return 0 }
+        return commits.deadCounts.count(contact, keyRows: keys.rows(of: row))
+    }
+
+    /// Has somebody told of each write that dies from now on, once that is durable: for the log, metrics, the webhook.
+    ///
+    /// Called on the commit thread, and must not block it; after a crash in between nobody is told again, but
+    /// `untoldDeadWrites` still has it.
+    package func setDeathObserver(_ observer: @escaping @Sendable (DeadWrite) -> Void) {
+        commits.setDeathObserver(observer)
+    }
+
     /// Whether a contact has committed writes that are pending, so that nothing else may overtake them (design §3.1).
     ///
     /// Also true while the engine does not know, as the backlog exceeds what it holds in memory. O(1).
     package func hasPending(_ contact: ContactReference) -> Bool {
         engine.mayHavePending(contact)
+    }
+
+    /// Whether reads with a key may have pending writes of a contact to show, held ones included; false negatives only for
+    /// what no sender has been told of yet. O(1).
+    package func mayHavePending(_ contact: ContactReference, of key: KnownKey) -> Bool {
+        // Held writes have left their lanes; which contacts they are for is known to the database alone.
+        key.pendingCount > 0 && (engine.mayHavePending(contact) || admission.committed.held > 0)
     }
 
     /// The pending writes of one key to some contacts, in order; `maxChangesPerContact` of each at most.

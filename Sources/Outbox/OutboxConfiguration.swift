@@ -1,3 +1,5 @@
+package import DexatelAPI
+
 /// The bounds and delays of the outbox; times in milliseconds (design §2.3).
 package struct OutboxConfiguration: Sendable {
     /// `state.directory`.
@@ -12,6 +14,10 @@ package struct OutboxConfiguration: Sendable {
     package var maxPendingUnverifiedPerKey: Int
     /// `writes.max_pending_unverified`.
     package var maxPendingUnverified: Int
+    /// `writes.max_dead`: dead writes of one key; beyond it that key's writes get 503.
+    package var maxDead: Int
+    /// `writes.max_receipts`: beyond it the oldest receipts go.
+    package var maxReceipts: Int
     /// `writes.max_waiting`.
     package var maxWaiting: Int
     /// `upstream.max_concurrent_writes`.
@@ -30,6 +36,10 @@ package struct OutboxConfiguration: Sendable {
     package var settleMilliseconds: Int64
     /// `writes.retry.max_retry_after`.
     package var maxRetryAfterMilliseconds: Int64
+    /// `writes.supersede`.
+    package var supersedes: Bool
+    /// `writes.put_semantics`.
+    package var putSemantics: PutSemantics
 
     /// The defaults of design §2.3, over a state directory.
     package init(stateDirectory: String) {
@@ -39,6 +49,8 @@ package struct OutboxConfiguration: Sendable {
         maxPendingBytes = 2 << 30
         maxPendingUnverifiedPerKey = 1_000
         maxPendingUnverified = 10_000
+        maxDead = 100_000
+        maxReceipts = 1_000_000
         maxWaiting = 1_024
         maxConcurrentWrites = 8
         minFreeDiskBytes = 64 << 20
@@ -48,6 +60,8 @@ package struct OutboxConfiguration: Sendable {
         holdProbeMilliseconds = 300_000
         settleMilliseconds = 0
         maxRetryAfterMilliseconds = 3_600_000
+        supersedes = true
+        putSemantics = .unknown
     }
 
     var laneLimits: LaneSchedule.Limits {
@@ -59,6 +73,8 @@ package struct OutboxConfiguration: Sendable {
         limits.holdProbeMilliseconds = holdProbeMilliseconds
         limits.settleMilliseconds = settleMilliseconds
         limits.maxRetryAfterMilliseconds = maxRetryAfterMilliseconds
+        limits.supersedes = supersedes
+        limits.putSemantics = putSemantics
         return limits
     }
 }

@@ -82,6 +82,14 @@ struct RelayErrors: Sendable {
         switch reason {
         case .queueFull:
             reply(503, "queue_full", "The outbox is full", retryAfterSeconds: 5, for: request)
+        case .deadLimit:
+            reply(
+                503,
+                "dead_limit",
+                "Too many writes of this API key were refused after they were acknowledged; an operator has to see to them",
+                retryAfterSeconds: 60,
+                for: request
+            )
         case .unverifiedKeyLimit:
             reply(
                 503,

@@ -3,16 +3,20 @@ import Synchronization
 
 /// Where work gathers while a transaction is being fsynced: the whole of group commit (design §3.1), no timers.
 final class CommitInbox: Sendable {
-    /// Changes in one transaction at most, so that no answer waits for a very long one.
+    /// Changes of a kind in one transaction at most, so that no answer waits for a very long one.
     static let maxBatch = 1024
 
     /// What the commit thread does next.
     struct Work: Sendable {
         var writes: [NewWrite] = []
         var attempts: [AttemptRecord] = []
+        var holds: [HoldRecord] = []
         var ends: [EndRecord] = []
+        var operations: [any CommitOperation] = []
 
-        var isEmpty: Bool { writes.isEmpty && attempts.isEmpty && ends.isEmpty }
+        var isEmpty: Bool {
+            writes.isEmpty && attempts.isEmpty && holds.isEmpty && ends.isEmpty && operations.isEmpty
+        }
     }
 
     private struct State {
@@ -43,6 +47,21 @@ final class CommitInbox: Sendable {
             case .attempt(let attempt): state.work.attempts.append(attempt)
             case .end(let end): state.work.ends.append(end)
             }
+        }
+    }
+
+    /// Adds writes that have left their lanes.
+    func add(_ holds: [HoldRecord]) {
+        guard !holds.isEmpty else { return }
+        change { $0.work.holds += holds }
+    }
+
+    /// Adds something to be done by itself; false when the thread takes nothing any more.
+    func add(_ operation: any CommitOperation) -> Bool {
+        change { state in
+            guard !state.isStopping else { return false }
+            state.work.operations.append(operation)
+            return true
         }
     }
 
@@ -80,17 +99,29 @@ final class CommitInbox: Sendable {
                 return nil
             }
             state.isSleeping = false
-            guard state.work.writes.count > Self.maxBatch else {
+            guard state.work.writes.count > Self.maxBatch || state.work.holds.count > Self.maxBatch else {
                 let work = state.work
                 state.work = Work()
                 return work
             }
-            var work = state.work
-            work.writes = Array(state.work.writes.prefix(Self.maxBatch))
-            state.work.writes.removeFirst(Self.maxBatch)
-            state.work.attempts = []
-            state.work.ends = []
-            return work
+            return Self.part(of: &state.work)
         }
+    }
+
+    /// A part of the work that may go before the rest: a hold before an end that came after it, as the delivery is
+    /// recorded for what is held then; an operation after all that was there before it.
+    private static func part(of all: inout Work) -> Work {
+        var work = Work()
+        work.writes = Array(all.writes.prefix(maxBatch))
+        all.writes.removeFirst(work.writes.count)
+        work.attempts = all.attempts
+        all.attempts = []
+        work.holds = Array(all.holds.prefix(maxBatch))
+        all.holds.removeFirst(work.holds.count)
+        if all.holds.isEmpty {
+            work.ends = all.ends
+            all.ends = []
+        }
+        return work
     }
 }

@@ -2,6 +2,8 @@
 protocol CommitObserver: AnyObject, Sendable {
     /// A transaction is durable.
     func committed(_ batch: CommittedBatch)
+    /// Writes have ended that were in no lane: held ones that grew too old, or that an operator has ended.
+    func endedOutOfLane(_ ends: [EndRecord])
     /// A commit has failed: whatever was in it is unknown, and nothing is committed until `reopened`.
     func storageFailed()
     /// The database has been reopened and verified; memory is to be loaded from it again.
@@ -12,5 +14,6 @@ protocol CommitObserver: AnyObject, Sendable {
 struct CommittedBatch: Sendable {
     var accepted: [(write: NewWrite, pending: PendingWrite)] = []
     var attempts: [AttemptRecord] = []
+    var holds: [HoldRecord] = []
     var ends: [EndRecord] = []
 }

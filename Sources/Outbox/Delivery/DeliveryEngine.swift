@@ -37,13 +37,21 @@ final class DeliveryEngine: CommitObserver {
         self.parts = parts
         var schedule = LaneSchedule(limits: parts.limits)
         schedule.rebase(newest: opened.nextSequence - 1)
-        schedule.restart(heldKeys: Self.heldKeys(opened))
+        schedule.restart(Self.holds(opened, parts.keys), now: parts.clock.now())
         state = Mutex(State(schedule: schedule, reader: opened.reader))
         (wakeups, waker) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
     }
 
-    private static func heldKeys(_ opened: OpenedOutbox) -> Set<Int64> {
-        Set(opened.keys.filter(\.isRefused).map(\.row))
+    /// What an outbox that was opened says of holds; a key that was replaced counts as its successor.
+    private static func holds(_ opened: OpenedOutbox, _ keys: KeyRegistry) -> LaneSchedule.Holds {
+        var holds = LaneSchedule.Holds()
+        for key in opened.keys where key.successor == nil && key.isRefused && keys.key(row: key.row) != nil {
+            holds.refusedKeys.insert(key.row)
+        }
+        holds.releasingKeys = Set(opened.keysWithHeldWrites.map(keys.effectiveRow)).subtracting(holds.refusedKeys)
+        holds.stoppedContacts = opened.stoppedContacts
+        holds.releasingContacts = opened.releasingContacts
+        return holds
     }
 
     /// The database, for reading.
@@ -97,6 +105,8 @@ final class DeliveryEngine: CommitObserver {
                 turnCount.add(1, ordering: .relaxed)
                 let roundBegan = parts.clock.now()
                 endWaits(roundBegan)
+                expire(roundBegan)
+                recall(roundBegan)
                 await refill()
                 while let (write, permit) = claim() {
                     group.addTask { await self.attempt(write, permit) }
@@ -126,6 +136,134 @@ final class DeliveryEngine: CommitObserver {
         send(state.withLock { $0.schedule.expireWaits(now: now) })
     }
 
+    /// Ends what is too old in the window, though the upstream may be away.
+    private func expire(_ now: RelayTime) {
+        state.withLock { state in
+            guard !state.isStopping else { return }
+            for end in state.schedule.expire(now: now) { parts.commits.record(.end(end)) }
+        }
+    }
+
+    /// Has held writes brought back whose time has come.
+    private func recall(_ now: RelayTime) {
+        let request = state.withLock { $0.isStopping ? nil : $0.schedule.nextRecall(now: now) }
+        guard let request else { return }
+        parts.commits.perform(
+            RecallWrites(request: request, semantics: parts.limits.putSemantics) { [weak self] in
+                self?.recalled(request, $0, isExhausted: $1, nextDue: $2)
+            }
+        )
+    }
+
+    private func recalled(
+        _ request: LaneSchedule.RecallRequest,
+        _ writes: [PendingWrite],
+        isExhausted: Bool,
+        nextDue: RelayTime?
+    ) {
+        let now = parts.clock.now()
+        do {
+            let writes = try writes.map(scheduled)
+            changeSchedule { schedule in
+                schedule.recalled(
+                    .init(request: request, writes: writes, isExhausted: isExhausted, nextDue: nextDue),
+                    now: now
+                )
+                switch request.recall {
+                case .probe(let row):
+                    if let held = schedule.heldKeys[row] { parts.keys.setHasNoProbe(row, held.hasNoProbe) }
+                case .contact(let contact):
+                    if schedule.isBack(contact) { parts.commits.perform(ForgetStop(contact: contact)) }
+                case .key, .due, .queued: break
+                }
+                return []
+            }
+        } catch {
+            parts.logger.error("held writes cannot be brought back", metadata: ["error": "\(error)"])
+        }
+        wake()
+    }
+
+    /// Changes the schedule, has what leaves its lanes recorded, and answers.
+    private func changeSchedule(_ change: (inout LaneSchedule) -> [LaneSchedule.Answer]) {
+        let answers = state.withLock { state in
+            let answers = change(&state.schedule)
+            recordLeaving(&state)
+            return answers
+        }
+        send(answers)
+    }
+
+    /// Under the lock, so that nothing that follows from it is recorded before it.
+    private func recordLeaving(_ state: inout State) {
+        let leaving = state.schedule.takeLeaving()
+        if !leaving.isEmpty { parts.commits.record(leaving) }
+    }
+
+    /// A write as the schedule has it, with the key that it is sent with.
+    private func scheduled(_ pending: PendingWrite) throws -> LaneSchedule.Write {
+        guard let key = parts.keys.key(row: pending.keyRow) else {
+            throw OutboxError(.damaged, "the key \(pending.keyRow) of a pending write is not in the outbox")
+        }
+        return LaneSchedule.Write(
+            pending: pending,
+            key: key,
+            keyRow: key.current.row,
+            payload: nil,
+            waiter: nil
+        )
+    }
+
+    // MARK: - Operators
+
+    /// An operator has stopped a contact.
+    func stop(_ contact: ContactReference) {
+        let now = parts.clock.now()
+        changeSchedule { $0.stop(contact, now: now) }
+    }
+
+    /// An operator has let a contact go again.
+    func restart(_ contact: ContactReference) {
+        state.withLock { $0.schedule.restart(contact) }
+        wake()
+    }
+
+    /// An operator has let writes go that wait in the database.
+    func queuedWritesAdded() {
+        state.withLock { $0.schedule.queuedWritesAdded() }
+        wake()
+    }
+
+    /// An operator has replaced a key.
+    func replaced(key old: Int64, by new: KnownKey, row: Int64) {
+        let now = parts.clock.now()
+        changeSchedule { schedule in
+            schedule.replace(key: old, by: new, row: row, now: now)
+            return []
+        }
+        wake()
+    }
+
+    /// Takes a write out of the window that an operator is ending; false when it is under way.
+    func withdraw(_ write: PendingWrite) -> Bool {
+        let now = parts.clock.now()
+        let (isWithdrawn, answer) = state.withLock { state in
+            let result = state.schedule.withdraw(write.sequence, of: write.contact, now: now)
+            recordLeaving(&state)
+            return result
+        }
+        if let answer { send([answer]) }
+        return isWithdrawn
+    }
+
+    /// What was withdrawn has ended.
+    func withdrawalsDone() {
+        state.withLock { $0.schedule.withdrawalsDone() }
+        wake()
+    }
+
+    // MARK: - Turns
+
     /// The next wake-up that time alone brings.
     private struct Alarm {
         var at: RelayTime?
@@ -151,25 +289,25 @@ final class DeliveryEngine: CommitObserver {
     }
 
     private func refill() async {
-        let (request, reader) = state.withLock { ($0.schedule.refillRequest, $0.reader) }
+        let (request, reader) = state.withLock { ($0.schedule.beginRefill(), $0.reader) }
         guard let request else { return }
         do {
             let rows = try await reader.pendingWrites(after: request.after, limit: request.limit)
-            let writes = try rows.map { pending in
-                guard let key = parts.keys.key(row: pending.keyRow) else {
-                    throw OutboxError(.damaged, "the key \(pending.keyRow) of a pending write is not in the outbox")
-                }
-                return LaneSchedule.Write(pending: pending, key: key, payload: nil, waiter: nil)
-            }
+            let writes = try rows.map(scheduled)
+            let now = parts.clock.now()
             let wantsMore = state.withLock { state in
-                state.schedule.refill(writes, for: request)
+                state.schedule.refill(writes, for: request, now: now)
+                recordLeaving(&state)
                 return state.schedule.refillRequest != nil
             }
             if wantsMore { wake() }
         } catch {
             parts.logger.error("pending writes cannot be read", metadata: ["error": "\(error)"])
             let retryAt = parts.clock.now() + Self.readRetryMilliseconds
-            state.withLock { $0.gateOpensAt = retryAt }
+            state.withLock { state in
+                state.schedule.refillFailed()
+                state.gateOpensAt = retryAt
+            }
         }
     }
 
@@ -217,6 +355,8 @@ final class DeliveryEngine: CommitObserver {
     private func attempt(_ write: LaneSchedule.Write, _ permit: DeliveryPermit) async {
         let outcome: DeliveryOutcome
         var sent: WritePayload?
+        let startedAtWall = RelayClock.wallMilliseconds()
+        let startedAt = parts.clock.now()
         do {
             let payload: WritePayload
             if let inMemory = write.payload {
@@ -247,12 +387,14 @@ final class DeliveryEngine: CommitObserver {
             let ended = state.schedule.attemptEnded(
                 write.pending.contact,
                 outcome,
+                .init(startedAtWallMilliseconds: startedAtWall, durationMilliseconds: now - startedAt),
                 now: now,
                 backoffMilliseconds: parts.backoffMilliseconds
             )
             // Under the lock, so that a record is in the inbox before a failed commit suspends the schedule, and is
             // dropped there with the rest: it must not be committed after memory has been loaded again.
             if let ended { parts.commits.record(ended.record) }
+            recordLeaving(&state)
             return ended
         }
         guard let ended else {
@@ -287,7 +429,7 @@ final class DeliveryEngine: CommitObserver {
             parts.logger.debug(
                 "a write will be tried again",
                 metadata: [
-                    "write": "\(write.pending.id)", "attempts": "\(attempt.attempts)",
+                    "write": "\(write.pending.id)", "attempts": "\(attempt.after.attempts)",
                     "error": "\(attempt.lastError)",
                 ]
             )
@@ -312,20 +454,16 @@ final class DeliveryEngine: CommitObserver {
     func committed(_ batch: CommittedBatch) {
         let isHealthy = parts.transport.isHealthy
         let now = parts.clock.now()
-        for end in batch.ends {
-            if let key = parts.keys.key(row: end.keyRow) { parts.keys.end(key, verdict: end.keyVerdict) }
-        }
-        for attempt in batch.attempts {
-            if let key = attempt.refusedKey.flatMap(parts.keys.key) { parts.keys.refuse(key) }
-        }
+        let writes = batch.accepted.map { scheduled($0, now) }
         let (answers, isGateClosed) = state.withLock { state in
             var answers: [LaneSchedule.Answer] = []
             for end in batch.ends {
                 if let answer = state.schedule.endRecorded(end.contact, now: now) { answers.append(answer) }
             }
-            for attempt in batch.attempts { state.schedule.attemptRecorded(attempt.contact) }
-            let writes = batch.accepted.map { Self.scheduled($0, now) }
+            if !batch.holds.isEmpty { state.schedule.holdsRecorded(batch.holds) }
+            for attempt in batch.attempts { state.schedule.attemptRecorded(attempt.contact, now: now) }
             answers += state.schedule.accept(writes, isUpstreamHealthy: isHealthy && !state.isStopping, now: now)
+            recordLeaving(&state)
             return (answers, state.gateOpensAt.map { $0 > now } ?? false)
         }
         if let observer = changeObserver {
@@ -338,14 +476,17 @@ final class DeliveryEngine: CommitObserver {
         if !isGateClosed || !batch.ends.isEmpty || !batch.attempts.isEmpty { wake() }
     }
 
-    private static func scheduled(
+    private func scheduled(
         _ accepted: (write: NewWrite, pending: PendingWrite),
         _ now: RelayTime
     ) -> LaneSchedule.Write {
         let write = accepted.write
+        // The key may have been replaced while the write was on its way.
+        let key = write.key.current.isReplaced ? parts.keys.key(row: accepted.pending.keyRow) ?? write.key : write.key
         return LaneSchedule.Write(
             pending: accepted.pending,
-            key: write.key,
+            key: key,
+            keyRow: key.current.row,
             payload: write.payload,
             waiter: LaneSchedule.Waiter(
                 sink: write.sink,
@@ -353,6 +494,11 @@ final class DeliveryEngine: CommitObserver {
                 deadline: now + write.replyWaitMilliseconds
             )
         )
+    }
+
+    func endedOutOfLane(_ ends: [EndRecord]) {
+        // Nothing of them is in memory, and nobody waits.
+        wake()
     }
 
     func storageFailed() {
@@ -375,7 +521,7 @@ final class DeliveryEngine: CommitObserver {
         state.withLock { state in
             guard let opened = state.pendingRestart, state.schedule.inFlight.isEmpty else { return }
             state.pendingRestart = nil
-            state.schedule.restart(heldKeys: Self.heldKeys(opened))
+            state.schedule.restart(Self.holds(opened, parts.keys), now: parts.clock.now())
         }
         wake()
     }

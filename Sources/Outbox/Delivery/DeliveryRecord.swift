@@ -3,35 +3,41 @@ import NIOCore
 
 /// An attempt that did not end its write, as it is kept.
 struct AttemptRecord: Sendable, Equatable {
-    var sequence: Int64
-    var contact: ContactReference
-    /// How often the write was sent by now.
-    var attempts: Int64
-    var nextAttempt: RelayTime
-    var isHeld: Bool
-    /// Whether the write was held before this attempt; the books count the difference.
-    var wasHeld: Bool
-    var isAmbiguous: Bool
+    /// The write before the attempt: the books count the difference.
+    var before: PendingWrite
+    /// The write after it.
+    var after: PendingWrite
     var lastError: String
     /// The key that the upstream refused with 401, to be remembered over restarts.
     var refusedKey: Int64?
+
+    var sequence: Int64 { after.sequence }
+    var contact: ContactReference { after.contact }
+}
+
+/// A write that leaves its lane without an attempt, as it is kept: its key or its contact is held, or a later write has
+/// overtaken it.
+struct HoldRecord: Sendable, Equatable {
+    var write: PendingWrite
+    var hold: WriteHold
 }
 
 /// The end of a write, as it is kept.
 struct EndRecord: Sendable, Equatable {
-    var sequence: Int64
-    var contact: ContactReference
+    var write: PendingWrite
     var state: WriteState
-    var attempts: Int64
-    var isAmbiguous: Bool
     var lastError: String?
     var response: StoredReply?
     var supersededBy: Int64?
-    var keyRow: Int64
-    var storedBytes: Int
-    var wasHeld: Bool
     /// The key that the upstream took or refused with this reply.
     var keyVerdict: KeyVerdict?
+    /// The effective key of the write, which the verdict is about.
+    var keyRow: Int64
+    /// The writes that it covered, which end as superseded with its delivery (design §3.4).
+    var covered: [PendingWrite] = []
+
+    var sequence: Int64 { write.sequence }
+    var contact: ContactReference { write.contact }
 
     /// What a reply says of the key that it answers.
     enum KeyVerdict: Sendable, Equatable {

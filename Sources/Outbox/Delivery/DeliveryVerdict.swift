@@ -22,6 +22,8 @@ enum DeliveryVerdict: Sendable, Equatable {
         var retryAfterMilliseconds: Int64? = nil
         /// 429: the upstream is tired of the key, not of the write.
         var pausesKey = false
+        /// 503 with `Retry-After`: perhaps the whole upstream wants to be left alone.
+        var pausesUpstream = false
         /// Nobody knows whether it took effect.
         var isAmbiguous = false
         /// A 404 without the upstream's error shape, as a proxy or a deployment answers.
@@ -52,7 +54,13 @@ enum DeliveryVerdict: Sendable, Equatable {
         switch reply.status {
         case 200..<300:
             if reply.isConfirmation { return .delivered }
-            return .retry(Retry(reason: "unexpected_reply: \(reply.status) with a body that is not a JSON object"))
+            // Whoever sent that page, the upstream may have got the write.
+            return .retry(
+                Retry(
+                    reason: "unexpected_reply: \(reply.status) with a body that is not a JSON object",
+                    isAmbiguous: true
+                )
+            )
         case ..<400:
             return .retry(Retry(reason: "unexpected_reply: \(reply.status)"))
         case 401:
@@ -68,6 +76,7 @@ enum DeliveryVerdict: Sendable, Equatable {
                     reason: "status \(reply.status)",
                     retryAfterMilliseconds: reply.retryAfterMilliseconds,
                     pausesKey: reply.status == 429,
+                    pausesUpstream: reply.status == 503 && reply.retryAfterMilliseconds != nil,
                     endsWithOutage: (502...504).contains(reply.status) && reply.retryAfterMilliseconds == nil
                 )
             )

@@ -10,43 +10,45 @@ extension LaneSchedule {
     /// Fresh ones and backlog alternate.
     mutating func nextReady(now: RelayTime) -> ContactReference? {
         guard !isSuspended, inFlight.count < limits.maxInFlight else { return nil }
+        if let pause = upstreamPausedUntil {
+            guard pause <= now else { return nil }
+            upstreamPausedUntil = nil
+        }
         wakeParked(now)
-        while let contact = peekReady() {
-            guard let head = lanes[contact]?.writes.first, lanes[contact]?.phase == .ready else {
+        while let turn = peekReady() {
+            guard isDue(turn), let head = lanes[turn.contact]?.writes.first else {
                 dropPeeked()
                 continue
             }
-            if let pause = pausedKeys[head.pending.keyRow], pause > now {
+            if let pause = pausedKeys[head.keyRow], pause > now {
                 dropPeeked()
-                park(contact, until: pause, endsWithOutage: false)
+                park(turn.contact, until: pause, endsWithOutage: false)
                 continue
             }
-            return contact
+            return turn.contact
         }
         return nil
     }
 
-    /// Claims the first write of the lane that `nextReady` named.
+    /// Claims a write of the lane that `nextReady` named: its first, or the one that covers it.
     mutating func claim(_ contact: ContactReference, now: RelayTime) -> Claim? {
-        guard !isSuspended, peekReady() == contact, let head = lanes[contact]?.writes.first else { return nil }
+        guard !isSuspended, let turn = peekReady(), turn.contact == contact, isDue(turn), let lane = lanes[contact]
+        else { return nil }
         dropPeeked()
         backlogIsNext.toggle()
-        if now - head.pending.acceptedClock > limits.maxAgeMilliseconds {
-            lanes[contact]?.phase = .recording
-            return .expired(
-                end(head, as: .dead, response: nil, lastError: "expired: older than writes.max_age", keyVerdict: nil)
-            )
-        }
+        let index = coveringIndex(lane)
+        let write = lane.writes[index]
+        // Whatever it covers is older still, and goes first.
+        if isTooOld(write, now) { return expireFirst(contact).map(Claim.expired) }
+        for covered in 0..<index { lanes[contact]?.writes[covered].isCovered = true }
         lanes[contact]?.phase = .inFlight
-        inFlight.insert(head.pending.id.sequence)
-        if heldKeys.contains(head.pending.keyRow) {
-            // This one probes; the others of the key wait for what becomes of it.
-            pausedKeys[head.pending.keyRow] = now + limits.holdProbeMilliseconds
-        }
-        return .attempt(head)
+        lanes[contact]?.current = write.pending.sequence
+        inFlight.insert(write.pending.sequence)
+        if heldKeys[write.keyRow] != nil { heldKeys[write.keyRow]?.probeAt = now + limits.holdProbeMilliseconds }
+        return .attempt(write)
     }
 
-    private func peekReady() -> ContactReference? {
+    private func peekReady() -> Turn? {
         if backlogIsNext { return readyBacklog.first ?? readyFresh.first }
         return readyFresh.first ?? readyBacklog.first
     }
@@ -66,6 +68,94 @@ extension LaneSchedule {
             guard case .parked(let until, _) = lanes[alarm.contact]?.phase, until == alarm.at else { continue }
             makeReady(alarm.contact)
         }
+        if pausedKeys.count > Self.staleEntries { pausedKeys = pausedKeys.filter { $0.value > now } }
+    }
+
+    // MARK: - Superseding (design §3.4)
+
+    /// The write to send: the last one that covers all before it in the lane, or the first.
+    ///
+    /// Decided anew for each attempt, so that a write which covered others and was refused leaves them to be sent.
+    func coveringIndex(_ lane: Lane) -> Int {
+        guard limits.supersedes, let first = lane.writes.first else { return 0 }
+        var covering = 0
+        var run: FieldSet? = .empty
+        for index in 1..<max(1, min(lane.writes.count, limits.maxCovered + 1)) {
+            let last = lane.writes[index - 1]
+            guard mayBeCovered(last) else { break }
+            run = last.pending.fields.flatMap { run?.union($0) }
+            let write = lane.writes[index]
+            guard write.keyRow == first.keyRow else { break }
+            if covers(write, run) { covering = index }
+        }
+        return covering
+    }
+
+    private func mayBeCovered(_ write: Write) -> Bool {
+        write.pending.method == .put && !write.pending.isAmbiguous && write.waiter == nil
+    }
+
+    /// - Parameter run: What the writes before it set together; nil when nobody can say.
+    private func covers(_ write: Write, _ run: FieldSet?) -> Bool {
+        guard let fields = write.pending.fields else { return false }
+        if write.pending.method == .delete { return true }
+        guard let run else { return false }
+        return limits.putSemantics == .replace || fields.isSuperset(of: run)
+    }
+
+    // MARK: - Age
+
+    func isTooOld(_ write: Write, _ now: RelayTime) -> Bool {
+        now - write.pending.acceptedClock > limits.maxAgeMilliseconds
+    }
+
+    /// Ends the first write of a lane that is not busy.
+    private mutating func expireFirst(_ contact: ContactReference) -> EndRecord? {
+        guard let first = lanes[contact]?.writes.first else { return nil }
+        lanes[contact]?.phase = .recording
+        lanes[contact]?.current = first.pending.sequence
+        return EndRecord(
+            write: first.pending,
+            state: .dead,
+            lastError: Self.expiredError,
+            keyRow: first.keyRow
+        )
+    }
+
+    /// What receipts say of a write that grew too old.
+    static let expiredError = "expired: older than writes.max_age"
+    /// Ends that one look for old writes brings at most.
+    private static let maxExpiries = 256
+    /// How often the whole window is looked through.
+    private static let expirySweepMilliseconds: Int64 = 60_000
+
+    /// The ends of writes that are too old, though nothing can be sent just now.
+    mutating func expire(now: RelayTime) -> [EndRecord] {
+        guard !isSuspended else { return [] }
+        var ends: [EndRecord] = []
+        if !expiring.isEmpty {
+            let contacts = expiring
+            expiring = []
+            for contact in contacts { expireIfTooOld(contact, now, &ends) }
+        }
+        if expirySweepAt ?? now <= now {
+            expirySweepAt = now + min(Self.expirySweepMilliseconds, max(limits.maxAgeMilliseconds / 4, 1))
+            for contact in Array(lanes.keys) {
+                guard ends.count < Self.maxExpiries else {
+                    expirySweepAt = now
+                    break
+                }
+                expireIfTooOld(contact, now, &ends)
+            }
+        }
+        return ends
+    }
+
+    private mutating func expireIfTooOld(_ contact: ContactReference, _ now: RelayTime, _ ends: inout [EndRecord]) {
+        guard let lane = lanes[contact], !lane.isBusy, !lane.writes.isEmpty,
+            isTooOld(lane.writes[coveringIndex(lane)], now), let end = expireFirst(contact)
+        else { return }
+        ends.append(end)
     }
 
     // MARK: - Time
@@ -76,9 +166,8 @@ extension LaneSchedule {
         while let alarm = waitDeadlines.min, alarm.at <= now {
             waitDeadlines.removeMin()
             guard let lane = lanes[alarm.contact],
-                let index = lane.writes.firstIndex(where: { $0.pending.id.sequence == alarm.sequence }),
-                // The upstream has answered: the sender gets its reply as soon as that is durable.
-                !(index == lane.writes.startIndex && lane.reply != nil)
+                let index = lane.writes.firstIndex(where: { $0.pending.sequence == alarm.sequence }),
+                !isBeingAnswered(lane, index)
             else { continue }
             if let answer = takeWaiter(alarm.contact, index) { answers.append(answer) }
         }
@@ -90,7 +179,9 @@ extension LaneSchedule {
     /// - Parameter now: What was due by then has been done, or waits for something else than time: a lane whose pause
     ///   is over while enough is under way must not hide the next wait to end.
     func nextAlarm(after now: RelayTime) -> RelayTime? {
-        [parked.min?.at, waitDeadlines.min?.at].compactMap { $0 }.filter { $0 > now }.min()
+        var times = [parked.min?.at, waitDeadlines.min?.at, upstreamPausedUntil, probeAlarms.min?.at, heldWritesDueAt]
+        if !lanes.isEmpty { times.append(expirySweepAt) }
+        return times.compactMap { $0 }.filter { $0 > now }.min()
     }
 
     /// The upstream is back: what waited only for that waits no longer.

@@ -2,167 +2,226 @@ import DequeModule
 import DexatelAPI
 
 extension LaneSchedule {
-    /// Takes the outcome of an attempt and says what to make durable; the lane goes on after `recorded`.
+    /// When an attempt began, and how long it took, for the receipt.
+    struct Timing: Sendable {
+        var startedAtWallMilliseconds: Int64 = 0
+        var durationMilliseconds: Int64 = 0
+    }
+
+    /// Takes the outcome of an attempt and says what to make durable; the lane goes on after `…Recorded`.
     ///
     /// - Parameter backoffMilliseconds: The full-jitter delay for an attempt count.
     mutating func attemptEnded(
         _ contact: ContactReference,
         _ outcome: DeliveryOutcome,
+        _ timing: Timing = Timing(),
         now: RelayTime,
         backoffMilliseconds: (Int64) -> Int64
     ) -> Ended? {
-        guard var head = lanes[contact]?.writes.first, lanes[contact]?.phase == .inFlight else { return nil }
-        inFlight.remove(head.pending.id.sequence)
+        guard let lane = lanes[contact], lane.phase == .inFlight, let index = lane.currentIndex else { return nil }
+        var write = lane.writes[index]
+        inFlight.remove(write.pending.sequence)
         guard !isSuspended else { return nil }
         lanes[contact]?.phase = .recording
-        let verdict = DeliveryVerdict.judge(outcome, circumstances(of: head, now))
-        head.pending.attempts += 1
+        lanes[contact]?.isDelivered = false
+        let verdict = DeliveryVerdict.judge(outcome, circumstances(of: write, now))
+        let before = write.pending
+        write.pending.attempts += 1
+        write.pending.log.append(Self.entry(outcome, timing))
+        let change = Change(contact: contact, index: index, before: before, write: write)
         switch verdict {
         case .retry(let retry):
-            head.pending.isAmbiguous = head.pending.isAmbiguous || retry.isAmbiguous
-            if retry.isForeignNotFound { head.foreignNotFoundSince = head.foreignNotFoundSince ?? now }
-            let delay = delay(retry, attempts: head.pending.attempts, backoffMilliseconds)
-            if retry.pausesKey {
-                // Never sooner than somebody has asked already: a probe of a held key, or another 429.
-                let row = head.pending.keyRow
-                pausedKeys[row] = max(now + delay, pausedKeys[row] ?? now)
-            }
-            return attempt(head, error: retry.reason, until: now + delay, endsWithOutage: retry.endsWithOutage)
+            return tryAgain(change, retry, now: now, backoffMilliseconds)
         case .delivered:
-            // Only what a 401 has paused: a success that was under way already says nothing about a 429's Retry-After.
-            if heldKeys.remove(head.pending.keyRow) != nil { releaseKey(head.pending.keyRow) }
-            return ended(head, as: .delivered, outcome, keyVerdict: .verified)
+            // Only what a 401 has held: a success that was under way already says nothing about a 429's Retry-After.
+            release(key: write.keyRow)
+            pauseSuspect = nil
+            return ended(change, as: .delivered, outcome, keyVerdict: .verified)
         case .refused:
-            return ended(head, as: head.waiter == nil ? .dead : .rejected, outcome, keyVerdict: nil)
-        case .holdKey where head.waiter != nil:
-            return ended(head, as: .rejected, outcome, keyVerdict: .refused)
-        case .holdWrite where head.waiter != nil:
-            return ended(head, as: .rejected, outcome, keyVerdict: nil)
+            return ended(change, as: write.waiter == nil ? .dead : .rejected, outcome, keyVerdict: nil)
+        case .holdKey where write.waiter != nil:
+            return ended(change, as: .rejected, outcome, keyVerdict: .refused)
+        case .holdWrite where write.waiter != nil:
+            return ended(change, as: .rejected, outcome, keyVerdict: nil)
         case .holdKey:
-            heldKeys.insert(head.pending.keyRow)
-            let until = now + limits.holdProbeMilliseconds
-            pausedKeys[head.pending.keyRow] = until
-            return attempt(head, error: "status 401", until: until, isHeld: true, refusesKey: true)
+            var ended = held(change, .key, error: "status 401", until: now + limits.holdProbeMilliseconds)
+            ended.record = ended.record.refusing(key: write.keyRow)
+            ended.answers += hold(key: write.keyRow, now: now)
+            return ended
         case .holdWrite:
-            return attempt(head, error: "status 403", until: now + limits.holdProbeMilliseconds, isHeld: true)
+            let until = now + limits.holdProbeMilliseconds
+            heldWritesDueAt = min(heldWritesDueAt ?? until, until)
+            return held(change, .write, error: "status 403", until: until)
         }
+    }
+
+    /// The write whose attempt has ended, as it was and as it is.
+    private struct Change {
+        var contact: ContactReference
+        var index: Int
+        var before: PendingWrite
+        var write: Write
     }
 
     private func circumstances(of write: Write, _ now: RelayTime) -> DeliveryVerdict.Circumstances {
         DeliveryVerdict.Circumstances(
             method: write.pending.method,
             isAcknowledgedOrRetried: write.waiter == nil || write.pending.attempts > 0,
-            isNotFoundGraceOver: write.foreignNotFoundSince.map { now - $0 >= limits.notFoundGraceMilliseconds }
+            isNotFoundGraceOver: write.pending.notFoundSince.map { now - $0 >= limits.notFoundGraceMilliseconds }
                 ?? (limits.notFoundGraceMilliseconds == 0)
         )
     }
 
-    private func delay(
-        _ retry: DeliveryVerdict.Retry,
-        attempts: Int64,
-        _ backoffMilliseconds: (Int64) -> Int64
-    ) -> Int64 {
-        let asked = min(retry.retryAfterMilliseconds ?? 0, limits.maxRetryAfterMilliseconds)
-        return max(asked, backoffMilliseconds(attempts))
+    private static func entry(_ outcome: DeliveryOutcome, _ timing: Timing) -> AttemptLog.Entry {
+        var entry = AttemptLog.Entry(
+            startedAtMilliseconds: timing.startedAtWallMilliseconds,
+            durationMilliseconds: timing.durationMilliseconds
+        )
+        switch outcome {
+        case .reply(let reply): entry.status = reply.status
+        case .failure(let failure): entry.error = String(failure.message.prefix(AttemptLog.maxErrorCharacters))
+        }
+        return entry
     }
 
-    /// Keeps the write in its lane, parked; its sender, and those behind it in the lane, are told 202 at the first
-    /// retryable outcome (§3.2).
-    private mutating func attempt(
-        _ head: Write,
-        error: String,
-        until: RelayTime,
-        endsWithOutage: Bool = false,
-        isHeld: Bool = false,
-        refusesKey: Bool = false
+    // MARK: - Again
+
+    private mutating func tryAgain(
+        _ change: Change,
+        _ retry: DeliveryVerdict.Retry,
+        now: RelayTime,
+        _ backoffMilliseconds: (Int64) -> Int64
     ) -> Ended {
-        let contact = head.pending.contact
-        let record = AttemptRecord(
-            sequence: head.pending.id.sequence,
-            contact: contact,
-            attempts: head.pending.attempts,
-            nextAttempt: until,
-            isHeld: isHeld,
-            wasHeld: head.pending.isHeld,
-            isAmbiguous: head.pending.isAmbiguous,
-            lastError: error,
-            refusedKey: refusesKey ? head.pending.keyRow : nil
-        )
-        var head = head
-        head.pending.isHeld = isHeld
-        head.pending.nextAttempt = until
-        lanes[contact]?.writes[0] = head
-        lanes[contact]?.outageEndsParking = endsWithOutage
-        let answers = (lanes[contact]?.writes.indices ?? 0..<0).compactMap { takeWaiter(contact, $0) }
-        return Ended(record: .attempt(record), answers: answers)
+        var change = change
+        let row = change.write.keyRow
+        change.write.pending.isAmbiguous = change.write.pending.isAmbiguous || retry.isAmbiguous
+        if retry.isForeignNotFound {
+            change.write.pending.notFoundSince = change.write.pending.notFoundSince ?? now
+        }
+        let asked = min(max(retry.retryAfterMilliseconds ?? 0, 0), limits.maxRetryAfterMilliseconds)
+        // A contact that fails whatever it is sent is not tried more often because it is written more often.
+        let covered = lanes[change.contact]?.writes.prefix(change.index).map(\.pending.attempts).max() ?? 0
+        let until = now + max(asked, backoffMilliseconds(max(change.write.pending.attempts, covered)))
+        if retry.pausesKey {
+            // Never sooner than another 429 has asked already.
+            pausedKeys[row] = max(until, pausedKeys[row] ?? now)
+        }
+        if retry.pausesUpstream { suspectPause(change.contact, until: now + asked, now) }
+        if heldKeys[row] != nil {
+            // A probe that did not come through, or a write that was under way when its key was refused.
+            return held(change, .key, error: retry.reason, until: until)
+        }
+        change.write.pending.nextAttempt = until
+        let contact = change.contact
+        var ended = record(change, error: retry.reason)
+        lanes[contact]?.outageEndsParking = retry.endsWithOutage
+        // Its sender, and those behind it in the lane, are told 202 at the first retryable outcome (§3.2).
+        ended.answers = (lanes[contact]?.writes.indices ?? 0..<0).compactMap { takeWaiter(contact, $0) }
+        return ended
     }
+
+    /// A 503 with `Retry-After` pauses its own entry; a second contact that gets one confirms that it is the upstream.
+    private mutating func suspectPause(_ contact: ContactReference, until: RelayTime, _ now: RelayTime) {
+        if let suspect = pauseSuspect, suspect.contact != contact, suspect.until > now {
+            upstreamPausedUntil = max(until, upstreamPausedUntil ?? until)
+        }
+        pauseSuspect = (contact, until)
+    }
+
+    /// The write leaves its lane as soon as that is durable.
+    private mutating func held(_ change: Change, _ hold: WriteHold, error: String, until: RelayTime) -> Ended {
+        var change = change
+        change.write.pending.hold = hold
+        change.write.pending.replay = max(change.write.pending.replay, .underRule)
+        change.write.pending.nextAttempt = until
+        var ended = record(change, error: error)
+        if let answer = takeWaiter(change.contact, change.index) { ended.answers.append(answer) }
+        return ended
+    }
+
+    private mutating func record(_ change: Change, error: String) -> Ended {
+        for index in 0..<change.index { lanes[change.contact]?.writes[index].isCovered = false }
+        lanes[change.contact]?.writes[change.index] = change.write
+        lanes[change.contact]?.outageEndsParking = false
+        return Ended(
+            record: .attempt(
+                AttemptRecord(before: change.before, after: change.write.pending, lastError: error, refusedKey: nil)
+            )
+        )
+    }
+
+    // MARK: - Ends
 
     /// Ends the write; a sender that waits gets the reply once that is durable.
     private mutating func ended(
-        _ head: Write,
+        _ change: Change,
         as state: WriteState,
         _ outcome: DeliveryOutcome,
         keyVerdict: EndRecord.KeyVerdict?
     ) -> Ended {
         guard case .reply(let reply) = outcome else { preconditionFailure("only a reply ends a write") }
-        let contact = head.pending.contact
-        lanes[contact]?.writes[0] = head
+        let contact = change.contact
+        let isDelivered = state == .delivered
+        lanes[contact]?.writes[change.index] = change.write
         lanes[contact]?.reply = reply
-        let lastError = state == .delivered ? nil : "status \(reply.status)"
+        lanes[contact]?.isDelivered = isDelivered
+        var covered: [PendingWrite] = []
+        for index in 0..<change.index where lanes[contact]?.writes[index].isCovered ?? false {
+            if isDelivered {
+                if let write = lanes[contact]?.writes[index].pending { covered.append(write) }
+            } else {
+                lanes[contact]?.writes[index].isCovered = false
+            }
+        }
         return Ended(
             record: .end(
-                end(head, as: state, response: StoredReply(reply), lastError: lastError, keyVerdict: keyVerdict)
+                EndRecord(
+                    write: change.write.pending,
+                    state: state,
+                    lastError: isDelivered ? nil : "status \(reply.status)",
+                    response: StoredReply(reply),
+                    keyVerdict: keyVerdict,
+                    keyRow: change.write.keyRow,
+                    covered: covered
+                )
             )
-        )
-    }
-
-    func end(
-        _ head: Write,
-        as state: WriteState,
-        response: StoredReply?,
-        lastError: String?,
-        keyVerdict: EndRecord.KeyVerdict?
-    ) -> EndRecord {
-        EndRecord(
-            sequence: head.pending.id.sequence,
-            contact: head.pending.contact,
-            state: state,
-            attempts: head.pending.attempts,
-            isAmbiguous: head.pending.isAmbiguous,
-            lastError: lastError,
-            response: response,
-            supersededBy: nil,
-            keyRow: head.pending.keyRow,
-            storedBytes: head.pending.storedBytes,
-            wasHeld: head.pending.isHeld,
-            keyVerdict: keyVerdict
         )
     }
 
     // MARK: - After the commit
 
-    /// The record of an attempt is durable: the lane waits for its next one.
-    mutating func attemptRecorded(_ contact: ContactReference) {
-        guard lanes[contact]?.phase == .recording, let until = lanes[contact]?.writes.first?.pending.nextAttempt
-        else { return }
-        park(contact, until: until, endsWithOutage: lanes[contact]?.outageEndsParking ?? false)
+    /// The record of an attempt is durable: the lane waits for its next one, or goes on without the write.
+    mutating func attemptRecorded(_ contact: ContactReference, now: RelayTime) {
+        guard let lane = lanes[contact], lane.phase == .recording, let index = lane.currentIndex else { return }
+        let write = lane.writes[index]
+        if write.pending.hold.isHeld {
+            remove(at: index, of: contact)
+            goOn(contact, now: now)
+            return
+        }
+        letHeldLeave(contact)
+        if let until = write.pending.nextAttempt, lanes[contact]?.currentIndex != nil {
+            park(contact, until: until, endsWithOutage: lane.outageEndsParking)
+        } else {
+            goOn(contact, now: now)
+        }
     }
 
     /// The end of a write is durable: its sender hears the reply, and the lane goes on.
     mutating func endRecorded(_ contact: ContactReference, now: RelayTime) -> Answer? {
-        guard lanes[contact]?.phase == .recording else { return nil }
-        let reply = lanes[contact]?.reply
+        guard let lane = lanes[contact], lane.phase == .recording, let index = lane.currentIndex else { return nil }
+        let (reply, isDelivered) = (lane.reply, lane.isDelivered)
         lanes[contact]?.reply = nil
-        guard let write = removeFirst(of: contact) else { return nil }
+        lanes[contact]?.isDelivered = false
+        guard let write = remove(at: index, of: contact) else { return nil }
+        if isDelivered { leaveBehind(contact, write.pending.sequence, index) }
         if write.pending.isAmbiguous, limits.settleMilliseconds > 0 {
             // The lane may be gone with its last write; the next one is to wait all the same.
             settling.append((contact, now + limits.settleMilliseconds))
-            park(contact, until: now + limits.settleMilliseconds, endsWithOutage: false)
-        } else if let next = lanes[contact]?.writes.first?.pending.nextAttempt, next > now {
-            park(contact, until: next, endsWithOutage: false)
-        } else {
-            makeReady(contact)
         }
+        // It has expired, and those behind it may be too old as well.
+        if reply == nil { expiring.insert(contact) }
+        goOn(contact, now: now)
         guard let waiter = write.waiter else { return nil }
         // Without a reply it has expired, and its sender is told what anybody who waits too long is told.
         return Answer(
@@ -171,15 +230,24 @@ extension LaneSchedule {
         )
     }
 
-    /// The upstream has taken something with a key that was held: its writes wait no longer.
-    private mutating func releaseKey(_ row: Int64) {
-        let pause = pausedKeys.removeValue(forKey: row)
-        for (contact, lane) in lanes {
-            guard let head = lane.writes.first, head.pending.keyRow == row, case .parked(let until, _) = lane.phase,
-                // Held writes of a database that was opened are parked until their own probe, not until the key's.
-                until == pause || head.pending.isHeld
-            else { continue }
-            makeReady(contact)
+    /// What stands before a write that was delivered: what it covered has ended with it, and anything else came back
+    /// too late, and falls under the replay rule.
+    private mutating func leaveBehind(_ contact: ContactReference, _ delivered: Int64, _ count: Int) {
+        for index in (0..<count).reversed() {
+            guard let write = lanes[contact]?.writes[index], write.pending.sequence < delivered else { continue }
+            if write.isCovered {
+                remove(at: index, of: contact)
+            } else if write.pending.replay != .forced, let removed = remove(at: index, of: contact) {
+                leave(removed, .overtaken)
+            }
         }
+    }
+}
+
+extension LaneSchedule.Ended.Record {
+    fileprivate func refusing(key: Int64) -> Self {
+        guard case .attempt(var attempt) = self else { return self }
+        attempt.refusedKey = key
+        return .attempt(attempt)
     }
 }

@@ -3,14 +3,15 @@ import DexatelAPI
 import HeapModule
 import NIOCore
 
-/// Decides what is sent next: lanes, fairness, backoff, holds, and who still waits (design §3.2, §3.3).
+/// Decides what is sent next: lanes, fairness, superseding, backoff, holds, and who still waits (design §3.2–§3.4).
 ///
 /// A pure state machine: events go in, decisions come out; no I/O, no clock, no randomness, no locks. A lane is a
 /// contact's writes in the order of their sequence; it has one write under way at most, and goes on only when the
 /// outcome of that write is durable (P3).
 ///
-/// Memory is bounded by the window: it holds every pending write up to `cursor` and none behind it. When it is full,
-/// new writes stay in the database, and `refill` brings them in, in order, as room comes.
+/// Memory is bounded by the window: it holds every pending write up to `cursor` that is not held, and none behind it.
+/// When it is full, new writes stay in the database, and `refill` brings them in, in order, as room comes. A write that
+/// is held leaves the window, so that it starves nobody, and `Recall` brings it back.
 struct LaneSchedule: Sendable {
     /// Bounds and delays; times in milliseconds.
     struct Limits: Sendable, Equatable {
@@ -22,11 +23,21 @@ struct LaneSchedule: Sendable {
         var maxWaiting = 1024
         /// Writes under way at most (`upstream.max_concurrent_writes`).
         var maxInFlight = 8
+        /// Writes that one delivery covers at most.
+        var maxCovered = 256
         var maxAgeMilliseconds: Int64 = 7 * 86_400_000
         var notFoundGraceMilliseconds: Int64 = 300_000
         var holdProbeMilliseconds: Int64 = 300_000
         var settleMilliseconds: Int64 = 0
         var maxRetryAfterMilliseconds: Int64 = 3_600_000
+        /// `writes.supersede`.
+        var supersedes = true
+        /// `writes.put_semantics`.
+        var putSemantics = PutSemantics.unknown
+
+        /// Room that only writes which come back from a hold may take, so that a window full of others never keeps
+        /// them out.
+        var recallReserve: Int { max(1, maxWindowWrites / 8) }
     }
 
     /// A sender that waits for the upstream's own reply.
@@ -40,9 +51,20 @@ struct LaneSchedule: Sendable {
     struct Write: Sendable {
         var pending: PendingWrite
         var key: KnownKey
+        /// The row of the key that is sent: that of the write, or its successor.
+        var keyRow: Int64
         var payload: WritePayload?
         var waiter: Waiter?
-        var foreignNotFoundSince: RelayTime?
+        /// The write under way covers this one.
+        var isCovered = false
+
+        init(pending: PendingWrite, key: KnownKey, keyRow: Int64? = nil, payload: WritePayload?, waiter: Waiter?) {
+            self.pending = pending
+            self.key = key
+            self.keyRow = keyRow ?? pending.keyRow
+            self.payload = payload
+            self.waiter = waiter
+        }
     }
 
     /// An answer for a sender.
@@ -53,9 +75,9 @@ struct LaneSchedule: Sendable {
 
     /// What to do with a lane that is ready.
     enum Claim: Sendable {
-        /// Send its first write.
+        /// Send this write.
         case attempt(Write)
-        /// Its first write is older than `writes.max_age`: record its end.
+        /// It is older than `writes.max_age`: record its end.
         case expired(EndRecord)
     }
 
@@ -78,10 +100,25 @@ struct LaneSchedule: Sendable {
         }
         var writes: Deque<Write> = []
         var phase = Phase.ready
-        /// The upstream's final reply to the first write, until its record is durable.
+        /// The place in a ready queue that counts; any other is left over.
+        var ticket: UInt64 = 0
+        /// The write that is under way or whose outcome is being recorded.
+        var current: Int64 = 0
+        /// The upstream's final reply to that write, until its record is durable.
         var reply: DeliveryReply?
+        /// Whether that outcome was a delivery.
+        var isDelivered = false
         /// Whether the pause that is being recorded ends when the upstream is back.
         var outageEndsParking = false
+
+        var isBusy: Bool { phase == .inFlight || phase == .recording }
+        var currentIndex: Int? { writes.firstIndex { $0.pending.sequence == current } }
+    }
+
+    /// A lane's place in a ready queue.
+    struct Turn: Sendable {
+        var contact: ContactReference
+        var ticket: UInt64
     }
 
     struct Alarm: Comparable, Sendable {
@@ -96,39 +133,91 @@ struct LaneSchedule: Sendable {
 
     let limits: Limits
     var lanes: [ContactReference: Lane] = [:]
-    var readyFresh: Deque<ContactReference> = []
-    var readyBacklog: Deque<ContactReference> = []
+    var readyFresh: Deque<Turn> = []
+    var readyBacklog: Deque<Turn> = []
     var backlogIsNext = false
+    var lastTicket: UInt64 = 0
     var parked = Heap<Alarm>()
     var waitDeadlines = Heap<Alarm>()
-    /// Keys that the upstream wants left alone until a time (429, 401).
+    /// Keys that the upstream wants left alone until a time (429).
     var pausedKeys: [Int64: RelayTime] = [:]
+    /// The contact that got a 503 with `Retry-After` last, and until when that stands.
+    ///
+    /// A second contact confirms it.
+    var pauseSuspect: (contact: ContactReference, until: RelayTime)?
+    /// The upstream wants to be left alone until then (503 with `Retry-After`, confirmed).
+    var upstreamPausedUntil: RelayTime?
     /// Keys that the upstream has refused with 401: one write at a time probes them.
-    var heldKeys: Set<Int64> = []
+    var heldKeys: [Int64: HeldKey] = [:]
+    var probeAlarms = Heap<ProbeAlarm>()
+    /// Contacts that an operator has stopped.
+    var stoppedContacts: Set<ContactReference> = []
+    /// Writes that have left their lanes, until they are taken to be recorded.
+    var leaving: [HoldRecord] = []
+    /// Those whose record is not durable yet.
+    var departing: [Int64: Recall] = [:]
+    /// How many of them go where each recall finds them.
+    var departures: [Recall: Int] = [:]
+    var recalls: Deque<Recall> = []
+    /// The recall that is under way.
+    var recalling: RecallRequest?
+    /// What is coming back as a whole: new writes of the kind go the same way until all is back, so that order is kept.
+    var returning: Set<Recall> = []
+    /// Writes that came back while a read of the backlog was under way which may have missed them.
+    var returnedLate: [(write: Write, recall: Recall)] = []
+    /// When the first write that is held on a 403 is to be tried again.
+    var heldWritesDueAt: RelayTime?
+    /// Writes that an operator is ending, and that a read of the database may still bring.
+    var withdrawn: Set<Int64> = []
+    var isWithdrawing = false
+    /// The read of the backlog that is under way.
+    var refilling: RefillRequest?
+    /// When the window is searched for writes that are too old.
+    var expirySweepAt: RelayTime?
+    /// Lanes that may have more such writes.
+    var expiring: Set<ContactReference> = []
     var inFlight: Set<Int64> = []
     /// Contacts whose next write waits for late effects of an ambiguous one (`writes.settle`), the earliest end first.
     var settling: Deque<(contact: ContactReference, until: RelayTime)> = []
     var waitingCount = 0
-    private(set) var windowCount = 0
-    private(set) var isSuspended = false
-    private var payloadBytes = 0
-    private var cursor: Int64 = 0
-    private var newest: Int64 = 0
+    var windowCount = 0
+    var isSuspended = false
+    var payloadBytes = 0
+    var cursor: Int64 = 0
+    var newest: Int64 = 0
 
     init(limits: Limits) {
         self.limits = limits
     }
 
-    // MARK: - Filling the window
+    // MARK: - Restarting
+
+    /// What a database that was opened says of holds.
+    struct Holds: Sendable {
+        /// Effective keys that the upstream has refused with 401.
+        var refusedKeys: Set<Int64> = []
+        /// Effective keys that it has not refused, and that have held writes all the same: they were being released.
+        var releasingKeys: Set<Int64> = []
+        /// Contacts that an operator has stopped.
+        var stoppedContacts: Set<ContactReference> = []
+        /// Contacts that an operator has let go, and whose writes were coming back.
+        var releasingContacts: Set<ContactReference> = []
+    }
 
     /// Forgets everything, to be filled anew from the database.
-    ///
-    /// - Parameter heldKeys: The keys that the upstream has refused with 401.
-    mutating func restart(heldKeys: Set<Int64>) {
+    mutating func restart(_ holds: Holds, now: RelayTime) {
         let newest = newest
         self = LaneSchedule(limits: limits)
         self.newest = newest
-        self.heldKeys = heldKeys
+        stoppedContacts = holds.stoppedContacts
+        for row in holds.refusedKeys {
+            heldKeys[row] = HeldKey(probeAt: now)
+            awaitProbe(row)
+        }
+        recalls = [.queued]
+        for row in holds.releasingKeys.sorted() { bringBack(.key(row)) }
+        for contact in holds.releasingContacts { bringBack(.contact(contact)) }
+        heldWritesDueAt = now
     }
 
     /// Learns from a database that was opened which sequence is the last that is committed.
@@ -136,150 +225,19 @@ struct LaneSchedule: Sendable {
         self.newest = newest
     }
 
-    /// Takes writes that have just been committed, in order, and answers those whose sender does not wait.
-    mutating func accept(_ writes: [Write], isUpstreamHealthy: Bool, now: RelayTime) -> [Answer] {
-        var answers: [Answer] = []
-        for var write in writes {
-            let sequence = write.pending.id.sequence
-            let fits = !isSuspended && !isBehindWindow && windowCount < limits.maxWindowWrites && sequence > cursor
-            newest = max(newest, sequence)
-            if let waiter = write.waiter {
-                if fits, isUpstreamHealthy, waiter.deadline > now, waitingCount < limits.maxWaiting,
-                    !isHeldBack(write, now)
-                {
-                    waitingCount += 1
-                    if waitDeadlines.count > Self.staleAlarms + 2 * waitingCount { dropStaleDeadlines() }
-                    waitDeadlines.insert(
-                        Alarm(at: waiter.deadline, contact: write.pending.contact, sequence: sequence)
-                    )
-                } else {
-                    answers.append(Answer(waiter: waiter, answer: .accepted(write.pending.id)))
-                    write.waiter = nil
-                }
-            }
-            if fits { insert(write, isFresh: true) }
-        }
-        return answers
-    }
-
-    /// Whether the window ends before the newest write: what is behind it waits in the database.
-    private var isBehindWindow: Bool { cursor < newest }
-
-    /// Whether a contact has, or may have, pending writes: what is behind the window is not known.
-    func mayHavePending(_ contact: ContactReference) -> Bool { isBehindWindow || lanes[contact] != nil }
-
-    private func isHeldBack(_ write: Write, _ now: RelayTime) -> Bool {
-        if let pause = pausedKeys[write.pending.keyRow], pause > now { return true }
-        guard let lane = lanes[write.pending.contact] else { return false }
-        switch lane.phase {
-        case .parked(let until, _): return until > now
-        // The pause is decided, and only its record is not durable yet.
-        case .recording: return lane.reply == nil && (lane.writes.first?.pending.nextAttempt).map { $0 > now } == true
-        case .ready, .inFlight: return false
-        }
-    }
-
-    private mutating func insert(_ write: Write, isFresh: Bool) {
-        var write = write
-        if let payload = write.payload {
-            let bytes = payload.body.readableBytes
-            if payloadBytes + bytes > limits.maxWindowPayloadBytes {
-                write.payload = nil
-            } else {
-                payloadBytes += bytes
-            }
-        }
-        cursor = write.pending.id.sequence
-        windowCount += 1
-        let contact = write.pending.contact
-        let nextAttempt = write.pending.nextAttempt
-        let isFirst = lanes[contact] == nil
-        lanes[contact, default: Lane()].writes.append(write)
-        guard isFirst else { return }
-        if let start = [nextAttempt, settling.last { $0.contact == contact }?.until].compactMap({ $0 }).max() {
-            park(contact, until: start, endsWithOutage: false)
-        } else if isFresh {
-            readyFresh.append(contact)
-        } else {
-            readyBacklog.append(contact)
-        }
-    }
-
-    /// Rows to read for the window.
-    struct RefillRequest: Sendable, Equatable {
-        /// Read the pending writes behind this sequence.
-        var after: Int64
-        /// Read so many at most.
-        var limit: Int
-        /// The newest sequence that was committed when the request was made.
-        var newest: Int64
-    }
-
-    /// What to read from the database; nil while there is no need or no room.
-    var refillRequest: RefillRequest? {
-        guard isBehindWindow, !isSuspended, windowCount <= limits.maxWindowWrites / 2 else { return nil }
-        return RefillRequest(after: cursor, limit: limits.maxWindowWrites - windowCount, newest: newest)
-    }
-
-    /// Takes what was read for a request.
-    mutating func refill(_ writes: [Write], for request: RefillRequest) {
-        guard !isSuspended, request.after == cursor else { return }
-        for write in writes { insert(write, isFresh: false) }
-        // Fewer rows than asked for: nothing that was committed before the request is behind the window any more.
-        if writes.count < request.limit { cursor = max(cursor, request.newest) }
-        newest = max(newest, cursor)
-    }
-
-    // MARK: - Suspension
-
-    /// Stops claiming, and answers everybody who waits: their writes are durable, and what becomes of them will be
-    /// found out after the database has been reopened.
-    mutating func suspend() -> [Answer] {
-        isSuspended = true
-        var answers: [Answer] = []
-        for contact in Array(lanes.keys) {
-            guard let reply = lanes[contact]?.reply else { continue }
-            lanes[contact]?.reply = nil
-            // Whether a refusal is durable is unknown, and so is what to say: a 202 for a write that turns out to be
-            // rejected would be a loss after the acknowledgement (P1, P2).
-            guard !(200..<300).contains(reply.status), var answer = takeWaiter(contact, 0) else { continue }
-            answer.answer = .unavailable(.storageFailed)
-            answers.append(answer)
-        }
-        return answers + releaseWaiters()
-    }
-
-    /// Answers everybody who waits, but for those whose reply is there and is just being made durable.
-    mutating func releaseWaiters() -> [Answer] {
-        var answers: [Answer] = []
-        for contact in Array(lanes.keys) {
-            let first = lanes[contact]?.reply == nil ? 0 : 1
-            for index in first..<(lanes[contact]?.writes.count ?? first) {
-                if let answer = takeWaiter(contact, index) { answers.append(answer) }
-            }
-        }
-        return answers
-    }
-
-    /// Takes the waiter of a write, if it has one, to be told 202.
-    mutating func takeWaiter(_ contact: ContactReference, _ index: Int) -> Answer? {
-        guard let write = lanes[contact]?.writes[index], let waiter = write.waiter else { return nil }
-        lanes[contact]?.writes[index].waiter = nil
-        waitingCount -= 1
-        return Answer(waiter: waiter, answer: .accepted(write.pending.id))
-    }
+    // MARK: - Queues
 
     /// Parks a lane until a time.
     mutating func park(_ contact: ContactReference, until: RelayTime, endsWithOutage: Bool) {
         guard let head = lanes[contact]?.writes.first else { return }
         lanes[contact]?.phase = .parked(until: until, endsWithOutage: endsWithOutage)
-        if parked.count > Self.staleAlarms + 2 * lanes.count { dropStaleAlarms() }
-        parked.insert(Alarm(at: until, contact: contact, sequence: head.pending.id.sequence))
+        if parked.count > Self.staleEntries + 2 * lanes.count { dropStaleAlarms() }
+        parked.insert(Alarm(at: until, contact: contact, sequence: head.pending.sequence))
     }
 
-    /// Alarms that may stand in a heap for nothing before it is tidied up: a lane that was woken early, or a sender that
-    /// was answered early, leaves one behind (P8).
-    private static let staleAlarms = 1_024
+    /// Entries that may stand in a queue or heap for nothing before it is tidied up: a lane that was woken early or is
+    /// gone, or a sender that was answered early, leaves one behind (P8).
+    static let staleEntries = 1_024
 
     private mutating func dropStaleAlarms() {
         parked = Heap(
@@ -290,30 +248,35 @@ struct LaneSchedule: Sendable {
         )
     }
 
-    private mutating func dropStaleDeadlines() {
-        waitDeadlines = Heap(
-            waitDeadlines.unordered.filter { alarm in
-                lanes[alarm.contact]?.writes.contains {
-                    $0.pending.id.sequence == alarm.sequence && $0.waiter != nil
-                } ?? false
-            }
-        )
-    }
-
-    /// Makes a lane ready that has something to send.
-    mutating func makeReady(_ contact: ContactReference) {
+    /// Gives a lane that has something to send a place in a ready queue.
+    mutating func makeReady(_ contact: ContactReference, isBacklog: Bool = false) {
         guard let head = lanes[contact]?.writes.first else { return }
+        lastTicket += 1
         lanes[contact]?.phase = .ready
-        if head.pending.attempts == 0 { readyFresh.append(contact) } else { readyBacklog.append(contact) }
+        lanes[contact]?.ticket = lastTicket
+        let turn = Turn(contact: contact, ticket: lastTicket)
+        if isBacklog || head.pending.attempts > 0 { readyBacklog.append(turn) } else { readyFresh.append(turn) }
+        if readyFresh.count + readyBacklog.count > Self.staleEntries + 2 * lanes.count { dropStaleTurns() }
     }
 
-    /// Takes the first write of a lane out of the window, and the lane with it when it was the last.
-    mutating func removeFirst(of contact: ContactReference) -> Write? {
-        guard let write = lanes[contact]?.writes.popFirst() else { return nil }
-        windowCount -= 1
-        payloadBytes -= write.payload?.body.readableBytes ?? 0
-        if write.waiter != nil { waitingCount -= 1 }
-        if lanes[contact]?.writes.isEmpty ?? false { lanes[contact] = nil }
-        return write
+    func isDue(_ turn: Turn) -> Bool {
+        lanes[turn.contact].map { $0.phase == .ready && $0.ticket == turn.ticket } ?? false
+    }
+
+    private mutating func dropStaleTurns() {
+        readyFresh = readyFresh.filter(isDue)
+        readyBacklog = readyBacklog.filter(isDue)
+    }
+
+    /// Lets a lane that is not busy go on with what it holds now.
+    mutating func goOn(_ contact: ContactReference, now: RelayTime, isBacklog: Bool = false) {
+        letHeldLeave(contact)
+        guard let head = lanes[contact]?.writes.first else { return }
+        let settled = settling.last { $0.contact == contact }?.until
+        if let until = [head.pending.nextAttempt, settled].compactMap({ $0 }).max(), until > now {
+            park(contact, until: until, endsWithOutage: false)
+        } else {
+            makeReady(contact, isBacklog: isBacklog)
+        }
     }
 }

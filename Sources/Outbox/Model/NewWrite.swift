@@ -12,20 +12,28 @@ package struct NewWrite: Sendable {
     package let key: KnownKey
     /// How long its sender waits for the upstream's own reply, in milliseconds; 0 when it does not.
     package let replyWaitMilliseconds: Int64
+    /// The sender's `Idempotency-Key` (IETF draft), if it gave one.
+    package let idempotencyKey: String?
     /// Who hears of its fate.
     package let sink: any WriteAnswerSink
     /// The bytes that it takes in the outbox: target, headers and body.
     let admittedBytes: Int
+    /// What it sets; nil when nobody can say, and it takes no part in superseding.
+    let fields: FieldSet?
     /// What the sink knows the write by.
     package let token: UInt64
 
     /// Puts a write together.
+    ///
+    /// - Parameter update: What the body sets, when it has been parsed already.
     package init(
         contact: ContactReference,
         method: WriteMethod,
         payload: WritePayload,
+        update: ContactUpdate? = nil,
         key: KnownKey,
         replyWaitMilliseconds: Int64,
+        idempotencyKey: String? = nil,
         sink: any WriteAnswerSink,
         token: UInt64
     ) {
@@ -35,7 +43,13 @@ package struct NewWrite: Sendable {
         self.admittedBytes = payload.storedBytes
         self.key = key
         self.replyWaitMilliseconds = replyWaitMilliseconds
+        self.idempotencyKey = idempotencyKey
         self.sink = sink
         self.token = token
+        if let update, method == .put, !payload.target.utf8.contains(UInt8(ascii: "?")) {
+            fields = FieldSet(update)
+        } else {
+            fields = FieldSet(method: method, payload: payload)
+        }
     }
 }

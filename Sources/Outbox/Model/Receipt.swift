@@ -17,15 +17,21 @@ package struct Receipt: Sendable, Equatable {
     /// How often it was sent.
     package var attempts: Int64
     /// When it is sent again at the earliest: wall clock, milliseconds since 1970.
-    package var nextAttemptAtMilliseconds: Int64?
+    package var nextAttemptAtMilliseconds: Int64? = nil
     /// What went wrong with the last attempt, in words.
-    package var lastError: String?
+    package var lastError: String? = nil
     /// Whether an attempt ended without anybody knowing whether it took effect (P3).
     package var isAmbiguous: Bool
+    /// Why it is held; `.none` when it is not.
+    package var hold = WriteHold.none
+    /// The last attempts, `AttemptLog.maxEntries` of them at most.
+    package var lastAttempts = AttemptLog()
+    /// When it ended: wall clock, milliseconds since 1970; nil while it is pending.
+    package var endedAtMilliseconds: Int64? = nil
     /// The upstream's status, once there is a final one.
-    package var responseStatus: Int?
+    package var responseStatus: Int? = nil
     /// The upstream's body, cut at `StoredReply.maxBodyBytes`.
-    package var responseBody: [UInt8]?
+    package var responseBody: [UInt8]? = nil
     /// The delivered write that covered this one (design §3.4).
-    package var supersededBy: WriteID?
+    package var supersededBy: WriteID? = nil
 }

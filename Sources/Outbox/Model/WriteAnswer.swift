@@ -4,6 +4,10 @@ package enum WriteAnswer: Sendable {
     case accepted(WriteID)
     /// Committed, and this is the upstream's own reply, whose effect on the write is committed too.
     case replied(WriteID, DeliveryReply)
+    /// Not accepted again: a write with the same `Idempotency-Key` and content is in the outbox already.
+    case repeated(Receipt)
+    /// Not accepted: a write with the same `Idempotency-Key` and other content is in the outbox: 422.
+    case idempotencyConflict
     /// Not known to be committed: 503 (P1: this means "unknown", not "refused").
     case unavailable(OutboxUnavailability)
 }
@@ -18,6 +22,8 @@ package protocol WriteAnswerSink: AnyObject, Sendable {
 package enum OutboxUnavailability: Sendable, Equatable {
     /// `writes.max_pending` or `writes.max_pending_bytes` is reached.
     case queueFull
+    /// The key has `writes.max_dead` dead writes, which an operator has to see to.
+    case deadLimit
     /// A key that has never succeeded upstream has `writes.max_pending_unverified…` writes pending already.
     case unverifiedKeyLimit
     /// Less than `writes.min_free_disk` is free.

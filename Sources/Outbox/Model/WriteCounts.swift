@@ -20,6 +20,8 @@ package struct WriteCounts: Sendable, Equatable {
     package var dead: Int64 = 0
     /// Writes that an operator discarded.
     package var discarded: Int64 = 0
+    /// Receipts of ended writes that are kept; the dead are not among them.
+    package var receipts: Int64 = 0
 
     /// No writes at all.
     package init() {}
@@ -39,5 +41,6 @@ package struct WriteCounts: Sendable, Equatable {
         case .discarded: discarded += 1
         }
         pending -= 1
+        if state != .dead { receipts += 1 }
     }
 }

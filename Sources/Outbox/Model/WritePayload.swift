@@ -1,3 +1,4 @@
+import DexatelAPI
 package import NIOCore
 package import NIOHTTP1
 
@@ -45,5 +46,19 @@ package struct WritePayload: Sendable, Equatable {
     /// The bytes that the payload takes in the outbox, for `writes.max_pending_bytes`.
     var storedBytes: Int {
         headers.reduce(target.utf8.count + body.readableBytes) { $0 + $1.name.utf8.count + $1.value.utf8.count + 4 }
+    }
+
+    /// What the body sets, found again in a write that was checked when it was accepted; nil when it is not as it was.
+    ///
+    /// The limits of fields may have been others then.
+    var checkedUpdate: ContactUpdate? {
+        let limits = ContactFieldLimits(firstName: .max, lastName: .max, timestamp: .max, date: .max)
+        return body.withUnsafeReadableBytes { bytes in
+            do throws(ContactUpdateFault) {
+                return try ContactUpdate.check(bytes, limits: limits)
+            } catch {
+                return nil
+            }
+        }
     }
 }

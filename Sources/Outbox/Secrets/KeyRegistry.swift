@@ -8,10 +8,17 @@ package final class KeyRegistry: Sendable {
 
     /// Fingerprints and seals.
     package let vault: KeyVault
+    /// Opens what was sealed before the master key was changed.
+    private let previousVault: KeyVault?
 
     private struct State {
         var keys: [KeyFingerprint: KnownKey] = [:]
+        /// The keys that writes of a row are sent with: its own, or that of its successor.
         var byRow: [Int64: KnownKey] = [:]
+        /// Keys that were replaced, by their own row.
+        var replaced: [Int64: KnownKey] = [:]
+        /// Keys whose seals were dropped, as nothing is to be sent with them: what is known of them counts on.
+        var dormant: [KeyFingerprint: StoredKey] = [:]
     }
 
     private let state = Mutex(State())
@@ -20,8 +27,9 @@ package final class KeyRegistry: Sendable {
     /// Locked before a key's own status.
     private let unverifiedPending = Mutex(0)
 
-    init(vault: KeyVault) {
+    init(vault: KeyVault, previousVault: KeyVault? = nil) {
         self.vault = vault
+        self.previousVault = previousVault
     }
 
     /// The key that a client showed.
@@ -34,6 +42,10 @@ package final class KeyRegistry: Sendable {
             }
             let key = KnownKey(fingerprint: fingerprint, secret: secret)
             state.keys[fingerprint] = key
+            if let dormant = state.dormant.removeValue(forKey: fingerprint) {
+                key.update { $0.take(dormant) }
+                state.byRow[dormant.row] = key
+            }
             return key
         }
     }
@@ -41,7 +53,7 @@ package final class KeyRegistry: Sendable {
     /// Forgets the keys that only this dictionary knows.
     ///
     /// One that somebody holds may yet get a row, and there must not be two of a fingerprint then; those with a row are
-    /// held by `byRow`.
+    /// held by `byRow` or `replaced`.
     private static func forgetUnheld(_ keys: inout [KeyFingerprint: KnownKey]) {
         var unheld: [KeyFingerprint] = []
         // By index: any copy of the dictionary would hold every key.
@@ -53,19 +65,41 @@ package final class KeyRegistry: Sendable {
         for fingerprint in unheld { keys[fingerprint] = nil }
     }
 
-    /// The key of a row of the outbox.
+    /// The key that writes of a row of the outbox are sent with.
     func key(row: Int64) -> KnownKey? {
         state.withLock { $0.byRow[row] }
     }
 
+    /// The row of that key.
+    func effectiveRow(_ row: Int64) -> Int64 { key(row: row)?.current.row ?? row }
+
+    /// The rows whose writes are sent with a key: its own, and those of the keys that it replaces.
+    func rows(of row: Int64) -> [Int64] {
+        state.withLock { state in
+            guard let key = state.byRow[row] else { return [row] }
+            guard !state.replaced.isEmpty else { return [row] }
+            return state.byRow.filter { $0.value === key }.map(\.key).sorted()
+        }
+    }
+
+    /// The key with this fingerprint, as far as it is in the outbox.
+    func key(fingerprint: KeyFingerprint) -> KnownKey? {
+        state.withLock { $0.keys[fingerprint] }
+    }
+
     /// Remembers the row that a key has got, and takes its status from there.
     func adopt(_ key: KnownKey, row: Int64) {
-        key.update { $0.row = row }
+        key.update { status in
+            status.row = row
+            status.isSealed = true
+        }
         state.withLock { state in
             state.keys[key.fingerprint] = key
             state.byRow[row] = key
         }
     }
+
+    // MARK: - Counting
 
     /// Makes room for one write of a key, which `release` or `end` takes back; false when the key has never succeeded upstream
     /// and such keys have their fill of pending writes: junk keys cannot fill the queue.
@@ -95,22 +129,29 @@ package final class KeyRegistry: Sendable {
 
     /// A write of the key is committed.
     func commit(_ key: KnownKey) {
-        key.update { status in
-            status.uncommitted -= 1
-            status.committed += 1
+        let heir = key.current.isReplaced ? key.current.row.flatMap(self.key(row:)) : nil
+        guard let heir else {
+            return key.update { status in
+                status.uncommitted -= 1
+                status.committed += 1
+            }
         }
+        // It was on its way when its key was replaced.
+        release(key)
+        revive(heir)
     }
 
     /// A committed write of the key has ended.
-    func end(_ key: KnownKey, verdict: EndRecord.KeyVerdict?) {
+    func end(_ key: KnownKey, verdict: EndRecord.KeyVerdict?, isDead: Bool = false) {
         unverifiedPending.withLock { total in
             key.update { status in
                 if !status.isVerified { total -= 1 }
                 status.committed -= 1
+                if isDead { status.dead += 1 }
                 switch verdict {
                 case .verified:
                     if !status.isVerified { total -= status.pending }
-                    (status.isVerified, status.isRefused) = (true, false)
+                    (status.isVerified, status.isRefused, status.hasNoProbe) = (true, false, false)
                 case .refused: status.isRefused = true
                 case nil: break
                 }
@@ -119,43 +160,173 @@ package final class KeyRegistry: Sendable {
         key.tellObservers()
     }
 
+    /// A write of the key is pending again.
+    func revive(_ key: KnownKey) {
+        unverifiedPending.withLock { total in
+            key.update { status in
+                if !status.isVerified { total += 1 }
+                status.committed += 1
+            }
+        }
+    }
+
+    /// Dead writes of the key are dead no more.
+    func forgetDead(_ key: KnownKey, count: Int) {
+        key.update { $0.dead = max(0, $0.dead - count) }
+    }
+
+    // MARK: - Verdicts
+
     /// The upstream has refused the key with 401.
     func refuse(_ key: KnownKey) {
-        key.update { $0.isRefused = true }
+        key.update { status in
+            status.isRefused = true
+            status.hasNoProbe = false
+        }
     }
+
+    /// Whether the database has a write of a refused key that can probe it.
+    func setHasNoProbe(_ row: Int64, _ hasNoProbe: Bool) {
+        key(row: row)?.update { $0.hasNoProbe = hasNoProbe }
+    }
+
+    /// A key has been replaced by another, which the upstream has taken; both have rows.
+    func replace(_ old: KnownKey, row oldRow: Int64, by new: KnownKey) {
+        unverifiedPending.withLock { total in
+            let moved = old.update { status in
+                defer {
+                    if !status.isVerified { total -= status.committed }
+                    (status.committed, status.dead) = (0, 0)
+                    (status.isReplaced, status.isSealed, status.isRefused) = (true, false, true)
+                }
+                return (pending: status.committed, dead: status.dead)
+            }
+            new.update { status in
+                if !status.isVerified { total -= status.pending }
+                (status.isVerified, status.isRefused, status.hasNoProbe) = (true, false, false)
+                status.committed += moved.pending
+                status.dead += moved.dead
+            }
+        }
+        state.withLock { state in
+            state.replaced[oldRow] = old
+            for (row, key) in state.byRow where key === old { state.byRow[row] = new }
+            state.byRow[oldRow] = new
+        }
+        old.tellObservers()
+    }
+
+    /// The seals of these keys were dropped.
+    func unseal(_ rows: [Int64]) {
+        for row in rows { key(row: row)?.update { $0.isSealed = false } }
+    }
+
+    /// These keys are not in the outbox any more.
+    func forget(_ rows: [Int64]) {
+        let rows = Set(rows)
+        let forgotten = state.withLock { state in
+            let forgotten = state.keys.values.filter { $0.current.row.map(rows.contains) ?? false }
+            for row in rows {
+                state.byRow[row] = nil
+                state.replaced[row] = nil
+            }
+            state.dormant = state.dormant.filter { !rows.contains($0.value.row) }
+            return forgotten
+        }
+        unverifiedPending.withLock { total in
+            for key in forgotten {
+                total += key.update { status in
+                    let becomesUnverified = status.isVerified ? status.uncommitted : 0
+                    status.forget()
+                    return becomesUnverified
+                }
+            }
+        }
+    }
+
+    // MARK: - Loading
 
     /// Takes over the keys of an outbox that was opened, keeping those that clients hold already.
     func load(_ stored: [StoredKey]) throws(OutboxError) {
+        var byRow: [Int64: KnownKey] = [:]
         for row in stored {
-            let known = state.withLock { $0.keys[row.fingerprint] }
-            let key: KnownKey
-            if let known {
-                key = known
-            } else {
-                guard let sealed = row.sealed else { continue }
-                guard row.masterKeyIdentifier == vault.masterKeyIdentifier,
-                    let secret = try? vault.open(sealed, fingerprint: row.fingerprint)
-                else {
-                    throw OutboxError(
-                        .masterKey,
-                        "the API keys in the outbox were sealed under another master key; nothing was changed: "
-                            + "put the right master key back"
-                    )
-                }
-                key = KnownKey(fingerprint: row.fingerprint, secret: secret)
-            }
+            guard let key = try known(row) else { continue }
             unverifiedPending.withLock { total in
                 key.update { status in
                     if !status.isVerified { total -= status.pending }
-                    status.isVerified = row.isVerified
-                    status.isRefused = row.isRefused
-                    // What is on its way to the database just now stays counted.
-                    status.committed = Int(row.pending)
+                    status.take(row)
                     if !status.isVerified { total += status.pending }
                 }
             }
-            adopt(key, row: row.row)
-            key.tellObservers()
+            byRow[row.row] = key
+        }
+        inherit(stored, byRow)
+        for key in byRow.values { key.tellObservers() }
+    }
+
+    /// The key of a row, if there is a seal or somebody has shown it; else it is remembered for when somebody does.
+    private func known(_ row: StoredKey) throws(OutboxError) -> KnownKey? {
+        if let known = state.withLock({ $0.keys[row.fingerprint] }) { return known }
+        guard let sealed = row.sealed else {
+            state.withLock { $0.dormant[row.fingerprint] = row }
+            return nil
+        }
+        let opener = row.masterKeyIdentifier == vault.masterKeyIdentifier ? vault : previousVault
+        guard let opener, opener.masterKeyIdentifier == row.masterKeyIdentifier,
+            let secret = try? opener.open(sealed, fingerprint: row.fingerprint)
+        else { throw KeyVault.wrongMasterKey }
+        return KnownKey(fingerprint: row.fingerprint, secret: secret)
+    }
+
+    /// Lets the writes of replaced keys be those of their successors.
+    private func inherit(_ stored: [StoredKey], _ byRow: [Int64: KnownKey]) {
+        let successors = Dictionary(
+            stored.compactMap { row in row.successor.map { (row.row, $0) } },
+            uniquingKeysWith: { first, _ in first }
+        )
+        for row in stored where row.successor != nil {
+            var last = row.row
+            // A chain is never longer than there are keys.
+            for _ in stored { last = successors[last] ?? last }
+            guard let heir = byRow[last], byRow[row.row] !== heir else { continue }
+            unverifiedPending.withLock { total in
+                if let own = byRow[row.row] {
+                    own.update { status in
+                        if !status.isVerified { total -= status.committed }
+                        (status.committed, status.dead) = (0, 0)
+                    }
+                }
+                heir.update { status in
+                    if !status.isVerified { total += Int(row.pending) }
+                    status.committed += Int(row.pending)
+                    status.dead += Int(row.dead)
+                }
+            }
+            state.withLock { state in
+                state.byRow[row.row] = heir
+                if let own = byRow[row.row] { state.replaced[row.row] = own }
+            }
+        }
+        state.withLock { state in
+            for (row, key) in byRow {
+                state.keys[key.fingerprint] = key
+                if successors[row] == nil { state.byRow[row] = key }
+            }
+        }
+    }
+
+    /// What has to be sealed anew, as the master key has changed.
+    func resealed(_ stored: [StoredKey]) throws -> [OutboxTransaction.KeyRow] {
+        try stored.compactMap { row in
+            guard row.sealed != nil, row.masterKeyIdentifier != vault.masterKeyIdentifier,
+                let key = state.withLock({ $0.keys[row.fingerprint] })
+            else { return nil }
+            return OutboxTransaction.KeyRow(
+                row: row.row,
+                fingerprint: row.fingerprint,
+                sealed: try vault.seal(key.secret, fingerprint: row.fingerprint),
+                masterKeyIdentifier: vault.masterKeyIdentifier
+            )
         }
     }
 }
@@ -169,4 +340,7 @@ struct StoredKey: Sendable {
     var isVerified: Bool
     var isRefused: Bool
     var pending: Int64
+    var dead: Int64 = 0
+    /// The key that replaced it.
+    var successor: Int64?
 }

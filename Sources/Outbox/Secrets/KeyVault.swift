@@ -36,9 +36,15 @@ package struct KeyVault: Sendable {
     /// Which master key sealed; kept with each row.
     let masterKeyIdentifier: [UInt8]
 
-    /// Opens the vault of this master key.
+    /// Opens the vault of this master key, with the fingerprints that follow from it.
     package init(masterKey: MasterKey) {
-        fingerprintKey = masterKey.derive("fingerprint")
+        self.init(masterKey: masterKey, fingerprintKey: masterKey.derive("fingerprint"))
+    }
+
+    /// - Parameter fingerprintKey: Outlives the master key: fingerprints must not change with it, as a key whose seal
+    ///   is gone could not be fingerprinted again.
+    private init(masterKey: MasterKey, fingerprintKey: SymmetricKey) {
+        self.fingerprintKey = fingerprintKey
         sealingKey = masterKey.derive("seal")
         masterKeyIdentifier = masterKey.identifier
     }
@@ -48,16 +54,99 @@ package struct KeyVault: Sendable {
         KeyFingerprint(HMAC<SHA256>.authenticationCode(for: apiKey.bytes, using: fingerprintKey))
     }
 
+    /// A keyed hash of other text of clients, cut to 128 bits.
+    func digest(_ parts: [[UInt8]]) -> [UInt8] {
+        var hash = HMAC<SHA256>(key: fingerprintKey)
+        for part in parts {
+            // With the lengths, so that no two lists of parts are the same bytes.
+            withUnsafeBytes(of: UInt64(part.count).littleEndian) { hash.update(data: $0) }
+            hash.update(data: part)
+        }
+        return Array(hash.finalize().prefix(KeyFingerprint.byteCount))
+    }
+
     /// Encrypts an API key (AES-256-GCM with a random nonce, bound to its fingerprint).
     func seal(_ apiKey: Secret, fingerprint: KeyFingerprint) throws -> [UInt8] {
-        let box = try AES.GCM.seal(apiKey.bytes, using: sealingKey, authenticating: fingerprint.bytes)
-        guard let combined = box.combined else { throw CryptoKitError.incorrectParameterSize }
-        return Array(combined)
+        try seal(apiKey.bytes, boundTo: fingerprint.bytes)
     }
 
     /// Decrypts what `seal` made; throws if it was not sealed by this vault for this fingerprint.
     func open(_ sealed: [UInt8], fingerprint: KeyFingerprint) throws -> Secret {
-        let box = try AES.GCM.SealedBox(combined: sealed)
-        return Secret(Array(try AES.GCM.open(box, using: sealingKey, authenticating: fingerprint.bytes)))
+        Secret(try open(sealed, boundTo: fingerprint.bytes))
     }
+
+    private func seal(_ plain: [UInt8], boundTo context: [UInt8]) throws -> [UInt8] {
+        let box = try AES.GCM.seal(plain, using: sealingKey, authenticating: context)
+        guard let combined = box.combined else { throw CryptoKitError.incorrectParameterSize }
+        return Array(combined)
+    }
+
+    private func open(_ sealed: [UInt8], boundTo context: [UInt8]) throws -> [UInt8] {
+        let box = try AES.GCM.SealedBox(combined: sealed)
+        return Array(try AES.GCM.open(box, using: sealingKey, authenticating: context))
+    }
+
+    // MARK: - Rotation
+
+    private static let fingerprintContext = Array("contact-relay fingerprint key".utf8)
+
+    /// The fingerprint key, sealed, as the outbox keeps it.
+    func stored() throws -> StoredVault {
+        StoredVault(
+            sealedFingerprintKey: try seal(
+                fingerprintKey.withUnsafeBytes(Array.init),
+                boundTo: Self.fingerprintContext
+            ),
+            masterKeyIdentifier: masterKeyIdentifier
+        )
+    }
+
+    /// The vault of an outbox: under the present master key, and under the previous one if that is what the outbox was
+    /// sealed with, so that it can be sealed anew.
+    static func unlock(
+        _ secrets: StoredSecrets,
+        _ masterKeys: MasterKeys
+    ) throws(OutboxError) -> (vault: KeyVault, previous: KeyVault?) {
+        let identifier =
+            secrets.vault?.masterKeyIdentifier ?? secrets.keys.first { $0.sealed != nil }?.masterKeyIdentifier
+        guard let identifier else { return (KeyVault(masterKey: masterKeys.current), nil) }
+        guard
+            let master = [masterKeys.current, masterKeys.previous].compactMap({ $0 })
+                .first(where: { $0.identifier == identifier })
+        else { throw wrongMasterKey }
+        var fingerprintKey = master.derive("fingerprint")
+        if let stored = secrets.vault {
+            let vault = KeyVault(masterKey: master)
+            guard let bytes = try? vault.open(stored.sealedFingerprintKey, boundTo: fingerprintContext) else {
+                throw wrongMasterKey
+            }
+            fingerprintKey = SymmetricKey(data: bytes)
+        }
+        let vault = KeyVault(masterKey: masterKeys.current, fingerprintKey: fingerprintKey)
+        guard master.identifier != masterKeys.current.identifier else { return (vault, nil) }
+        return (vault, KeyVault(masterKey: master, fingerprintKey: fingerprintKey))
+    }
+
+    static var wrongMasterKey: OutboxError {
+        OutboxError(
+            .masterKey,
+            "the API keys in the outbox were sealed under another master key; nothing was changed: put the right master "
+                + "key back, or give it as master-key.previous beside the new one"
+        )
+    }
+}
+
+/// The key of the fingerprints, sealed, as the outbox keeps it.
+struct StoredVault: Sendable {
+    var sealedFingerprintKey: [UInt8]
+    var masterKeyIdentifier: [UInt8]
+}
+
+/// What is sealed in an outbox that has not been opened yet.
+struct StoredSecrets: Sendable {
+    var keys: [StoredKey] = []
+    var vault: StoredVault?
+
+    /// Whether a new master key would lose nothing.
+    var isEmpty: Bool { vault == nil && keys.isEmpty }
 }

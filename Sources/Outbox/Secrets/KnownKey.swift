@@ -30,9 +30,34 @@ package final class KnownKey: Sendable {
         var uncommitted = 0
         /// Writes of this key that are in the database and have not ended.
         var committed = 0
+        /// Dead writes of this key.
+        var dead = 0
+        /// The outbox has the key, sealed.
+        var isSealed = false
+        /// An operator has replaced the key by another.
+        var isReplaced = false
+        /// Refused, and none of its held writes may be sent: a new one has to find out that it works again.
+        var hasNoProbe = false
 
         /// Writes of this key that are pending or about to be.
         var pending: Int { uncommitted + committed }
+
+        /// What is on its way to the database just now stays counted.
+        mutating func take(_ stored: StoredKey) {
+            row = stored.row
+            isVerified = stored.isVerified
+            isRefused = stored.isRefused
+            isSealed = stored.sealed != nil
+            isReplaced = stored.successor != nil
+            hasNoProbe = false
+            committed = Int(stored.pending)
+            dead = Int(stored.dead)
+        }
+
+        /// The outbox knows nothing of the key any more.
+        mutating func forget() {
+            self = Status(row: nil, uncommitted: uncommitted)
+        }
     }
 
     init(fingerprint: KeyFingerprint, secret: Secret, status: Status = Status()) {
@@ -43,11 +68,15 @@ package final class KnownKey: Sendable {
 
     /// Whether writes of this key are held because the upstream refused it with 401: new ones get 401 at once (§3.3).
     ///
-    /// A refused key without pending writes is not held: nothing would ever find out that it works again.
+    /// A refused key is not held while the outbox has no write that could be sent with it: nothing else would ever find
+    /// out that it works again. A key that was replaced is held for good.
     package var isHeld: Bool {
         let current = current
-        return current.isRefused && current.pending > 0
+        return current.isReplaced || current.isRefused && current.pending > 0 && !current.hasNoProbe
     }
+
+    /// Dead writes of this key.
+    package var deadCount: Int { current.dead }
 
     /// Writes of this key that are pending, or on their way to the database.
     package var pendingCount: Int { current.pending }

@@ -42,30 +42,30 @@ package struct MasterKey: Sendable, CustomStringConvertible {
         mayCreate: Bool
     ) throws(OutboxError) -> MasterKey {
         let filePath = stateDirectory + "/master.key"
-        let stored = try read(filePath)
-        let credentialPath = credentialsDirectory.map { $0 + "/master-key" }
-        let credential = try credentialPath.flatMap { path throws(OutboxError) in try read(path) }
-        switch (credential, stored) {
-        case (let credential?, let stored?):
-            guard credential.identifier == stored.identifier else {
-                throw OutboxError(
-                    .masterKey,
-                    "two different master keys: the credential master-key and \(filePath); remove the wrong one"
-                )
-            }
-            return credential
-        case (let credential?, nil): return credential
-        case (nil, let stored?): return stored
-        case (nil, nil):
-            guard mayCreate else {
-                throw OutboxError(
-                    .masterKey,
-                    "the outbox in \(stateDirectory) holds sealed API keys, but its master key is missing: "
-                        + "put back \(filePath) or the credential master-key"
-                )
-            }
-            return try create(at: filePath, in: stateDirectory)
+        if let key = try find(file: filePath, credential: credentialsDirectory.map { $0 + "/master-key" }) {
+            return key
         }
+        guard mayCreate else {
+            throw OutboxError(
+                .masterKey,
+                "the outbox in \(stateDirectory) holds sealed API keys, but its master key is missing: "
+                    + "put back \(filePath) or the credential master-key"
+            )
+        }
+        return try create(at: filePath, in: stateDirectory)
+    }
+
+    /// The key of a file or of a credential; two different ones are an error, as one of them is wrong.
+    static func find(file filePath: String, credential credentialPath: String?) throws(OutboxError) -> MasterKey? {
+        let stored = try read(filePath)
+        guard let credentialPath, let credential = try read(credentialPath) else { return stored }
+        guard stored.map({ $0.identifier == credential.identifier }) ?? true else {
+            throw OutboxError(
+                .masterKey,
+                "two different master keys: \(credentialPath) and \(filePath); remove the wrong one"
+            )
+        }
+        return credential
     }
 
     private static func read(_ path: String) throws(OutboxError) -> MasterKey? {

@@ -7,9 +7,9 @@ import GRDB
 /// (`secure_delete` overwrites it).
 enum OutboxSchema {
     /// The version that this release writes.
-    static let version = 1
+    static let version = 2
     /// The oldest version of a release that can read what this one writes.
-    static let oldestReader = 1
+    static let oldestReader = 2
     /// Marks the file as an outbox of the relay ("CRly").
     static let applicationID: Int32 = 0x4352_6c79
 
@@ -17,6 +17,9 @@ enum OutboxSchema {
         var migrator = DatabaseMigrator()
         migrator.registerMigration("1") { database in
             try database.execute(sql: version1)
+        }
+        migrator.registerMigration("2") { database in
+            try database.execute(sql: version2)
         }
         return migrator
     }
@@ -47,7 +50,8 @@ enum OutboxSchema {
         return found >= version
     }
 
-    private static let version1 = """
+    /// What the first version was; it has to stay as it is.
+    static let version1 = """
         PRAGMA application_id = \(applicationID);
         CREATE TABLE outbox_schema (
             one INTEGER PRIMARY KEY CHECK (one = 1),

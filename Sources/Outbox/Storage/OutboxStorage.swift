@@ -10,10 +10,46 @@ protocol OutboxStorage: AnyObject {
     func open(verify: Bool) throws -> OpenedOutbox
 
     /// Makes all of the changes durable, or none: it returns only when they are on disk.
-    func commit(_ transaction: OutboxTransaction) throws
+    ///
+    /// - Returns: How many receipts were purged.
+    func commit(_ transaction: OutboxTransaction) throws -> Int64
 
     /// Whether there are receipts to purge.
     func hasReceipts(endedBefore: RelayTime) throws -> Bool
+
+    /// Pending writes out of their lanes, with their payloads, in order.
+    func writes(_ selection: StoredSelection, limit: Int) throws -> [StoredWrite]
+
+    /// A pending or dead write with its payload.
+    func write(_ sequence: Int64) throws -> StoredWrite?
+
+    /// When the next write that was answered 403 is due.
+    func nextHeldWriteDue() throws -> RelayTime?
+
+    /// What was delivered to a contact that has writes out of order; nil when it has none.
+    func order(of contact: ContactReference) throws -> ContactOrder?
+
+    /// The write that was accepted with an idempotency key, and what it was made of.
+    func write(idempotency: [UInt8]) throws -> (receipt: Receipt, content: [UInt8])?
+
+    /// Sealed keys that nothing has been pending or dead of since then.
+    func idleKeys(since: RelayTime, limit: Int) throws -> [Int64]
+
+    /// Keys whose seals were dropped and that are not remembered any longer: those that the upstream never took since
+    /// the later time, the others since the earlier one.
+    func forgettableKeys(unverifiedSince: RelayTime, since: RelayTime, limit: Int) throws -> [Int64]
+
+    /// Forgets keys that nothing refers to any more.
+    func forgetKeys(_ rows: [Int64]) throws
+
+    /// Moves what the log holds into the database and empties the log, if nobody is reading; false when somebody is.
+    func emptyLog() throws -> Bool
+
+    /// Looks through the whole database for damage, and counts everything again; what is wrong, if anything.
+    func check() throws -> [String]
+
+    /// Keeps the vault and what was sealed anew, in one transaction.
+    func reseal(_ vault: StoredVault, _ keys: [OutboxTransaction.KeyRow]) throws
 
     /// Stops writing after a failure; what is committed can still be read until the next `open`.
     func closeWriter()
@@ -24,7 +60,7 @@ protocol OutboxStorage: AnyObject {
 
 /// Reads of the outbox, beside the commit thread and never on an event loop.
 protocol OutboxReading: Sendable {
-    /// The pending writes behind `sequence`, in order, without their payloads.
+    /// The pending writes behind `sequence` that are not held, in order, without their payloads.
     func pendingWrites(after sequence: Int64, limit: Int) async throws -> [PendingWrite]
     /// The pending writes of a key to some contacts, in order, the newest `limit` of each.
     func pendingWrites(to contacts: [ContactReference], keyRow: Int64, limit: Int) async throws
@@ -37,6 +73,30 @@ protocol OutboxReading: Sendable {
     func oldestPendingAcceptedAt() async throws -> Int64?
 }
 
+/// Which pending writes out of their lanes.
+enum StoredSelection: Sendable {
+    /// Of keys, held for this reason.
+    case keys([Int64], WriteHold)
+    /// Of a contact that is, or was, stopped.
+    case contact(ContactReference)
+    /// Answered 403, and due.
+    case due(RelayTime)
+    /// Let go by an operator.
+    case queued
+    /// Held, and accepted before then.
+    case heldAcceptedBefore(RelayTime)
+}
+
+/// A pending or dead write as the commit thread reads it.
+struct StoredWrite: Sendable {
+    var write: PendingWrite
+    var payload: WritePayload
+    var isDead: Bool
+    /// The upstream's last status and the last error, of a dead write.
+    var status: Int?
+    var lastError: String?
+}
+
 /// What an outbox holds when it has been opened.
 struct OpenedOutbox: Sendable {
     var counts: WriteCounts
@@ -44,26 +104,24 @@ struct OpenedOutbox: Sendable {
     var keys: [StoredKey]
     var savedRelayClock: Int64?
     var savedWallClock: Int64?
+    /// Rows of keys that have writes held on a 401.
+    var keysWithHeldWrites: Set<Int64> = []
+    var stoppedContacts: Set<ContactReference> = []
+    var releasingContacts: Set<ContactReference> = []
+    /// Dead writes by contact and key.
+    var dead: [DeadCount] = []
     var reader: any OutboxReading
-}
 
-/// A pending write as the delivery engine holds it, without its payload.
-struct PendingWrite: Sendable, Equatable {
-    var id: WriteID
-    var contact: ContactReference
-    var keyRow: Int64
-    var method: WriteMethod
-    var storedBytes: Int
-    var acceptedClock: RelayTime
-    var attempts: Int64
-    var nextAttempt: RelayTime?
-    var isHeld: Bool
-    var isAmbiguous: Bool
+    struct DeadCount: Sendable {
+        var contact: ContactReference
+        var keyRow: Int64
+        var count: Int
+    }
 }
 
 /// Changes that are made durable together.
 struct OutboxTransaction: Sendable {
-    /// A key that is met for the first time, or whose status changed.
+    /// A key that is met for the first time, or whose seal was dropped and is needed again.
     struct KeyRow: Sendable {
         var row: Int64
         var fingerprint: KeyFingerprint
@@ -76,23 +134,59 @@ struct OutboxTransaction: Sendable {
         var write: PendingWrite
         var payload: WritePayload
         var headerText: String
+        var idempotency: Idempotency?
+    }
+
+    /// A pending write whose place changes without an attempt.
+    struct Move: Sendable {
+        var write: PendingWrite
+        /// What it sends from now on, if that changes.
+        var payload: WritePayload?
+    }
+
+    /// A write that is brought back from the dead.
+    struct Revival: Sendable {
+        var write: PendingWrite
+        var payload: WritePayload
     }
 
     var newKeys: [KeyRow] = []
+    var sealedKeys: [KeyRow] = []
+    var unsealedKeys: [Int64] = []
+    /// Keys and what replaces them.
+    var successors: [(row: Int64, successor: Int64)] = []
     var accepts: [Accept] = []
     var attempts: [AttemptRecord] = []
+    var moves: [Move] = []
     var ends: [EndRecord] = []
-    /// By how much the number of pending writes of each key changes.
+    var revivals: [Revival] = []
+    /// Dead writes that an operator discards.
+    var buried: [Int64] = []
+    /// Contacts that an operator stops (true) or lets go (false).
+    var stops: [(contact: ContactReference, isStopped: Bool)] = []
+    /// Contacts all of whose writes have come back.
+    var restarted: [ContactReference] = []
+    /// Deaths that were told, and those that could not be told yet.
+    var told: [Int64] = []
+    var untold: [(sequence: Int64, nextClock: RelayTime)] = []
+    /// By how much the number of pending and dead writes of each key changes.
     var pendingByKey: [Int64: Int64] = [:]
+    var deadByKey: [Int64: Int64] = [:]
+    /// By how much the number of writes out of order of each contact changes.
+    var outOfOrder: [ContactReference: Int64] = [:]
     var verifiedKeys: Set<Int64> = []
     var refusedKeys: Set<Int64> = []
     /// Receipts that ended before this go, at most `purgeLimit` of them.
     var purgeEndedBefore: RelayTime?
+    /// Beyond so many receipts the oldest go.
+    var maxReceipts = Int64.max
     var counts = WriteCounts()
     var nextSequence: Int64 = 1
     var clock = RelayTime(milliseconds: 0)
     var wallMilliseconds: Int64 = 0
 
-    /// Receipts that one transaction purges at most, so that the writers behind it hardly wait.
+    /// Receipts that one transaction purges by age at most, so that the writers behind it hardly wait.
     static let purgeLimit = 256
+    /// Receipts that one transaction purges as there are too many; more than one transaction adds.
+    static let excessLimit: Int64 = 8_192
 }

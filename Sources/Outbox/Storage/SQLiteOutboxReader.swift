@@ -39,7 +39,7 @@ final class SQLiteOutboxReader: OutboxReading {
         try? queue.close()
     }
 
-    private func read<Value: Sendable>(_ body: @Sendable (Database) throws -> Value) async throws -> Value {
+    func read<Value: Sendable>(_ body: @Sendable (Database) throws -> Value) async throws -> Value {
         try use.withLock { use in
             guard !use.isClosed else { throw OutboxError(.storage, "the outbox is closed") }
             use.reads += 1
@@ -54,34 +54,18 @@ final class SQLiteOutboxReader: OutboxReading {
         return try await queue.read(body)
     }
 
+    /// Steps over nothing that is held.
+    static let refill = """
+        SELECT sequence, nonce, contact, api_key, method, stored_bytes, accepted_clock, attempts,
+            next_attempt_clock, hold, replay, is_ambiguous, fields, other_fields, not_found_clock, attempt_log
+        FROM pending_write INDEXED BY pending_write_live
+        WHERE hold = 0 AND sequence > ? ORDER BY sequence LIMIT ?
+        """
+
     func pendingWrites(after sequence: Int64, limit: Int) async throws -> [PendingWrite] {
         try await read { database in
-            let statement = try database.cachedStatement(
-                sql: """
-                    SELECT sequence, nonce, contact, api_key, method, stored_bytes, accepted_clock, attempts,
-                        next_attempt_clock, is_held, is_ambiguous
-                    FROM pending_write WHERE sequence > ? ORDER BY sequence LIMIT ?
-                    """
-            )
-            return try Row.fetchAll(statement, arguments: [sequence, limit]).map { row in
-                guard let contact = ContactReference(bytes: row["contact"] as Data),
-                    let method = WriteMethod(rawValue: row["method"])
-                else {
-                    throw OutboxError(.damaged, "the pending write \(row["sequence"] as Int64) cannot be read")
-                }
-                return PendingWrite(
-                    id: WriteID(sequence: row["sequence"], nonce: row["nonce"]),
-                    contact: contact,
-                    keyRow: row["api_key"],
-                    method: method,
-                    storedBytes: row["stored_bytes"],
-                    acceptedClock: RelayTime(milliseconds: row["accepted_clock"]),
-                    attempts: row["attempts"],
-                    nextAttempt: (row["next_attempt_clock"] as Int64?).map(RelayTime.init),
-                    isHeld: row["is_held"],
-                    isAmbiguous: row["is_ambiguous"]
-                )
-            }
+            let statement = try database.cachedStatement(sql: Self.refill)
+            return try Row.fetchAll(statement, arguments: [sequence, limit]).map(PendingWrite.init)
         }
     }
 
@@ -118,12 +102,7 @@ final class SQLiteOutboxReader: OutboxReading {
             let statement = try database.cachedStatement(
                 sql: "SELECT target, headers, body FROM pending_write WHERE sequence = ?"
             )
-            guard let row = try Row.fetchOne(statement, arguments: [sequence]) else { return nil }
-            return WritePayload(
-                target: row["target"],
-                headers: WritePayload.headers(fromText: row["headers"]),
-                body: ByteBuffer(bytes: row["body"] as Data)
-            )
+            return try Row.fetchOne(statement, arguments: [sequence]).map(WritePayload.init)
         }
     }
 
@@ -134,70 +113,6 @@ final class SQLiteOutboxReader: OutboxReading {
     }
 
     func receipt(_ id: WriteID) async throws -> Receipt? {
-        try await read { database in
-            try Self.pendingReceipt(id, database) ?? Self.endedReceipt(id, database)
-        }
-    }
-
-    private static func pendingReceipt(_ id: WriteID, _ database: Database) throws -> Receipt? {
-        guard let row = try Row.fetchOne(database, sql: receiptQuery("pending_write"), arguments: [id.sequence]) else {
-            return nil
-        }
-        guard var receipt = commonReceipt(id, row, state: row["is_held"] ? .held : .pending) else { return nil }
-        if let next = row["next_attempt_clock"] as Int64?, let relay = row["clock_relay"] as Int64?,
-            let wall = row["clock_wall"] as Int64?
-        {
-            receipt.nextAttemptAtMilliseconds = wall + (next - relay)
-        }
-        return receipt
-    }
-
-    private static func endedReceipt(_ id: WriteID, _ database: Database) throws -> Receipt? {
-        guard let row = try Row.fetchOne(database, sql: receiptQuery("ended_write"), arguments: [id.sequence]),
-            let state = WriteState(endedCode: row["state"]),
-            var receipt = commonReceipt(id, row, state: state)
-        else {
-            return nil
-        }
-        receipt.responseStatus = row["response_status"]
-        receipt.responseBody = (row["response_body"] as Data?).map(Array.init)
-        if let successor = row["superseded_by"] as Int64? {
-            let nonce = try Int64.fetchOne(
-                database,
-                sql: """
-                    SELECT nonce FROM ended_write WHERE sequence = ?
-                    UNION ALL SELECT nonce FROM pending_write WHERE sequence = ?
-                    """,
-                arguments: [successor, successor]
-            )
-            receipt.supersededBy = nonce.map { WriteID(sequence: successor, nonce: $0) }
-        }
-        return receipt
-    }
-
-    private static func receiptQuery(_ table: String) -> String {
-        """
-        SELECT w.*, k.fingerprint, b.clock_relay, b.clock_wall
-        FROM \(table) w JOIN api_key k ON k.row = w.api_key LEFT JOIN books b WHERE w.sequence = ?
-        """
-    }
-
-    private static func commonReceipt(_ id: WriteID, _ row: Row, state: WriteState) -> Receipt? {
-        guard row["nonce"] == id.nonce, let contact = ContactReference(bytes: row["contact"] as Data),
-            let method = WriteMethod(rawValue: row["method"])
-        else {
-            return nil
-        }
-        return Receipt(
-            id: id,
-            state: state,
-            method: method,
-            contact: contact,
-            keyFingerprint: KeyFingerprint(row["fingerprint"] as Data),
-            acceptedAtMilliseconds: row["accepted_at"],
-            attempts: row["attempts"],
-            lastError: row["last_error"],
-            isAmbiguous: row["is_ambiguous"]
-        )
+        try await read { try Receipt.read(id, $0) }
     }
 }

@@ -12,12 +12,20 @@ final class SQLiteOutboxStorage: OutboxStorage {
     /// Pages in the WAL after which a commit checkpoints.
     static let checkpointPages = 2_000
 
-    private let path: String
-    private var queue: DatabaseQueue?
+    let path: String
+    private(set) var queue: DatabaseQueue?
     private var reader: SQLiteOutboxReader?
+    /// Whether any contact has writes out of order: while none has, a delivery has nothing more to record.
+    var hasOrders = false
 
     init(path: String) {
         self.path = path
+    }
+
+    /// The open connection; throws when there is none.
+    func connection() throws -> DatabaseQueue {
+        guard let queue else { throw OutboxError(.storage, "\(path) is not open") }
+        return queue
     }
 
     // MARK: - Opening
@@ -34,7 +42,7 @@ final class SQLiteOutboxStorage: OutboxStorage {
 
     /// The API keys of an outbox that is not open, read without changing anything: a wrong master key is found out
     /// before the file is touched.
-    func storedKeys() throws -> [StoredKey] {
+    func storedSecrets() throws -> StoredSecrets {
         try explained { try prepareFile() }
     }
 
@@ -82,12 +90,17 @@ final class SQLiteOutboxStorage: OutboxStorage {
         let reader = try SQLiteOutboxReader(path: path)
         self.reader?.close()
         self.reader = reader
+        hasOrders = opened.hasOrders
         return OpenedOutbox(
             counts: opened.counts,
             nextSequence: opened.nextSequence,
             keys: opened.keys,
             savedRelayClock: opened.relay,
             savedWallClock: opened.wall,
+            keysWithHeldWrites: opened.keysWithHeldWrites,
+            stoppedContacts: opened.stopped,
+            releasingContacts: opened.releasing,
+            dead: opened.dead,
             reader: reader
         )
     }
@@ -95,11 +108,11 @@ final class SQLiteOutboxStorage: OutboxStorage {
     /// Makes the file, for its owner alone (SQLite gives the -wal and -shm files the same mode), or looks at the one
     /// that is there over a connection that changes nothing: turning on the WAL would already write to a database that
     /// is to be refused.
-    private func prepareFile() throws -> [StoredKey] {
+    private func prepareFile() throws -> StoredSecrets {
         let descriptor = Glibc.open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
         if descriptor >= 0 {
             Glibc.close(descriptor)
-            return []
+            return StoredSecrets()
         }
         guard errno == EEXIST else {
             throw OutboxError(.storage, "cannot create \(path): \(OutboxError.text(ofErrno: errno))")
@@ -110,7 +123,10 @@ final class SQLiteOutboxStorage: OutboxStorage {
         defer { try? queue.close() }
         return try queue.read { database in
             _ = try OutboxSchema.isCurrentOrNewer(database, path: path)
-            return try database.tableExists("api_key") ? try Self.keys(database) : []
+            return StoredSecrets(
+                keys: try database.tableExists("api_key") ? try Self.keys(database) : [],
+                vault: try database.tableExists("vault") ? try Self.vault(database) : nil
+            )
         }
     }
 
@@ -162,44 +178,6 @@ final class SQLiteOutboxStorage: OutboxStorage {
         }
     }
 
-    private static func keys(_ database: Database) throws -> [StoredKey] {
-        try Row.fetchAll(database, sql: "SELECT * FROM api_key").map { row in
-            StoredKey(
-                row: row["row"],
-                fingerprint: KeyFingerprint(row["fingerprint"] as Data),
-                sealed: (row["sealed"] as Data?).map(Array.init),
-                masterKeyIdentifier: Array(row["master_key"] as Data),
-                isVerified: row["verified_at"] != nil,
-                isRefused: row["refused_at"] != nil,
-                pending: row["pending"]
-            )
-        }
-    }
-
-    private static func contents(
-        _ database: Database,
-        path: String
-    ) throws -> (counts: WriteCounts, nextSequence: Int64, keys: [StoredKey], relay: Int64?, wall: Int64?) {
-        let keys = try keys(database)
-        guard let row = try Row.fetchOne(database, sql: "SELECT * FROM books") else {
-            return (WriteCounts(), 1, keys, nil, nil)
-        }
-        var counts = WriteCounts()
-        counts.accepted = row["accepted"]
-        counts.pending = row["pending"]
-        counts.held = row["held"]
-        counts.delivered = row["delivered"]
-        counts.rejected = row["rejected"]
-        counts.superseded = row["superseded"]
-        counts.dead = row["dead"]
-        counts.discarded = row["discarded"]
-        counts.storedBytes = row["stored_bytes"]
-        guard counts.isBalanced else {
-            throw OutboxError(.damaged, "the books of \(path) do not balance (\(counts)); it was left as it is")
-        }
-        return (counts, row["next_sequence"], keys, row["clock_relay"], row["clock_wall"])
-    }
-
     func close() {
         // The reader goes first: the last connection to close checkpoints, and that must be the one that commits.
         reader?.close()
@@ -211,153 +189,5 @@ final class SQLiteOutboxStorage: OutboxStorage {
     func closeWriter() {
         try? queue?.close()
         queue = nil
-    }
-
-    // MARK: - Committing
-
-    func commit(_ transaction: OutboxTransaction) throws {
-        guard let queue else { throw OutboxError(.storage, "\(path) is not open") }
-        try queue.inTransaction(.immediate) { database in
-            try Self.writeKeys(transaction, database)
-            try Self.writeAccepts(transaction, database)
-            try Self.writeAttempts(transaction, database)
-            try Self.writeEnds(transaction, database)
-            try Self.purge(transaction, database)
-            try Self.writeBooks(transaction, database)
-            return .commit
-        }
-    }
-
-    private static func writeKeys(_ transaction: OutboxTransaction, _ database: Database) throws {
-        for key in transaction.newKeys {
-            try database.execute(
-                sql: """
-                    INSERT INTO api_key (row, fingerprint, sealed, master_key, created_at, pending)
-                    VALUES (?, ?, ?, ?, ?, 0)
-                    """,
-                arguments: [
-                    key.row, Data(key.fingerprint.bytes), Data(key.sealed), Data(key.masterKeyIdentifier),
-                    transaction.wallMilliseconds,
-                ]
-            )
-        }
-        for (row, change) in transaction.pendingByKey where change != 0 {
-            try database.cachedStatement(sql: "UPDATE api_key SET pending = pending + ? WHERE row = ?")
-                .execute(arguments: [change, row])
-        }
-        for row in transaction.verifiedKeys {
-            try database.cachedStatement(
-                sql: "UPDATE api_key SET verified_at = coalesce(verified_at, ?), refused_at = NULL WHERE row = ?"
-            ).execute(arguments: [transaction.wallMilliseconds, row])
-        }
-        for row in transaction.refusedKeys {
-            try database.cachedStatement(sql: "UPDATE api_key SET refused_at = ? WHERE row = ?")
-                .execute(arguments: [transaction.wallMilliseconds, row])
-        }
-    }
-
-    private static func writeAccepts(_ transaction: OutboxTransaction, _ database: Database) throws {
-        guard !transaction.accepts.isEmpty else { return }
-        let insert = try database.cachedStatement(
-            sql: """
-                INSERT INTO pending_write (
-                    sequence, nonce, contact, api_key, method, target, headers, body, stored_bytes,
-                    accepted_at, accepted_clock, attempts, is_held, is_ambiguous
-                ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 0)
-                """
-        )
-        for accept in transaction.accepts {
-            try insert.execute(arguments: [
-                accept.write.id.sequence, accept.write.id.nonce, Data(accept.write.contact.bytes),
-                accept.write.keyRow, accept.write.method.rawValue, accept.payload.target, accept.headerText,
-                Data(accept.payload.body.readableBytesView), accept.write.storedBytes,
-                transaction.wallMilliseconds, accept.write.acceptedClock.milliseconds,
-            ])
-        }
-    }
-
-    private static func writeAttempts(_ transaction: OutboxTransaction, _ database: Database) throws {
-        for attempt in transaction.attempts {
-            try database.cachedStatement(
-                sql: """
-                    UPDATE pending_write
-                    SET attempts = ?, next_attempt_clock = ?, is_held = ?, is_ambiguous = ?, last_error = ?
-                    WHERE sequence = ?
-                    """
-            ).execute(arguments: [
-                attempt.attempts, attempt.nextAttempt.milliseconds, attempt.isHeld, attempt.isAmbiguous,
-                attempt.lastError, attempt.sequence,
-            ])
-            try expectOneRow(database, attempt.sequence)
-        }
-    }
-
-    private static func writeEnds(_ transaction: OutboxTransaction, _ database: Database) throws {
-        for end in transaction.ends {
-            let keepsBody = end.state == .dead
-            try database.cachedStatement(
-                sql: """
-                    INSERT INTO ended_write
-                    SELECT sequence, nonce, ?, contact, api_key, method,
-                        iif(?, target, NULL), iif(?, headers, NULL), iif(?, body, NULL),
-                        accepted_at, ?, ?, ?, ?, ?, ?, ?, ?
-                    FROM pending_write WHERE sequence = ?
-                    """
-            ).execute(arguments: [
-                end.state.endedCode, keepsBody, keepsBody, keepsBody,
-                transaction.wallMilliseconds, transaction.clock.milliseconds, end.attempts, end.isAmbiguous,
-                end.lastError, end.response?.status, end.response.map { Data($0.body) }, end.supersededBy,
-                end.sequence,
-            ])
-            try expectOneRow(database, end.sequence)
-            try database.cachedStatement(sql: "DELETE FROM pending_write WHERE sequence = ?")
-                .execute(arguments: [end.sequence])
-        }
-    }
-
-    /// The books change with the entries; a write that is not where the books have it means that they are wrong.
-    private static func expectOneRow(_ database: Database, _ sequence: Int64) throws {
-        guard database.changesCount == 1 else {
-            throw OutboxError(.damaged, "the pending write \(sequence) is not in the outbox")
-        }
-    }
-
-    func hasReceipts(endedBefore: RelayTime) throws -> Bool {
-        guard let queue else { throw OutboxError(.storage, "\(path) is not open") }
-        return try queue.inDatabase { database in
-            let statement = try database.cachedStatement(
-                sql: "SELECT 1 FROM ended_write WHERE state <> 4 AND ended_clock < ? LIMIT 1"
-            )
-            return try Int.fetchOne(statement, arguments: [endedBefore.milliseconds]) != nil
-        }
-    }
-
-    private static func purge(_ transaction: OutboxTransaction, _ database: Database) throws {
-        guard let before = transaction.purgeEndedBefore else { return }
-        try database.execute(
-            sql: """
-                DELETE FROM ended_write WHERE sequence IN (
-                    SELECT sequence FROM ended_write WHERE state <> 4 AND ended_clock < ?
-                    ORDER BY ended_clock LIMIT \(OutboxTransaction.purgeLimit)
-                )
-                """,
-            arguments: [before.milliseconds]
-        )
-    }
-
-    private static func writeBooks(_ transaction: OutboxTransaction, _ database: Database) throws {
-        let counts = transaction.counts
-        try database.cachedStatement(
-            sql: """
-                INSERT OR REPLACE INTO books (
-                    one, accepted, pending, held, delivered, rejected, superseded, dead, discarded, stored_bytes,
-                    next_sequence, clock_relay, clock_wall
-                ) VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-                """
-        ).execute(arguments: [
-            counts.accepted, counts.pending, counts.held, counts.delivered, counts.rejected, counts.superseded,
-            counts.dead, counts.discarded, counts.storedBytes, transaction.nextSequence,
-            transaction.clock.milliseconds, transaction.wallMilliseconds,
-        ])
     }
 }

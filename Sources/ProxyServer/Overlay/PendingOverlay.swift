@@ -130,7 +130,7 @@ package final class PendingOverlay: OutboxChangeObserver {
         guard let key = read.key, read.subject != .other else { return .none }
         let mayBePending: Bool
         switch read.subject {
-        case .contact(let contact): mayBePending = key.pendingCount > 0 && outbox.hasPending(contact)
+        case .contact(let contact): mayBePending = outbox.mayHavePending(contact, of: key)
         // Which contacts are on the page is known once it is read.
         case .contactList: mayBePending = key.pendingCount > 0
         case .other: mayBePending = false
@@ -158,7 +158,7 @@ package final class PendingOverlay: OutboxChangeObserver {
     /// Whether a read without a base may have something to show.
     func mayBePending(_ read: ReadRequest, _ outbox: Outbox) -> Bool {
         guard let key = read.key, case .contact(let contact) = read.subject else { return false }
-        return key.pendingCount > 0 && outbox.hasPending(contact)
+        return outbox.mayHavePending(contact, of: key)
     }
 
     /// Lays what is pending, and what was delivered since, over a reply; nil where there is none.

@@ -166,11 +166,13 @@ final class ContactWriteExchange: Exchange {
                 headers: HeaderHygiene.storedWrite(head.headers),
                 body: body
             ),
+            update: update,
             key: key,
             replyWaitMilliseconds: preference.replyWaitMilliseconds(
                 default: server.configuration.replyWaitMilliseconds,
                 max: server.configuration.maxReplyWaitMilliseconds
             ),
+            idempotencyKey: head.headers.first(name: "Idempotency-Key"),
             sink: sink,
             token: token
         )
@@ -188,6 +190,16 @@ final class ContactWriteExchange: Exchange {
         guard !isOver else { return }
         switch answer {
         case .accepted(let id): self.answer(accepted(id))
+        case .repeated(let receipt): self.answer(repeated(receipt))
+        case .idempotencyConflict:
+            self.answer(
+                server.errors.reply(
+                    422,
+                    "idempotency_conflict",
+                    "This Idempotency-Key was used for another write",
+                    for: request
+                )
+            )
         case .replied(let id, let reply): self.answer(Self.forwarded(reply, id, preference))
         case .unavailable(let reason): self.answer(server.errors.unavailable(reason, for: request))
         }
@@ -207,6 +219,17 @@ final class ContactWriteExchange: Exchange {
             headers: headers,
             body: AcceptedBody(contact: contact, update: update).rendered(from: body, allocator: ByteBufferAllocator())
         )
+    }
+
+    /// The answer to a write that was made before: the upstream's reply, if there is one, else the same 202.
+    private func repeated(_ receipt: Receipt) -> Reply {
+        guard receipt.state == .delivered || receipt.state == .rejected, let status = receipt.responseStatus else {
+            return accepted(receipt.id)
+        }
+        let body = receipt.responseBody ?? []
+        var headers = [("Contact-Relay-Write", receipt.id.description)]
+        if !body.isEmpty { headers.insert(("Content-Type", "application/json"), at: 0) }
+        return Reply(status: status, headers: headers, body: ByteBuffer(bytes: body))
     }
 
     private static func forwarded(_ reply: DeliveryReply, _ id: WriteID, _ preference: Preference) -> Reply {

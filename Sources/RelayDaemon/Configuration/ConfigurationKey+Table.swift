@@ -138,6 +138,30 @@ extension ConfigurationKey {
             "Unfinished writes of all API keys that have never succeeded upstream."
         ),
         .init(
+            "writes.max_dead",
+            \.writes.maxDead,
+            .count(1...100_000_000),
+            "Dead writes of one API key; beyond it that key's writes get 503."
+        ),
+        .init(
+            "writes.max_receipts",
+            \.writes.maxReceipts,
+            .count(0...100_000_000),
+            "Receipts of ended writes that are kept; beyond it the oldest go."
+        ),
+        .init(
+            "writes.supersede",
+            \.writes.supersede,
+            .boolean,
+            "Whether a write is skipped when a later one of the same key sets all that it sets."
+        ),
+        .init(
+            "writes.put_semantics",
+            \.writes.putSemantics,
+            .choice(),
+            "What the upstream does to fields that an Update leaves out: `merge` keeps them, `replace` clears them."
+        ),
+        .init(
             "writes.max_age",
             \.writes.maxAge,
             .duration(.seconds(1) ... .days(365)),
@@ -173,12 +197,6 @@ extension ConfigurationKey {
             \.writes.settle,
             .duration(.zero ... .minutes(10)),
             "Pause before a contact's next write after an attempt with an unknown outcome."
-        ),
-        .init(
-            "writes.put_semantics",
-            \.writes.putSemantics,
-            .choice(),
-            "What a `PUT` does to the fields that it leaves out: `merge` keeps them, `replace` clears them."
         ),
         .init(
             "writes.limits.first_name",

@@ -19,6 +19,14 @@ extension RelayConfiguration {
         package var maxPendingUnverifiedPerKey = 1000
         /// The number of unfinished writes of all keys that have never succeeded upstream.
         package var maxPendingUnverified = 10_000
+        /// The number of dead writes of one key.
+        package var maxDead = 100_000
+        /// The number of receipts that are kept.
+        package var maxReceipts = 1_000_000
+        /// Whether a later write may stand for earlier ones that it covers.
+        package var supersede = true
+        /// What the upstream's Update does to the fields that it leaves out.
+        package var putSemantics = PutSemantics.unknown
         /// The age at which an undelivered write becomes dead.
         package var maxAge: Duration = .seconds(7 * 86_400)
         /// How long a receipt is kept after its write has ended.
@@ -33,8 +41,6 @@ extension RelayConfiguration {
         package var holdProbe: Duration = .seconds(300)
         /// How long a contact's next write waits after an attempt with an unknown outcome.
         package var settle: Duration = .zero
-        /// What a PUT does to the fields that it leaves out.
-        package var putSemantics = PutSemantics.unknown
         /// The lengths of a contact's fields.
         package var limits = Limits()
         /// The pauses between attempts.

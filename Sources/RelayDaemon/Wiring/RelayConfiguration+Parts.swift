@@ -13,6 +13,10 @@ extension RelayConfiguration {
         outbox.maxPendingBytes = writes.maxPendingBytes
         outbox.maxPendingUnverifiedPerKey = writes.maxPendingUnverifiedPerKey
         outbox.maxPendingUnverified = writes.maxPendingUnverified
+        outbox.maxDead = writes.maxDead
+        outbox.maxReceipts = writes.maxReceipts
+        outbox.supersedes = writes.supersede
+        outbox.putSemantics = writes.putSemantics
         outbox.maxWaiting = writes.maxWaiting
         outbox.maxConcurrentWrites = upstream.maxConcurrentWrites
         outbox.minFreeDiskBytes = writes.minFreeDiskBytes

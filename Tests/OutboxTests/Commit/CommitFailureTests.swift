@@ -119,15 +119,34 @@ final class FaultyStorage: OutboxStorage {
         return try storage.open(verify: verify)
     }
 
-    func commit(_ transaction: OutboxTransaction) throws {
+    func commit(_ transaction: OutboxTransaction) throws -> Int64 {
         // Housekeeping has nothing that could be lost.
-        let isWork = !transaction.accepts.isEmpty || !transaction.ends.isEmpty || !transaction.attempts.isEmpty
+        let isWork =
+            !transaction.accepts.isEmpty || !transaction.ends.isEmpty || !transaction.attempts.isEmpty
+            || !transaction.moves.isEmpty || !transaction.revivals.isEmpty
         guard isWork, let failure = faults.take() else { return try storage.commit(transaction) }
-        if failure == .kept { try storage.commit(transaction) }
+        if failure == .kept { _ = try storage.commit(transaction) }
         throw OutboxError(.storage, "an injected failure")
     }
 
     func hasReceipts(endedBefore: RelayTime) throws -> Bool { try storage.hasReceipts(endedBefore: endedBefore) }
+    func writes(_ selection: StoredSelection, limit: Int) throws -> [StoredWrite] {
+        try storage.writes(selection, limit: limit)
+    }
+    func write(_ sequence: Int64) throws -> StoredWrite? { try storage.write(sequence) }
+    func nextHeldWriteDue() throws -> RelayTime? { try storage.nextHeldWriteDue() }
+    func order(of contact: ContactReference) throws -> ContactOrder? { try storage.order(of: contact) }
+    func write(idempotency: [UInt8]) throws -> (receipt: Receipt, content: [UInt8])? {
+        try storage.write(idempotency: idempotency)
+    }
+    func idleKeys(since: RelayTime, limit: Int) throws -> [Int64] { try storage.idleKeys(since: since, limit: limit) }
+    func forgettableKeys(unverifiedSince: RelayTime, since: RelayTime, limit: Int) throws -> [Int64] {
+        try storage.forgettableKeys(unverifiedSince: unverifiedSince, since: since, limit: limit)
+    }
+    func forgetKeys(_ rows: [Int64]) throws { try storage.forgetKeys(rows) }
+    func emptyLog() throws -> Bool { try storage.emptyLog() }
+    func check() throws -> [String] { try storage.check() }
+    func reseal(_ vault: StoredVault, _ keys: [OutboxTransaction.KeyRow]) throws { try storage.reseal(vault, keys) }
 
     func closeWriter() { storage.closeWriter() }
 

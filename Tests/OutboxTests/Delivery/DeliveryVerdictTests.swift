@@ -80,6 +80,7 @@ import Testing
                                 reason: "status \(status)",
                                 retryAfterMilliseconds: retryAfter,
                                 pausesKey: status == 429,
+                                pausesUpstream: status == 503 && retryAfter != nil,
                                 endsWithOutage: [502, 503, 504].contains(status) && retryAfter == nil
                             )
                         )

@@ -88,7 +88,7 @@ import Testing
             let write = lanes.accept(1)
             _ = lanes.claim()
             let record = lanes.finish(1, Sample.outcome(status, retryAfter: retryAfter), backoff: backoff)
-            #expect(record?.attempt?.nextAttempt == lanes.now + delay)
+            #expect(record?.attempt?.after.nextAttempt == lanes.now + delay)
             if delay > 0 {
                 lanes.now = lanes.now + (delay - 1)
                 #expect(lanes.claim() == nil)
@@ -126,104 +126,52 @@ import Testing
         #expect(lanes.claim() != nil)
     }
 
-    // MARK: - Holds
-
-    @Test func `a 401 to an acknowledged write holds the key: one probe in each hold_probe`() {
+    @Test func `a 503 with Retry-After pauses its own entry; a second contact's pauses the upstream`() {
         let lanes = LaneHarness()
-        for contact in 1...6 { lanes.accept(contact, key: 1) }
-        #expect(lanes.claimSequence() == 1)
-        let record = lanes.finish(1, Sample.outcome(401))
-        #expect(record?.attempt?.isHeld == true)
-        #expect(record?.attempt?.refusedKey == 1)
+        for contact in 1...4 { lanes.accept(contact, key: contact) }
+        _ = (lanes.claim(), lanes.claim())
+        lanes.finish(1, Sample.outcome(503, retryAfter: 5_000))
+        #expect(lanes.claimSequence() == 3, "one contact may be the only one")
+        lanes.finish(2, Sample.outcome(503, retryAfter: 6_000))
         #expect(lanes.claim() == nil)
-        let other = lanes.accept(7, key: 2)
-        #expect(lanes.claimSequence() == other)
-        for _ in 1...10 {
-            lanes.now = lanes.now + (lanes.schedule.limits.holdProbeMilliseconds - 1)
-            #expect(lanes.claim() == nil)
-            lanes.now = lanes.now + 1
-            guard case .attempt(let probe) = lanes.claim() else {
-                Issue.record("a probe is due")
-                return
-            }
-            #expect(lanes.claim() == nil, "one probe alone")
-            lanes.finish(Int(probe.pending.id.sequence), Sample.outcome(401))
-        }
-        lanes.now = lanes.now + lanes.schedule.limits.holdProbeMilliseconds
-        guard case .attempt(let probe) = lanes.claim() else {
-            Issue.record("a probe is due")
-            return
-        }
-        let done = lanes.finish(Int(probe.pending.id.sequence), Sample.outcome(200))
-        #expect(done?.endState == .delivered)
-        var released = 0
-        while lanes.claim() != nil { released += 1 }
-        #expect(released == 5, "a success lets the key's writes go on at once")
+        #expect(lanes.told(lanes.accept(5, wait: 2_000)) == [202], "no sender waits for what will not come")
+        lanes.finish(3, Sample.outcome(200))
+        lanes.now = lanes.now + 5_999
+        #expect(lanes.claim() == nil)
+        #expect(lanes.schedule.nextAlarm(after: lanes.now) == lanes.now + 1)
+        lanes.now = lanes.now + 1
+        var claimed: Set<Int64> = []
+        while let sequence = lanes.claimSequence() { claimed.insert(sequence) }
+        #expect(claimed == [1, 2, 4, 5])
     }
 
-    @Test func `a probe that is answered 429 is not followed by another before its time`() {
+    @Test func `a 503 without Retry-After, one contact's twice, and one before a success pause nothing else`() {
         let lanes = LaneHarness()
         for contact in 1...3 { lanes.accept(contact) }
-        _ = lanes.claim()
-        lanes.finish(1, Sample.outcome(401))
-        lanes.now = lanes.now + lanes.schedule.limits.holdProbeMilliseconds
-        guard case .attempt(let probe) = lanes.claim() else {
-            Issue.record("a probe is due")
-            return
-        }
-        lanes.finish(Int(probe.pending.id.sequence), Sample.outcome(429), backoff: 10)
-        lanes.now = lanes.now + (lanes.schedule.limits.holdProbeMilliseconds - 1)
-        #expect(lanes.claim() == nil)
-    }
-
-    @Test func `a held key of a database that was opened is probed, and released as a whole`() {
-        let lanes = LaneHarness()
-        lanes.schedule.rebase(newest: 3)
-        lanes.schedule.restart(heldKeys: [1])
-        let heldUntil = lanes.now + 60_000
-        let rows = [
-            lanes.write(1, 1, attempts: 1, nextAttempt: heldUntil, isHeld: true),
-            lanes.write(2, 2, attempts: 1, nextAttempt: heldUntil, isHeld: true), lanes.write(3, 3),
-        ]
-        guard let request = lanes.schedule.refillRequest else {
-            Issue.record("the window is behind")
-            return
-        }
-        lanes.schedule.refill(rows, for: request)
-        #expect(lanes.claimSequence() == 3)
-        #expect(lanes.claim() == nil)
+        _ = (lanes.claim(), lanes.claim(), lanes.claim())
+        lanes.finish(1, Sample.outcome(503, retryAfter: 10), backoff: 1)
+        lanes.now = lanes.now + 10
+        #expect(lanes.claimSequence() == 1)
+        lanes.finish(1, Sample.outcome(503, retryAfter: 5_000))
+        lanes.finish(2, Sample.outcome(503))
         lanes.finish(3, Sample.outcome(200))
-        #expect(Set([lanes.claimSequence(), lanes.claimSequence()]) == [1, 2])
+        lanes.accept(4)
+        lanes.accept(5)
+        #expect(lanes.claimSequence() == 4)
+        lanes.finish(4, Sample.outcome(503, retryAfter: 5_000))
+        #expect(lanes.claim() != nil, "a success has said that the upstream is there")
     }
 
-    @Test func `a 401 whose sender waits is rejected and does not hold what was acknowledged`() {
+    @Test func `a Retry-After of a year is obeyed for an hour`() {
         let lanes = LaneHarness()
-        lanes.accept(1, wait: 2_000)
-        let next = lanes.accept(2)
-        _ = lanes.claim()
-        guard case .end(let end) = lanes.finish(1, Sample.outcome(401)) else {
-            Issue.record("it is rejected")
-            return
-        }
-        #expect(end.state == .rejected)
-        #expect(end.keyVerdict == .refused)
-        #expect(lanes.claimSequence() == next)
-    }
-
-    @Test func `a 403 holds that write alone`() {
-        let lanes = LaneHarness()
-        let held = lanes.accept(1)
-        let other = lanes.accept(2)
-        _ = lanes.claim()
-        let record = lanes.finish(1, Sample.outcome(403))
-        #expect(record?.attempt?.isHeld == true)
-        #expect(record?.attempt?.refusedKey == nil)
-        #expect(lanes.claimSequence() == other)
-        lanes.now = lanes.now + lanes.schedule.limits.holdProbeMilliseconds
-        #expect(lanes.claimSequence() == held)
-        let released = lanes.finish(1, Sample.outcome(500))
-        #expect(released?.attempt?.wasHeld == true)
-        #expect(released?.attempt?.isHeld == false)
+        for contact in 1...3 { lanes.accept(contact) }
+        _ = (lanes.claim(), lanes.claim())
+        lanes.finish(1, Sample.outcome(503, retryAfter: 31_536_000_000))
+        lanes.finish(2, Sample.outcome(503, retryAfter: 31_536_000_000))
+        lanes.now = lanes.now + 3_599_999
+        #expect(lanes.claim() == nil)
+        lanes.now = lanes.now + 1
+        #expect(lanes.claim() != nil)
     }
 
     // MARK: - Not found, age, settling, recovery
@@ -255,7 +203,7 @@ import Testing
             Issue.record("it is too old")
             return
         }
-        #expect(end.sequence == 1 && end.state == .dead && end.attempts == 2)
+        #expect(end.sequence == 1 && end.state == .dead && end.write.attempts == 2)
         #expect(lanes.claim() == nil)
         lanes.recorded(.end(end))
         guard case .expired(let second) = lanes.claim() else {

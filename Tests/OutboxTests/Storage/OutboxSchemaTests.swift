@@ -26,7 +26,7 @@ import Testing
         for number in 0..<writes {
             _ = books.accept(number, payload: Sample.payload(String(repeating: "z", count: 300)))
         }
-        try storage.commit(books.take())
+        _ = try storage.commit(books.take())
         storage.close()
     }
 
@@ -72,8 +72,8 @@ import Testing
     @Test func `a schema one step newer opens, is not migrated, and takes writes`() throws {
         try makeOutbox(3)
         try change(
-            "UPDATE outbox_schema SET version = 2, oldest_reader = 1; ALTER TABLE books ADD COLUMN later TEXT;"
-                + "INSERT INTO grdb_migrations VALUES ('2')"
+            "UPDATE outbox_schema SET version = 3; ALTER TABLE books ADD COLUMN later TEXT;"
+                + "ALTER TABLE ended_write ADD COLUMN later TEXT; INSERT INTO grdb_migrations VALUES ('3')"
         )
         let storage = SQLiteOutboxStorage(path: directory.database)
         #expect(try storage.open(verify: true).counts.pending == 3)
@@ -81,10 +81,10 @@ import Testing
         transaction.counts.accepted = 3
         transaction.counts.pending = 3
         transaction.nextSequence = 4
-        try storage.commit(transaction)
+        _ = try storage.commit(transaction)
         storage.close()
         let queue = try DatabaseQueue(path: directory.database)
-        #expect(try queue.read { try Int.fetchOne($0, sql: "SELECT version FROM outbox_schema") } == 2)
+        #expect(try queue.read { try Int.fetchOne($0, sql: "SELECT version FROM outbox_schema") } == 3)
         try queue.close()
     }
 

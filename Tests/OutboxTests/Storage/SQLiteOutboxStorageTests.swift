@@ -34,7 +34,7 @@ import Testing
             body: body
         )
         let write = books.accept(3, payload: payload, method: .delete, nonce: -7)
-        try storage.commit(books.take())
+        _ = try storage.commit(books.take())
         let pending = try await opened.reader.pendingWrites(after: 0, limit: 10)
         #expect(pending == [write])
         #expect(try await opened.reader.payload(of: 1) == payload)
@@ -65,20 +65,20 @@ import Testing
             for _ in 0..<Int.random(in: 0...6, using: &random) {
                 guard let write = books.pending.values.randomElement(using: &random) else { continue }
                 if Bool.random(using: &random) {
-                    books.attempt(write.id.sequence, isHeld: Bool.random(using: &random))
+                    books.attempt(write.id.sequence, hold: Bool.random(using: &random) ? .write : .none)
                 } else {
                     let states: [WriteState] = [.delivered, .rejected, .superseded, .dead, .discarded]
                     books.end(write.id.sequence, as: states[Int.random(in: 0..<5, using: &random)])
                 }
             }
-            try storage.commit(books.take())
+            _ = try storage.commit(books.take())
         }
         storage.close()
         let counts = try storage.open(verify: true).counts
         storage.close()
         #expect(counts == books.counts && counts.isBalanced)
         #expect(try sql("SELECT count(*) FROM pending_write", as: Int64.self) == counts.pending)
-        #expect(try sql("SELECT count(*) FROM pending_write WHERE is_held", as: Int64.self) == counts.held)
+        #expect(try sql("SELECT count(*) FROM pending_write WHERE hold BETWEEN 1 AND 4", as: Int64.self) == counts.held)
         for (state, count) in [
             (WriteState.delivered, counts.delivered), (.rejected, counts.rejected), (.superseded, counts.superseded),
             (.dead, counts.dead), (.discarded, counts.discarded),
@@ -97,7 +97,7 @@ import Testing
         _ = try storage.open(verify: false)
         var books = StorageBooks()
         let write = books.accept(1, payload: Sample.payload("{}"))
-        try storage.commit(books.take())
+        _ = try storage.commit(books.take())
         let before = books.counts
         books.end(write.id.sequence, as: .delivered)
         var transaction = books.take()
@@ -116,12 +116,12 @@ import Testing
         let long = "planted-long" + String(repeating: "y", count: 20_000)
         let rejected = books.accept(2, payload: Sample.payload(long))
         let dead = books.accept(3, payload: Sample.payload("{\"n\":\"planted-dead\"}"))
-        try storage.commit(books.take())
+        _ = try storage.commit(books.take())
         #expect(try !directory.files(containing: "planted-delivered").isEmpty)
         books.end(delivered.id.sequence, as: .delivered)
         books.end(rejected.id.sequence, as: .rejected)
         books.end(dead.id.sequence, as: .dead)
-        try storage.commit(books.take())
+        _ = try storage.commit(books.take())
         storage.close()
         #expect(try directory.files(containing: "planted-delivered") == [])
         #expect(try directory.files(containing: "planted-long") == [])
@@ -134,15 +134,15 @@ import Testing
         var books = StorageBooks()
         let gone = books.accept(1, payload: Sample.payload("{}"))
         let dead = books.accept(2, payload: Sample.payload("{}"))
-        try storage.commit(books.take())
+        _ = try storage.commit(books.take())
         books.end(gone.id.sequence, as: .delivered)
         books.end(dead.id.sequence, as: .dead)
-        try storage.commit(books.take())
+        _ = try storage.commit(books.take())
         #expect(try !storage.hasReceipts(endedBefore: 5_000))
         #expect(try storage.hasReceipts(endedBefore: 5_001))
         var purge = books.take()
         purge.purgeEndedBefore = 5_001
-        try storage.commit(purge)
+        _ = try storage.commit(purge)
         #expect(try await opened.reader.receipt(gone.id) == nil)
         #expect(try await opened.reader.receipt(dead.id)?.state == .dead)
         #expect(try !storage.hasReceipts(endedBefore: 1_000_000))
@@ -154,7 +154,7 @@ import Testing
         _ = try storage.open(verify: false)
         var books = StorageBooks()
         _ = books.accept(1, payload: Sample.payload("{}"))
-        try storage.commit(books.take())
+        _ = try storage.commit(books.take())
         let pragmas = try storage.withConnection { database in
             let synchronous = try Int.fetchOne(database, sql: "PRAGMA synchronous")
             let journal = try String.fetchOne(database, sql: "PRAGMA journal_mode")
@@ -177,7 +177,7 @@ import Testing
         let reader = try storage.open(verify: false).reader
         var books = StorageBooks()
         for number in 0..<50 { _ = books.accept(number, payload: Sample.payload("{}")) }
-        try storage.commit(books.take())
+        _ = try storage.commit(books.take())
         await withTaskGroup(of: Void.self) { group in
             for _ in 0..<4 {
                 group.addTask {

@@ -31,7 +31,8 @@ extension WriteAnswer {
     var writeID: WriteID? {
         switch self {
         case .accepted(let id), .replied(let id, _): id
-        case .unavailable: nil
+        case .repeated(let receipt): receipt.id
+        case .unavailable, .idempotencyConflict: nil
         }
     }
 
@@ -40,6 +41,8 @@ extension WriteAnswer {
         switch self {
         case .accepted: 202
         case .replied(_, let reply): reply.status
+        case .repeated: 202
+        case .idempotencyConflict: 422
         case .unavailable: 503
         }
     }

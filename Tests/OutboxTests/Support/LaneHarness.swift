@@ -23,7 +23,9 @@ final class LaneHarness {
         wait: Int64? = nil,
         attempts: Int64 = 0,
         nextAttempt: RelayTime? = nil,
-        isHeld: Bool = false,
+        hold: WriteHold = .none,
+        replay: WriteReplay = .inOrder,
+        fields: [String]? = nil,
         accepted: RelayTime? = nil
     ) -> LaneSchedule.Write {
         LaneSchedule.Write(
@@ -36,8 +38,9 @@ final class LaneHarness {
                 acceptedClock: accepted ?? now,
                 attempts: attempts,
                 nextAttempt: nextAttempt,
-                isHeld: isHeld,
-                isAmbiguous: false
+                hold: hold,
+                replay: replay,
+                fields: method == .delete ? .empty : fields.flatMap { FieldSet(names: $0) }
             ),
             key: Sample.key(key),
             payload: Sample.payload("{}"),
@@ -52,13 +55,14 @@ final class LaneHarness {
         key: Int = 1,
         method: WriteMethod = .put,
         wait: Int64? = nil,
+        fields: [String]? = nil,
         healthy: Bool = true
     ) -> Int64 {
         let sequence = nextSequence
         nextSequence += 1
         answer(
             schedule.accept(
-                [write(sequence, contact, key: key, method: method, wait: wait)],
+                [write(sequence, contact, key: key, method: method, wait: wait, fields: fields)],
                 isUpstreamHealthy: healthy,
                 now: now
             )
@@ -96,7 +100,7 @@ final class LaneHarness {
     /// The record of a contact is durable.
     func recorded(_ record: LaneSchedule.Ended.Record) {
         switch record {
-        case .attempt(let attempt): schedule.attemptRecorded(attempt.contact)
+        case .attempt(let attempt): schedule.attemptRecorded(attempt.contact, now: now)
         case .end(let end):
             if let answer = schedule.endRecorded(end.contact, now: now) { self.answer([answer]) }
         }
@@ -112,6 +116,27 @@ final class LaneHarness {
         guard let ended = end(contact, outcome, backoff: backoff) else { return nil }
         recorded(ended.record)
         return ended.record
+    }
+
+    /// Brings back what a recall asks for, as the commit thread would when all of it may be sent.
+    func recall(_ writes: [LaneSchedule.Write], isExhausted: Bool = true) -> LaneSchedule.Recall? {
+        guard let request = schedule.nextRecall(now: now) else { return nil }
+        schedule.recalled(.init(request: request, writes: writes, isExhausted: isExhausted), now: now)
+        return request.recall
+    }
+
+    /// Takes a write out of the window, as an operator who ends it would.
+    func withdraw(_ sequence: Int64, _ contact: Int) -> Bool {
+        let (isWithdrawn, answer) = schedule.withdraw(sequence, of: Sample.contact(contact), now: now)
+        self.answer([answer].compactMap { $0 })
+        return isWithdrawn
+    }
+
+    /// What has left its lane since the last time: sequences and why.
+    func leaving() -> [Int64: WriteHold] {
+        let holds = schedule.takeLeaving()
+        schedule.holdsRecorded(holds)
+        return Dictionary(uniqueKeysWithValues: holds.map { ($0.write.sequence, $0.hold) })
     }
 
     func expireWaits() { answer(schedule.expireWaits(now: now)) }

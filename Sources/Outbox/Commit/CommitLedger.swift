@@ -1,0 +1,190 @@
+import DexatelAPI
+
+/// A transaction that is being put together, with the books that it leaves: every change of a write is counted where it
+/// is made (P2).
+struct CommitLedger {
+    private(set) var transaction: OutboxTransaction
+
+    init(_ transaction: OutboxTransaction) {
+        self.transaction = transaction
+    }
+
+    var counts: WriteCounts { transaction.counts }
+    var clock: RelayTime { transaction.clock }
+
+    /// Whether nothing would be changed.
+    var isEmpty: Bool {
+        transaction.accepts.isEmpty && transaction.attempts.isEmpty && transaction.moves.isEmpty
+            && transaction.ends.isEmpty && transaction.revivals.isEmpty && transaction.buried.isEmpty
+            && transaction.newKeys.isEmpty && transaction.sealedKeys.isEmpty && transaction.stops.isEmpty
+            && transaction.restarted.isEmpty && transaction.told.isEmpty && transaction.untold.isEmpty
+            && transaction.successors.isEmpty && transaction.verifiedKeys.isEmpty && transaction.refusedKeys.isEmpty
+            && transaction.unsealedKeys.isEmpty
+    }
+
+    // MARK: - Writes
+
+    mutating func accept(_ write: NewWrite, keyRow: Int64, nonce: Int64, idempotency: Idempotency?) -> PendingWrite {
+        let pending = PendingWrite(
+            id: WriteID(sequence: transaction.nextSequence, nonce: nonce),
+            contact: write.contact,
+            keyRow: keyRow,
+            method: write.method,
+            storedBytes: write.admittedBytes,
+            acceptedClock: transaction.clock,
+            fields: write.fields
+        )
+        transaction.nextSequence += 1
+        transaction.accepts.append(
+            .init(
+                write: pending,
+                payload: write.payload,
+                headerText: write.payload.headerText,
+                idempotency: idempotency
+            )
+        )
+        transaction.counts.accepted += 1
+        transaction.counts.pending += 1
+        transaction.counts.storedBytes += Int64(pending.storedBytes)
+        transaction.pendingByKey[keyRow, default: 0] += 1
+        return pending
+    }
+
+    mutating func record(_ attempt: AttemptRecord) {
+        transaction.attempts.append(attempt)
+        count(from: attempt.before, to: attempt.after)
+        if let key = attempt.refusedKey {
+            transaction.refusedKeys.insert(key)
+            transaction.verifiedKeys.remove(key)
+        }
+    }
+
+    mutating func record(_ hold: HoldRecord) {
+        var write = hold.write
+        write.hold = hold.hold
+        if hold.hold != .contact { write.replay = max(write.replay, .underRule) }
+        if hold.hold != .write { write.nextAttempt = nil }
+        move(hold.write, to: write)
+    }
+
+    /// Changes the place of a pending write, and what it sends if that changes.
+    @discardableResult
+    mutating func move(
+        _ before: PendingWrite,
+        to after: PendingWrite,
+        payload: WritePayload? = nil
+    ) -> PendingWrite {
+        var after = after
+        if let payload {
+            after.storedBytes = payload.storedBytes
+            transaction.counts.storedBytes += Int64(after.storedBytes - before.storedBytes)
+        }
+        count(from: before, to: after)
+        transaction.moves.append(.init(write: after, payload: payload))
+        return after
+    }
+
+    /// Holds, and being out of order, are counted by the difference.
+    private mutating func count(from before: PendingWrite, to after: PendingWrite) {
+        transaction.counts.held += (after.hold.isHeld ? 1 : 0) - (before.hold.isHeld ? 1 : 0)
+        let change = (after.isOutOfOrder ? 1 : 0) - (before.isOutOfOrder ? 1 : 0)
+        if change != 0 { transaction.outOfOrder[after.contact, default: 0] += Int64(change) }
+    }
+
+    /// - Parameter isKnown: Whether the key is known to be taken by the upstream already, and not refused since: only a
+    ///   change is worth a row.
+    mutating func record(_ end: EndRecord, isKeyVerified: Bool) {
+        transaction.ends.append(end)
+        countEnd(end.write, as: end.state)
+        for covered in end.covered { countEnd(covered, as: .superseded) }
+        switch end.keyVerdict {
+        case .verified:
+            if !isKeyVerified || transaction.refusedKeys.contains(end.keyRow) {
+                transaction.verifiedKeys.insert(end.keyRow)
+                transaction.refusedKeys.remove(end.keyRow)
+            }
+        case .refused:
+            transaction.refusedKeys.insert(end.keyRow)
+            transaction.verifiedKeys.remove(end.keyRow)
+        case nil: break
+        }
+    }
+
+    private mutating func countEnd(_ write: PendingWrite, as state: WriteState) {
+        transaction.counts.countEnd(as: state)
+        if write.hold.isHeld { transaction.counts.held -= 1 }
+        transaction.pendingByKey[write.keyRow, default: 0] -= 1
+        // A dead write is out of order until an operator acts.
+        let isOut = state == .dead
+        if isOut != write.isOutOfOrder { transaction.outOfOrder[write.contact, default: 0] += isOut ? 1 : -1 }
+        if isOut {
+            transaction.deadByKey[write.keyRow, default: 0] += 1
+        } else {
+            transaction.counts.storedBytes -= Int64(write.storedBytes)
+        }
+    }
+
+    // MARK: - The dead
+
+    /// Makes a dead write pending again.
+    mutating func revive(_ dead: PendingWrite, to after: PendingWrite, payload: WritePayload) {
+        var after = after
+        after.storedBytes = payload.storedBytes
+        transaction.revivals.append(.init(write: after, payload: payload))
+        transaction.counts.dead -= 1
+        transaction.counts.pending += 1
+        transaction.counts.storedBytes += Int64(after.storedBytes - dead.storedBytes)
+        transaction.deadByKey[dead.keyRow, default: 0] -= 1
+        transaction.pendingByKey[dead.keyRow, default: 0] += 1
+    }
+
+    /// Discards a dead write, on an operator's word.
+    mutating func bury(_ dead: PendingWrite) {
+        transaction.buried.append(dead.sequence)
+        transaction.counts.dead -= 1
+        transaction.counts.discarded += 1
+        transaction.counts.receipts += 1
+        transaction.counts.storedBytes -= Int64(dead.storedBytes)
+        transaction.deadByKey[dead.keyRow, default: 0] -= 1
+        transaction.outOfOrder[dead.contact, default: 0] -= 1
+    }
+
+    // MARK: - Receipts
+
+    mutating func purge(endedBefore: RelayTime) { transaction.purgeEndedBefore = endedBefore }
+
+    // MARK: - The rest
+
+    mutating func add(newKey key: OutboxTransaction.KeyRow) { transaction.newKeys.append(key) }
+    mutating func add(sealedKey key: OutboxTransaction.KeyRow) { transaction.sealedKeys.append(key) }
+    mutating func unseal(_ rows: [Int64]) { transaction.unsealedKeys += rows }
+
+    mutating func replace(key row: Int64, by successor: Int64) {
+        transaction.successors.append((row, successor))
+        transaction.verifiedKeys.insert(successor)
+        transaction.refusedKeys.insert(row)
+        transaction.verifiedKeys.remove(row)
+    }
+
+    mutating func stop(_ contact: ContactReference, _ isStopped: Bool) {
+        transaction.stops.append((contact, isStopped))
+    }
+
+    mutating func restarted(_ contact: ContactReference) { transaction.restarted.append(contact) }
+    mutating func told(_ sequence: Int64) { transaction.told.append(sequence) }
+
+    mutating func tellLater(_ sequence: Int64, at time: RelayTime) { transaction.untold.append((sequence, time)) }
+}
+
+extension PendingWrite {
+    /// Whether what is delivered to its contact meanwhile has to be remembered.
+    var isOutOfOrder: Bool { replay != .inOrder }
+}
+
+/// What an idempotency key stands for (IETF draft): both are keyed hashes.
+struct Idempotency: Sendable, Hashable {
+    /// Of the API key and the idempotency key.
+    var key: [UInt8]
+    /// Of method, target and body.
+    var content: [UInt8]
+}

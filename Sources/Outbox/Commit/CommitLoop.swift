@@ -1,0 +1,273 @@
+import DexatelAPI
+import Dispatch
+import Logging
+import Synchronization
+
+/// What runs on the commit thread.
+struct CommitLoop {
+    /// How often the thread looks after the disk, old receipts and the saved clock while there is nothing to commit.
+    private static let housekeepingMilliseconds = 1_000
+    /// How long after a failed reopening the next one follows.
+    private static let reopenMilliseconds = 1_000
+
+    let thread: CommitThread
+    let storage: any OutboxStorage
+    let observer: any CommitObserver
+    private var counts: WriteCounts
+    private var nextSequence: Int64
+    private var nextKeyRow: Int64
+    private var isFailed = false
+    private var reopenAt = DispatchTime.now()
+    private var housekeeping: Housekeeping
+
+    init(
+        thread: CommitThread,
+        storage: any OutboxStorage,
+        observer: any CommitObserver,
+        opened: OpenedOutbox
+    ) {
+        self.thread = thread
+        self.storage = storage
+        self.observer = observer
+        counts = opened.counts
+        nextSequence = opened.nextSequence
+        nextKeyRow = Self.nextKeyRow(opened)
+        housekeeping = Housekeeping(settings: thread.settings, now: thread.clock.now())
+    }
+
+    private static func nextKeyRow(_ opened: OpenedOutbox) -> Int64 { (opened.keys.map(\.row).max() ?? 0) + 1 }
+
+    mutating func run() {
+        var housekeepingAt = DispatchTime.now()
+        while let work = thread.inbox.next(until: isFailed ? reopenAt : housekeepingAt) {
+            thread.turnCount.add(1, ordering: .relaxed)
+            if isFailed {
+                refuse(work)
+                if DispatchTime.now() >= reopenAt { reopen() }
+                continue
+            }
+            commit(work)
+            if DispatchTime.now() >= housekeepingAt {
+                let hasMore = isFailed ? false : keepHouse()
+                // In small steps, so that the writers behind hardly wait, but at once: receipts must not come
+                // faster than they go (P8).
+                if !hasMore { housekeepingAt = .now() + .milliseconds(Self.housekeepingMilliseconds) }
+            }
+        }
+        if !isFailed { commitQuietly() }
+        storage.close()
+    }
+
+    private func newLedger() -> CommitLedger {
+        var transaction = OutboxTransaction()
+        transaction.counts = counts
+        transaction.nextSequence = nextSequence
+        transaction.clock = thread.clock.now()
+        transaction.wallMilliseconds = RelayClock.wallMilliseconds()
+        transaction.maxReceipts = thread.settings.maxReceipts
+        return CommitLedger(transaction)
+    }
+
+    // MARK: - Batches
+
+    private mutating func commit(_ work: CommitInbox.Work) {
+        if !work.writes.isEmpty || !work.attempts.isEmpty || !work.holds.isEmpty || !work.ends.isEmpty {
+            commitBatch(work)
+        }
+        for (index, operation) in work.operations.enumerated() {
+            guard !isFailed else {
+                for operation in work.operations[index...] { operation.failed(Self.notCommitted) }
+                return
+            }
+            perform(operation)
+        }
+    }
+
+    private mutating func commitBatch(_ work: CommitInbox.Work) {
+        var desk = newDesk()
+        var batch = CommittedBatch(attempts: work.attempts, holds: work.holds, ends: work.ends)
+        var repetitions = Repetitions()
+        do {
+            for write in work.writes {
+                let idempotency = write.idempotency(in: thread.keys.vault)
+                if try repetitions.take(write, idempotency, storage) { continue }
+                let row = try desk.row(of: write.key)
+                let nonce = Int64.random(in: .min ... .max)
+                let pending = desk.ledger.accept(write, keyRow: row, nonce: nonce, idempotency: idempotency)
+                batch.accepted.append((write, pending))
+                if let idempotency { repetitions.remember(idempotency, pending, write) }
+            }
+            for attempt in work.attempts { desk.ledger.record(attempt) }
+            for hold in work.holds { desk.ledger.record(hold) }
+            for end in work.ends {
+                let status = thread.keys.key(row: end.keyRow)?.current
+                desk.ledger.record(end, isKeyVerified: status?.isVerified == true && status?.isRefused == false)
+            }
+            try save(desk)
+        } catch {
+            fail(error)
+            refuse(work, exceptOperations: true)
+            return
+        }
+        let bytes = batch.accepted.reduce(0) { $0 + $1.write.admittedBytes }
+        thread.admission.commit(counts, writes: batch.accepted.count, bytes: bytes)
+        repetitions.answer(thread)
+        for accepted in batch.accepted { thread.keys.commit(accepted.write.key) }
+        count(batch)
+        observer.committed(batch)
+        thread.tellDeaths(batch.ends)
+    }
+
+    /// Keeps the counts of keys and of deaths in memory those of the database.
+    private func count(_ batch: CommittedBatch) {
+        let keys = thread.keys
+        for end in batch.ends {
+            count(end)
+            for covered in end.covered { keys.key(row: covered.keyRow).map { keys.end($0, verdict: nil) } }
+        }
+        for attempt in batch.attempts {
+            if let key = attempt.refusedKey.flatMap(keys.key) { keys.refuse(key) }
+        }
+        for hold in batch.holds where hold.hold == .key { keys.setHasNoProbe(hold.write.keyRow, false) }
+    }
+
+    private func count(_ end: EndRecord) {
+        let isDead = end.state == .dead
+        if let key = thread.keys.key(row: end.keyRow) { thread.keys.end(key, verdict: end.keyVerdict, isDead: isDead) }
+        if isDead { thread.deadCounts.add(1, end.contact, end.write.keyRow) }
+    }
+
+    private func newDesk() -> CommitDesk {
+        CommitDesk(storage: storage, keys: thread.keys, ledger: newLedger(), nextKeyRow: nextKeyRow)
+    }
+
+    /// Makes a transaction durable, and what follows from it for the next one.
+    private mutating func save(_ desk: CommitDesk) throws {
+        let transaction = desk.ledger.transaction
+        try thread.precondition(transaction.counts)
+        let purged = try storage.commit(transaction)
+        counts = transaction.counts
+        counts.receipts -= purged
+        nextSequence = transaction.nextSequence
+        nextKeyRow = desk.nextKeyRow
+        housekeeping.committed(transaction.clock)
+        for (key, row) in desk.news.sealedKeys { thread.keys.adopt(key, row: row) }
+    }
+
+    private func refuse(_ work: CommitInbox.Work, exceptOperations: Bool = false) {
+        var sinks = AnswerBatches()
+        for write in work.writes {
+            thread.keys.release(write.key)
+            thread.admission.release(writes: 1, bytes: write.admittedBytes)
+            sinks.add(write.sink, write.token, .unavailable(.storageFailed))
+        }
+        sinks.send()
+        guard !exceptOperations else { return }
+        for operation in work.operations { operation.failed(Self.notCommitted) }
+    }
+
+    private static let notCommitted = OutboxError(.storage, "the outbox could not be written; it is being reopened")
+
+    // MARK: - Operations
+
+    private mutating func perform(_ operation: any CommitOperation) {
+        var desk = newDesk()
+        let tellOperation: () -> Void
+        do {
+            tellOperation = try operation.run(&desk)
+            if !desk.ledger.isEmpty { try save(desk) }
+        } catch {
+            fail(error)
+            operation.failed(Self.notCommitted)
+            return
+        }
+        thread.admission.commit(counts, writes: 0, bytes: 0)
+        tell(desk.news)
+        tellOperation()
+        thread.tellDeaths(desk.news.ends)
+    }
+
+    private func tell(_ news: CommitNews) {
+        for end in news.ends { count(end) }
+        for write in news.revived {
+            if let key = thread.keys.key(row: write.keyRow) {
+                thread.keys.revive(key)
+                thread.keys.forgetDead(key, count: 1)
+            }
+            thread.deadCounts.add(-1, write.contact, write.keyRow)
+        }
+        for write in news.buried {
+            if let key = thread.keys.key(row: write.keyRow) { thread.keys.forgetDead(key, count: 1) }
+            thread.deadCounts.add(-1, write.contact, write.keyRow)
+        }
+        if !news.ends.isEmpty { observer.endedOutOfLane(news.ends) }
+    }
+
+    // MARK: - Housekeeping
+
+    /// Looks after disk, receipts, age, keys, log and clock; returns whether there may be more to do at once.
+    private mutating func keepHouse() -> Bool {
+        thread.checkDisk()
+        do {
+            guard let task = try housekeeping.next(storage, now: thread.clock.now()) else { return false }
+            switch task {
+            case .operation(let operation):
+                perform(operation)
+            case .saveClock, .purge:
+                var desk = newDesk()
+                if case .purge(let before) = task { desk.ledger.purge(endedBefore: before) }
+                try save(desk)
+                thread.admission.commit(counts, writes: 0, bytes: 0)
+            case .forget(let rows):
+                try storage.forgetKeys(rows)
+                thread.keys.forget(rows)
+            }
+            return !isFailed && task.mayHaveMore
+        } catch {
+            fail(error)
+            return false
+        }
+    }
+
+    private mutating func commitQuietly() {
+        do {
+            try save(newDesk())
+        } catch {
+            thread.logger.error("the clock could not be saved", metadata: ["error": "\(error)"])
+        }
+    }
+
+    // MARK: - Failure
+
+    private mutating func fail(_ error: any Error) {
+        isFailed = true
+        reopenAt = .now() + .milliseconds(Self.reopenMilliseconds)
+        thread.health.withLock { $0 = .failed("\(error)") }
+        thread.logger.error(
+            "a commit failed; the outbox takes no writes until it has been reopened and verified",
+            metadata: ["error": "\(error)"]
+        )
+        storage.closeWriter()
+        observer.storageFailed()
+    }
+
+    private mutating func reopen() {
+        do {
+            let opened = try storage.open(verify: true)
+            try thread.keys.load(opened.keys)
+            counts = opened.counts
+            nextSequence = opened.nextSequence
+            nextKeyRow = Self.nextKeyRow(opened)
+            isFailed = false
+            thread.deadCounts.load(opened.dead)
+            thread.admission.commit(opened.counts, writes: 0, bytes: 0)
+            thread.health.withLock { $0 = .working }
+            thread.logger.notice("the outbox has been reopened and verified")
+            observer.reopened(opened)
+        } catch {
+            reopenAt = .now() + .milliseconds(Self.reopenMilliseconds)
+            thread.health.withLock { $0 = .failed("\(error)") }
+            thread.logger.debug("the outbox cannot be reopened yet", metadata: ["error": "\(error)"])
+        }
+    }
+}

@@ -1,0 +1,63 @@
+/// Something that the commit thread does in a transaction of its own: it reads what is there, decides, and changes it,
+/// and nobody else can change it in between.
+protocol CommitOperation: Sendable {
+    /// Decides what to change; called on the commit thread, with nothing under way in the database.
+    ///
+    /// - Returns: What to do, on the commit thread, once the changes are durable.
+    func run(_ desk: inout CommitDesk) throws -> () -> Void
+    /// Nothing is known to have been changed.
+    func failed(_ error: OutboxError)
+}
+
+/// What an operation works with.
+struct CommitDesk {
+    let storage: any OutboxStorage
+    let keys: KeyRegistry
+    /// The transaction that becomes durable after `run`.
+    var ledger: CommitLedger
+    /// The next row for a new key.
+    var nextKeyRow: Int64
+    /// What happened to keys and dead writes, for those who count in memory.
+    var news = CommitNews()
+
+    var clock: RelayTime { ledger.clock }
+
+    /// The row of a key, which is sealed with this transaction if it is not.
+    mutating func row(of key: KnownKey) throws -> Int64 {
+        let status = key.current
+        if let row = status.row, status.isSealed || status.isReplaced { return row }
+        if let new = news.sealedKeys.first(where: { $0.key.fingerprint == key.fingerprint }) { return new.row }
+        let vault = keys.vault
+        let row = status.row ?? nextKeyRow
+        let sealed = OutboxTransaction.KeyRow(
+            row: row,
+            fingerprint: key.fingerprint,
+            sealed: try vault.seal(key.secret, fingerprint: key.fingerprint),
+            masterKeyIdentifier: vault.masterKeyIdentifier
+        )
+        if status.row == nil {
+            nextKeyRow += 1
+            ledger.add(newKey: sealed)
+        } else {
+            ledger.add(sealedKey: sealed)
+        }
+        news.sealedKeys.append((key, row))
+        return row
+    }
+
+    /// Ends a write that is in nobody's memory.
+    mutating func end(_ end: EndRecord) {
+        ledger.record(end, isKeyVerified: true)
+        news.ends.append(end)
+    }
+}
+
+/// What a transaction changed that is counted in memory, too.
+struct CommitNews {
+    var sealedKeys: [(key: KnownKey, row: Int64)] = []
+    var ends: [EndRecord] = []
+    /// Dead writes that are pending again.
+    var revived: [PendingWrite] = []
+    /// Dead writes that an operator has discarded.
+    var buried: [PendingWrite] = []
+}

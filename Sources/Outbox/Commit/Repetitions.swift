@@ -1,0 +1,68 @@
+import NIOCore
+
+/// Writes whose senders gave an `Idempotency-Key` that was used before: they are not accepted again (IETF draft,
+/// draft-ietf-httpapi-idempotency-key-header).
+struct Repetitions {
+    private var accepted: [[UInt8]: (idempotency: Idempotency, receipt: Receipt)] = [:]
+    private var answers: [(write: NewWrite, answer: WriteAnswer)] = []
+
+    /// Whether the write repeats another, and gets its answer once the transaction is durable.
+    mutating func take(
+        _ write: NewWrite,
+        _ idempotency: Idempotency?,
+        _ storage: any OutboxStorage
+    ) throws -> Bool {
+        guard let idempotency else { return false }
+        let first: (receipt: Receipt, content: [UInt8])?
+        if let known = accepted[idempotency.key] {
+            first = (known.receipt, known.idempotency.content)
+        } else {
+            first = try storage.write(idempotency: idempotency.key)
+        }
+        guard let first else { return false }
+        let isSame = first.content == idempotency.content
+        answers.append((write, isSame ? .repeated(first.receipt) : .idempotencyConflict))
+        return true
+    }
+
+    /// A write with an idempotency key is in the transaction.
+    mutating func remember(_ idempotency: Idempotency, _ pending: PendingWrite, _ write: NewWrite) {
+        let receipt = Receipt(
+            id: pending.id,
+            state: .pending,
+            method: pending.method,
+            contact: pending.contact,
+            keyFingerprint: write.key.fingerprint,
+            acceptedAtMilliseconds: RelayClock.wallMilliseconds(),
+            attempts: 0,
+            isAmbiguous: false
+        )
+        accepted[idempotency.key] = (idempotency, receipt)
+    }
+
+    func answer(_ thread: CommitThread) {
+        guard !answers.isEmpty else { return }
+        var batches = AnswerBatches()
+        for (write, answer) in answers {
+            thread.keys.release(write.key)
+            thread.admission.release(writes: 1, bytes: write.admittedBytes)
+            batches.add(write.sink, write.token, answer)
+        }
+        batches.send()
+    }
+}
+
+extension NewWrite {
+    /// What its idempotency key stands for; nil without one.
+    ///
+    /// The content is the method, the target and the body: headers may differ from one try to the next.
+    func idempotency(in vault: KeyVault) -> Idempotency? {
+        guard let idempotencyKey else { return nil }
+        return Idempotency(
+            key: vault.digest([Array("idempotency".utf8), key.fingerprint.bytes, Array(idempotencyKey.utf8)]),
+            content: vault.digest([
+                Array(method.name.utf8), Array(payload.target.utf8), Array(payload.body.readableBytesView),
+            ])
+        )
+    }
+}

@@ -1,0 +1,189 @@
+import DexatelAPI
+import Foundation
+import GRDB
+
+extension SQLiteOutboxStorage {
+    /// What is read when an outbox is opened: nothing that grows with what is pending.
+    struct Contents {
+        var counts = WriteCounts()
+        var nextSequence: Int64 = 1
+        var keys: [StoredKey] = []
+        var relay: Int64?
+        var wall: Int64?
+        var keysWithHeldWrites: Set<Int64> = []
+        var stopped: Set<ContactReference> = []
+        var releasing: Set<ContactReference> = []
+        var dead: [OpenedOutbox.DeadCount] = []
+        var hasOrders = false
+    }
+
+    static func keys(_ database: Database) throws -> [StoredKey] {
+        let hasDead = try database.columns(in: "api_key").contains { $0.name == "dead" }
+        return try Row.fetchAll(database, sql: "SELECT * FROM api_key").map { row in
+            StoredKey(
+                row: row["row"],
+                fingerprint: KeyFingerprint(row["fingerprint"] as Data),
+                sealed: (row["sealed"] as Data?).map(Array.init),
+                masterKeyIdentifier: Array(row["master_key"] as Data),
+                isVerified: row["verified_at"] != nil,
+                isRefused: row["refused_at"] != nil,
+                pending: row["pending"],
+                dead: hasDead ? row["dead"] : 0,
+                successor: row["successor"]
+            )
+        }
+    }
+
+    static func vault(_ database: Database) throws -> StoredVault? {
+        try Row.fetchOne(database, sql: "SELECT * FROM vault").map { row in
+            StoredVault(
+                sealedFingerprintKey: Array(row["fingerprint_key"] as Data),
+                masterKeyIdentifier: Array(row["master_key"] as Data)
+            )
+        }
+    }
+
+    static func contents(_ database: Database, path: String) throws -> Contents {
+        var contents = Contents()
+        contents.keys = try keys(database)
+        guard let row = try Row.fetchOne(database, sql: "SELECT * FROM books") else { return contents }
+        contents.counts = counts(row)
+        guard contents.counts.isBalanced else {
+            throw OutboxError(
+                .damaged,
+                "the books of \(path) do not balance (\(contents.counts)); it was left as it is"
+            )
+        }
+        contents.nextSequence = row["next_sequence"]
+        contents.relay = row["clock_relay"]
+        contents.wall = row["clock_wall"]
+        contents.keysWithHeldWrites = Set(try Int64.fetchAll(database, sql: keysWithHeldWrites))
+        for row in try Row.fetchAll(database, sql: "SELECT contact, is_releasing FROM stopped_contact") {
+            guard let contact = ContactReference(bytes: row["contact"] as Data) else { continue }
+            if row["is_releasing"] { contents.releasing.insert(contact) } else { contents.stopped.insert(contact) }
+        }
+        contents.dead = try Row.fetchAll(database, sql: deadCounts).compactMap { row in
+            ContactReference(bytes: row["contact"] as Data).map {
+                OpenedOutbox.DeadCount(contact: $0, keyRow: row["api_key"], count: row["number"])
+            }
+        }
+        contents.hasOrders = try hasOrders(database)
+        try checkCheaply(database, contents, path: path)
+        return contents
+    }
+
+    /// One look-up in an index for each key.
+    static let keysWithHeldWrites = """
+        SELECT row FROM api_key WHERE EXISTS (
+            SELECT 1 FROM pending_write INDEXED BY pending_write_held_by_key
+            WHERE api_key = api_key.row AND hold = 1 AND hold <> 0
+        )
+        """
+
+    /// Reads the index of the dead alone.
+    static let deadCounts = """
+        SELECT contact, api_key, count(*) AS number FROM ended_write INDEXED BY ended_write_dead
+        WHERE state = 4 GROUP BY contact, api_key
+        """
+
+    static func counts(_ row: Row) -> WriteCounts {
+        var counts = WriteCounts()
+        counts.accepted = row["accepted"]
+        counts.pending = row["pending"]
+        counts.held = row["held"]
+        counts.delivered = row["delivered"]
+        counts.rejected = row["rejected"]
+        counts.superseded = row["superseded"]
+        counts.dead = row["dead"]
+        counts.discarded = row["discarded"]
+        counts.storedBytes = row["stored_bytes"]
+        counts.receipts = row["receipts"]
+        return counts
+    }
+
+    // MARK: - Checking
+
+    /// What can be found out in milliseconds at each start: the sums of the keys and of the dead against the books, and
+    /// that no sequence is given twice.
+    private static func checkCheaply(_ database: Database, _ contents: Contents, path: String) throws {
+        let pendingOfKeys = contents.keys.reduce(0) { $0 + $1.pending }
+        let dead = contents.dead.reduce(0) { $0 + Int64($1.count) }
+        let newest = try Int64.fetchOne(
+            database,
+            sql: """
+                SELECT max(coalesce((SELECT max(sequence) FROM pending_write), 0),
+                    coalesce((SELECT max(sequence) FROM ended_write), 0))
+                """
+        )
+        guard pendingOfKeys == contents.counts.pending, dead == contents.counts.dead,
+            newest ?? 0 < contents.nextSequence
+        else {
+            throw OutboxError(
+                .damaged,
+                "the books of \(path) are not those of its writes (\(contents.counts); \(pendingOfKeys) pending by key, "
+                    + "\(dead) dead, newest sequence \(newest ?? 0) of \(contents.nextSequence)); it was left as it is"
+            )
+        }
+    }
+
+    func check() throws -> [String] {
+        try connection().inDatabase { database in
+            var findings = try String.fetchAll(database, sql: "PRAGMA integrity_check(20)").filter { $0 != "ok" }
+            if let row = try Row.fetchOne(database, sql: "PRAGMA foreign_key_check") {
+                findings.append("a row refers to one that is not there: \(row)")
+            }
+            for (what, sql) in Self.recounts {
+                if let number = try Int64.fetchOne(database, sql: sql), number != 0 {
+                    findings.append("\(what): off by \(number)")
+                }
+            }
+            return findings
+        }
+    }
+
+    /// What must be 0: the books and the other counts, against the rows.
+    static let recounts: [(String, String)] = [
+        ("pending", "SELECT (SELECT pending FROM books) - (SELECT count(*) FROM pending_write)"),
+        ("held", "SELECT (SELECT held FROM books) - (SELECT count(*) FROM pending_write WHERE hold BETWEEN 1 AND 4)"),
+        ("dead", "SELECT (SELECT dead FROM books) - (SELECT count(*) FROM ended_write WHERE state = 4)"),
+        ("receipts", "SELECT (SELECT receipts FROM books) - (SELECT count(*) FROM ended_write WHERE state <> 4)"),
+        (
+            "bytes",
+            """
+            SELECT (SELECT stored_bytes FROM books)
+                - (SELECT coalesce(sum(stored_bytes), 0) FROM pending_write)
+                - (SELECT coalesce(sum(stored_bytes), 0) FROM ended_write WHERE state = 4)
+            """
+        ),
+        (
+            "pending writes of keys",
+            """
+            SELECT count(*) FROM api_key
+            WHERE pending <> (SELECT count(*) FROM pending_write WHERE api_key = api_key.row)
+            """
+        ),
+        (
+            "dead writes of keys",
+            """
+            SELECT count(*) FROM api_key
+            WHERE dead <> (SELECT count(*) FROM ended_write WHERE state = 4 AND api_key = api_key.row)
+            """
+        ),
+        (
+            "contacts with writes out of order",
+            """
+            SELECT count(*) FROM (
+                SELECT contact, sum(n) AS n FROM (
+                    SELECT contact, entries AS n FROM contact_order
+                    UNION ALL SELECT contact, -1 FROM pending_write WHERE replay <> 0
+                    UNION ALL SELECT contact, -1 FROM ended_write WHERE state = 4
+                ) GROUP BY contact
+            ) WHERE n <> 0
+            """
+        ),
+        (
+            "writes both pending and ended",
+            "SELECT count(*) FROM pending_write WHERE sequence IN (SELECT sequence FROM ended_write)"
+        ),
+    ]
+}

@@ -1,0 +1,262 @@
+import DexatelAPI
+import Foundation
+import GRDB
+import NIOCore
+
+/// What the commit thread reads over its own connection, to decide what to change.
+extension SQLiteOutboxStorage {
+    func hasReceipts(endedBefore: RelayTime) throws -> Bool {
+        try connection().inDatabase { database in
+            let statement = try database.cachedStatement(
+                sql: """
+                    SELECT 1 FROM ended_write INDEXED BY ended_write_by_clock
+                    WHERE state <> 4 AND ended_clock < ? LIMIT 1
+                    """
+            )
+            return try Int.fetchOne(statement, arguments: [endedBefore.milliseconds]) != nil
+        }
+    }
+
+    // MARK: - Held writes
+
+    private static let columns = """
+        sequence, nonce, contact, api_key, method, target, headers, body, stored_bytes, accepted_clock, attempts,
+        next_attempt_clock, hold, replay, is_ambiguous, fields, other_fields, not_found_clock, attempt_log
+        """
+
+    static let heldByKey = """
+        SELECT \(columns) FROM pending_write INDEXED BY pending_write_held_by_key
+        WHERE api_key = ? AND hold = ? AND hold <> 0 ORDER BY sequence LIMIT ?
+        """
+    static let heldByContact = """
+        SELECT \(columns) FROM pending_write INDEXED BY pending_write_by_contact
+        WHERE contact = ? AND hold = 3 ORDER BY sequence LIMIT ?
+        """
+    static let heldDue = """
+        SELECT \(columns) FROM pending_write INDEXED BY pending_write_held_due
+        WHERE hold = 2 AND next_attempt_clock <= ? ORDER BY next_attempt_clock LIMIT ?
+        """
+    static let queued = """
+        SELECT \(columns) FROM pending_write INDEXED BY pending_write_queued
+        WHERE hold = 5 ORDER BY sequence LIMIT ?
+        """
+    static let heldByAge = """
+        SELECT \(columns) FROM pending_write INDEXED BY pending_write_held_by_age
+        WHERE hold <> 0 AND accepted_clock < ? ORDER BY accepted_clock LIMIT ?
+        """
+    static let nextDue = """
+        SELECT next_attempt_clock FROM pending_write INDEXED BY pending_write_held_due
+        WHERE hold = 2 ORDER BY next_attempt_clock LIMIT 1
+        """
+
+    func writes(_ selection: StoredSelection, limit: Int) throws -> [StoredWrite] {
+        try connection().inDatabase { database in
+            func fetch(_ sql: String, _ arguments: StatementArguments) throws -> [StoredWrite] {
+                try Row.fetchAll(try database.cachedStatement(sql: sql), arguments: arguments).map(Self.pending)
+            }
+            switch selection {
+            case .keys(let rows, let hold):
+                var writes: [StoredWrite] = []
+                for row in rows where writes.count < limit {
+                    writes += try fetch(Self.heldByKey, [row, hold.rawValue, limit - writes.count])
+                }
+                return writes
+            case .contact(let contact): return try fetch(Self.heldByContact, [Data(contact.bytes), limit])
+            case .due(let now): return try fetch(Self.heldDue, [now.milliseconds, limit])
+            case .queued: return try fetch(Self.queued, [limit])
+            case .heldAcceptedBefore(let time): return try fetch(Self.heldByAge, [time.milliseconds, limit])
+            }
+        }
+    }
+
+    func write(_ sequence: Int64) throws -> StoredWrite? {
+        try connection().inDatabase { database in
+            let pending = try database.cachedStatement(
+                sql: "SELECT \(Self.columns) FROM pending_write WHERE sequence = ?"
+            )
+            if let row = try Row.fetchOne(pending, arguments: [sequence]) { return try Self.pending(row) }
+            let dead = try database.cachedStatement(sql: "SELECT * FROM ended_write WHERE sequence = ? AND state = 4")
+            return try Row.fetchOne(dead, arguments: [sequence]).map(Self.dead)
+        }
+    }
+
+    func nextHeldWriteDue() throws -> RelayTime? {
+        try connection().inDatabase { database in
+            try Int64.fetchOne(try database.cachedStatement(sql: Self.nextDue)).map(RelayTime.init)
+        }
+    }
+
+    func order(of contact: ContactReference) throws -> ContactOrder? {
+        try connection().inDatabase { try Self.order(of: contact, $0) }
+    }
+
+    private static func pending(_ row: Row) throws -> StoredWrite {
+        StoredWrite(write: try PendingWrite(row), payload: WritePayload(row), isDead: false)
+    }
+
+    private static func dead(_ row: Row) throws -> StoredWrite {
+        guard let contact = ContactReference(bytes: row["contact"] as Data),
+            let method = WriteMethod(rawValue: row["method"]), row["target"] != nil
+        else {
+            throw OutboxError(.damaged, "the dead write \(row["sequence"] as Int64) cannot be read")
+        }
+        let payload = WritePayload(row)
+        var write = PendingWrite(
+            id: WriteID(sequence: row["sequence"], nonce: row["nonce"]),
+            contact: contact,
+            keyRow: row["api_key"],
+            method: method,
+            storedBytes: row["stored_bytes"],
+            acceptedClock: RelayTime(milliseconds: row["ended_clock"]),
+            attempts: row["attempts"],
+            replay: .underRule,
+            isAmbiguous: row["is_ambiguous"],
+            fields: FieldSet(storedKnown: row["fields"], othersText: row["other_fields"])
+        )
+        write.log = AttemptLog(text: row["attempt_log"])
+        return StoredWrite(
+            write: write,
+            payload: payload,
+            isDead: true,
+            status: row["response_status"],
+            lastError: row["last_error"]
+        )
+    }
+
+    // MARK: - Idempotency keys
+
+    static let byIdempotency = """
+        SELECT sequence, nonce, idempotency_content FROM pending_write INDEXED BY pending_write_by_idempotency
+        WHERE idempotency = ?1 AND idempotency IS NOT NULL
+        UNION ALL
+        SELECT sequence, nonce, idempotency_content FROM ended_write INDEXED BY ended_write_by_idempotency
+        WHERE idempotency = ?1 AND idempotency IS NOT NULL
+        """
+
+    func write(idempotency: [UInt8]) throws -> (receipt: Receipt, content: [UInt8])? {
+        try connection().inDatabase { database in
+            let statement = try database.cachedStatement(sql: Self.byIdempotency)
+            guard let row = try Row.fetchOne(statement, arguments: [Data(idempotency)]),
+                let receipt = try Receipt.read(
+                    WriteID(sequence: row["sequence"], nonce: row["nonce"]),
+                    database
+                )
+            else { return nil }
+            return (receipt, (row["idempotency_content"] as Data?).map(Array.init) ?? [])
+        }
+    }
+
+    // MARK: - Keys
+
+    func idleKeys(since: RelayTime, limit: Int) throws -> [Int64] {
+        try connection().inDatabase { database in
+            try Int64.fetchAll(
+                database,
+                sql: """
+                    SELECT row FROM api_key WHERE idle_since < ? AND sealed IS NOT NULL
+                        AND row NOT IN (SELECT successor FROM api_key WHERE successor IS NOT NULL)
+                    ORDER BY idle_since LIMIT ?
+                    """,
+                arguments: [since.milliseconds, limit]
+            )
+        }
+    }
+
+    func forgettableKeys(unverifiedSince: RelayTime, since: RelayTime, limit: Int) throws -> [Int64] {
+        try connection().inDatabase { database in
+            try Int64.fetchAll(
+                database,
+                sql: """
+                    SELECT row FROM api_key
+                    WHERE sealed IS NULL AND idle_since < iif(verified_at IS NULL, ?, ?)
+                        AND row NOT IN (SELECT successor FROM api_key WHERE successor IS NOT NULL)
+                    ORDER BY idle_since LIMIT ?
+                    """,
+                arguments: [unverifiedSince.milliseconds, since.milliseconds, limit]
+            )
+        }
+    }
+
+    func reseal(_ vault: StoredVault, _ keys: [OutboxTransaction.KeyRow]) throws {
+        try connection().inTransaction(.immediate) { database in
+            try database.execute(
+                sql: "INSERT OR REPLACE INTO vault (one, fingerprint_key, master_key) VALUES (1, ?, ?)",
+                arguments: [Data(vault.sealedFingerprintKey), Data(vault.masterKeyIdentifier)]
+            )
+            for key in keys {
+                try database.execute(
+                    sql: "UPDATE api_key SET sealed = ?, master_key = ? WHERE row = ?",
+                    arguments: [Data(key.sealed), Data(key.masterKeyIdentifier), key.row]
+                )
+            }
+            return .commit
+        }
+    }
+
+    func forgetKeys(_ rows: [Int64]) throws {
+        guard !rows.isEmpty else { return }
+        try connection().writeWithoutTransaction { database in
+            // For each row that goes SQLite would look through all writes for one that refers to it. None does: a key
+            // is idle when nothing of it is pending or dead, and its receipts went long before it.
+            try database.execute(sql: "PRAGMA foreign_keys = OFF")
+            defer { try? database.execute(sql: "PRAGMA foreign_keys = ON") }
+            try database.inTransaction {
+                for row in rows {
+                    try database.execute(
+                        sql: "DELETE FROM api_key WHERE row = ? AND pending = 0 AND dead = 0",
+                        arguments: [row]
+                    )
+                }
+                return .commit
+            }
+        }
+    }
+
+    // MARK: - The log
+
+    func emptyLog() throws -> Bool {
+        try connection().writeWithoutTransaction { database in
+            let row = try Row.fetchOne(database, sql: "PRAGMA wal_checkpoint(TRUNCATE)")
+            return row?["busy"] == 0
+        }
+    }
+}
+
+extension PendingWrite {
+    /// Reads a row of pending writes.
+    init(_ row: Row) throws {
+        guard let contact = ContactReference(bytes: row["contact"] as Data),
+            let method = WriteMethod(rawValue: row["method"]), let hold = WriteHold(rawValue: row["hold"]),
+            let replay = WriteReplay(rawValue: row["replay"])
+        else {
+            throw OutboxError(.damaged, "the pending write \(row["sequence"] as Int64) cannot be read")
+        }
+        self.init(
+            id: WriteID(sequence: row["sequence"], nonce: row["nonce"]),
+            contact: contact,
+            keyRow: row["api_key"],
+            method: method,
+            storedBytes: row["stored_bytes"],
+            acceptedClock: RelayTime(milliseconds: row["accepted_clock"]),
+            attempts: row["attempts"],
+            nextAttempt: (row["next_attempt_clock"] as Int64?).map(RelayTime.init),
+            hold: hold,
+            replay: replay,
+            isAmbiguous: row["is_ambiguous"],
+            fields: FieldSet(storedKnown: row["fields"], othersText: row["other_fields"]),
+            notFoundSince: (row["not_found_clock"] as Int64?).map(RelayTime.init),
+            log: AttemptLog(text: row["attempt_log"])
+        )
+    }
+}
+
+extension WritePayload {
+    /// Reads target, headers and body of a row.
+    init(_ row: Row) {
+        self.init(
+            target: row["target"],
+            headers: WritePayload.headers(fromText: row["headers"]),
+            body: ByteBuffer(bytes: row["body"] as Data)
+        )
+    }
+}

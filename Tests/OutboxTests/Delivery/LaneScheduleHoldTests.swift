@@ -1,0 +1,249 @@
+import Testing
+
+@testable import Outbox
+
+/// What is held leaves its lane, and how it comes back (design §3.3).
+@Suite struct LaneScheduleHoldTests {
+    @Test func `a junk key's write at the head of a contact does not stop a good key's writes behind it`() throws {
+        let lanes = LaneHarness()
+        let junk = lanes.accept(1, key: 1)
+        let good = lanes.accept(1, key: 2)
+        #expect(lanes.claimSequence() == junk)
+        #expect(lanes.finish(1, Sample.outcome(401))?.attempt?.after.hold == .key)
+        #expect(lanes.claimSequence() == good)
+        #expect(lanes.finish(1, Sample.outcome(200))?.endState == .delivered)
+        #expect(lanes.schedule.windowCount == 0, "what is held takes no room")
+    }
+
+    @Test func `a 401 takes the key's writes out of every lane, and other keys' writes go on at once`() {
+        let lanes = LaneHarness()
+        lanes.accept(1, key: 1)
+        for contact in 2...6 { lanes.accept(contact, key: 1) }
+        let others = (2...6).map { lanes.accept($0, key: 2) }
+        _ = lanes.claim()
+        let record = lanes.finish(1, Sample.outcome(401))
+        #expect(record?.attempt?.refusedKey == 1)
+        #expect(lanes.leaving() == [2: .key, 3: .key, 4: .key, 5: .key, 6: .key])
+        var claimed: Set<Int64> = []
+        while let sequence = lanes.claimSequence() { claimed.insert(sequence) }
+        #expect(claimed == Set(others))
+    }
+
+    @Test func `a held key has one probe in each hold_probe, and no other write of it is sent`() {
+        let lanes = LaneHarness()
+        lanes.accept(1)
+        _ = lanes.claim()
+        lanes.finish(1, Sample.outcome(401))
+        var probe = lanes.write(1, 1, attempts: 1, replay: .underRule)
+        for round in 1...10 {
+            lanes.now = lanes.now + (lanes.schedule.limits.holdProbeMilliseconds - 1)
+            #expect(lanes.schedule.nextRecall(now: lanes.now) == nil)
+            #expect(lanes.schedule.nextAlarm(after: lanes.now) == lanes.now + 1)
+            lanes.now = lanes.now + 1
+            #expect(lanes.recall([probe]) == .probe(1))
+            #expect(lanes.claimSequence() == 1)
+            let late = lanes.accept(20 + round, key: 1)
+            #expect(lanes.leaving()[late] == .key)
+            #expect(lanes.claim() == nil, "one probe alone")
+            let record = lanes.finish(1, Sample.outcome(round == 5 ? 429 : round == 6 ? 503 : 401), backoff: 10)
+            #expect(record?.attempt?.after.hold == .key, "a probe that did not come through is held again")
+            probe.pending.attempts += 1
+        }
+        lanes.now = lanes.now + lanes.schedule.limits.holdProbeMilliseconds
+        #expect(lanes.recall([probe]) == .probe(1))
+        _ = lanes.claim()
+        #expect(lanes.finish(1, Sample.outcome(200))?.endState == .delivered)
+        let back = [lanes.write(2, 2), lanes.write(3, 3)]
+        #expect(lanes.recall(back, isExhausted: false) == .key(1))
+        #expect(lanes.recall([], isExhausted: true) == .key(1), "until nothing more is held")
+        #expect(Set([lanes.claimSequence(), lanes.claimSequence()]) == [2, 3])
+        #expect(lanes.schedule.nextRecall(now: lanes.now) == nil)
+    }
+
+    @Test func `a key without a write that may be sent is probed by its next new one`() {
+        let lanes = LaneHarness()
+        lanes.accept(1)
+        _ = lanes.claim()
+        lanes.finish(1, Sample.outcome(401))
+        lanes.now = lanes.now + lanes.schedule.limits.holdProbeMilliseconds
+        #expect(lanes.recall([], isExhausted: false) == .probe(1), "more are to be looked at")
+        #expect(lanes.recall([], isExhausted: true) == .probe(1))
+        lanes.now = lanes.now + 10 * lanes.schedule.limits.holdProbeMilliseconds
+        #expect(lanes.schedule.nextRecall(now: lanes.now) == nil)
+        let probe = lanes.accept(2)
+        let behind = lanes.accept(3)
+        #expect(lanes.leaving() == [behind: .key])
+        #expect(lanes.claimSequence() == probe)
+        lanes.finish(2, Sample.outcome(200))
+        #expect(lanes.recall([lanes.write(behind, 3)]) == .key(1))
+        #expect(lanes.claimSequence() == behind)
+    }
+
+    @Test func `a write under way when its key is refused is held when it comes back without an answer`() {
+        let lanes = LaneHarness()
+        let first = lanes.accept(1)
+        let second = lanes.accept(2)
+        #expect([lanes.claimSequence(), lanes.claimSequence()] == [first, second])
+        lanes.finish(1, Sample.outcome(401))
+        #expect(lanes.finish(2, Sample.timeout)?.attempt?.after.hold == .key)
+        #expect(lanes.schedule.windowCount == 0)
+    }
+
+    @Test func `a 401 whose sender waits is rejected and does not hold what was acknowledged`() {
+        let lanes = LaneHarness()
+        lanes.accept(1, wait: 2_000)
+        let next = lanes.accept(2)
+        _ = lanes.claim()
+        guard case .end(let end) = lanes.finish(1, Sample.outcome(401)) else {
+            Issue.record("it is rejected")
+            return
+        }
+        #expect(end.state == .rejected)
+        #expect(end.keyVerdict == .refused)
+        #expect(lanes.claimSequence() == next)
+    }
+
+    @Test func `a 403 holds that write alone, which is tried again after hold_probe`() {
+        let lanes = LaneHarness()
+        let held = lanes.accept(1)
+        let behind = lanes.accept(1)
+        let other = lanes.accept(2)
+        #expect(lanes.claimSequence() == held)
+        let record = lanes.finish(1, Sample.outcome(403))
+        #expect(record?.attempt?.after.hold == .write)
+        #expect(record?.attempt?.refusedKey == nil)
+        #expect(Set([lanes.claimSequence(), lanes.claimSequence()]) == [behind, other])
+        #expect(lanes.schedule.nextRecall(now: lanes.now) == nil)
+        lanes.now = lanes.now + lanes.schedule.limits.holdProbeMilliseconds
+        #expect(lanes.recall([lanes.write(held, 3, attempts: 1)]) == .due)
+        #expect(lanes.claimSequence() == held)
+        #expect(lanes.schedule.nextRecall(now: lanes.now) == nil)
+    }
+
+    @Test func `a write that comes back while a later one is under way is overtaken when that is delivered`() {
+        for outcome in [200, 422] {
+            let lanes = LaneHarness()
+            let first = lanes.accept(1)
+            _ = lanes.claim()
+            lanes.finish(1, Sample.outcome(403))
+            let second = lanes.accept(1)
+            #expect(lanes.claimSequence() == second)
+            lanes.now = lanes.now + lanes.schedule.limits.holdProbeMilliseconds
+            #expect(lanes.recall([lanes.write(first, 1, attempts: 1, replay: .underRule)]) == .due)
+            lanes.finish(1, Sample.outcome(outcome))
+            if outcome == 200 {
+                #expect(lanes.leaving() == [first: .overtaken])
+                #expect(lanes.claim() == nil)
+            } else {
+                #expect(lanes.claimSequence() == first, "what was refused has changed nothing")
+            }
+        }
+    }
+
+    @Test func `a write that comes back stands before later ones of its contact`() {
+        let lanes = LaneHarness()
+        let first = lanes.accept(1)
+        _ = lanes.claim()
+        lanes.finish(1, Sample.outcome(403))
+        let second = lanes.accept(1)
+        _ = lanes.claim()
+        lanes.finish(1, Sample.outcome(500), backoff: 10)
+        lanes.now = lanes.now + lanes.schedule.limits.holdProbeMilliseconds
+        _ = lanes.recall([lanes.write(first, 1, attempts: 1, replay: .underRule)])
+        #expect(lanes.claimSequence() == first)
+        lanes.finish(1, Sample.outcome(200))
+        #expect(lanes.claimSequence() == second)
+    }
+
+    @Test func `an operator stops a contact and lets it go, and order is kept`() {
+        let lanes = LaneHarness()
+        for _ in 1...3 { lanes.accept(1) }
+        let other = lanes.accept(2)
+        #expect(lanes.claimSequence() == 1)
+        lanes.answer(lanes.schedule.stop(Sample.contact(1), now: lanes.now))
+        #expect(lanes.leaving() == [2: .contact, 3: .contact], "what is under way is")
+        lanes.finish(1, Sample.outcome(500), backoff: 1)
+        #expect(lanes.leaving() == [1: .contact])
+        #expect(lanes.claimSequence() == other)
+        let new = lanes.accept(1)
+        #expect(lanes.leaving() == [new: .contact])
+        lanes.schedule.restart(Sample.contact(1))
+        #expect(lanes.recall((1...4).map { lanes.write($0, 1) }) == .contact(Sample.contact(1)))
+        var order: [Int64] = []
+        while let sequence = lanes.claimSequence() {
+            order.append(sequence)
+            lanes.finish(1, Sample.outcome(200))
+        }
+        #expect(order == [1, 2, 3, 4])
+    }
+
+    @Test func `held writes come back into a window that is full of others`() {
+        let lanes = LaneHarness { $0.maxWindowWrites = 16 }
+        lanes.accept(100, key: 1)
+        _ = lanes.claim()
+        lanes.finish(100, Sample.outcome(403))
+        for contact in 1...40 { lanes.accept(contact, key: 2) }
+        #expect(lanes.schedule.windowCount == 14)
+        lanes.now = lanes.now + lanes.schedule.limits.holdProbeMilliseconds
+        #expect(lanes.recall([lanes.write(1, 100, attempts: 1)]) == .due)
+        #expect(lanes.schedule.windowCount == 15)
+    }
+
+    @Test func `a database that was opened says what is held, and what was coming back`() {
+        let lanes = LaneHarness()
+        var holds = LaneSchedule.Holds()
+        holds.refusedKeys = [1]
+        holds.releasingKeys = [2]
+        holds.releasingContacts = [Sample.contact(9)]
+        lanes.schedule.rebase(newest: 9)
+        lanes.schedule.restart(holds, now: lanes.now)
+        var recalls: Set<LaneSchedule.Recall> = []
+        for _ in 1...5 {
+            if let recall = lanes.recall([]) { recalls.insert(recall) }
+        }
+        #expect(recalls == [.probe(1), .due, .queued, .key(2), .contact(Sample.contact(9))])
+        guard let request = lanes.schedule.beginRefill() else {
+            Issue.record("the window is behind")
+            return
+        }
+        lanes.schedule.refill([lanes.write(5, 1, key: 1), lanes.write(6, 1, key: 2)], for: request, now: lanes.now)
+        #expect(lanes.claimSequence() == 5, "the key has no held write to probe with: this one does")
+    }
+
+    // MARK: - Operators
+
+    @Test func `a write that an operator ends is in no lane any more, and no read brings it back`() throws {
+        let lanes = LaneHarness { $0.maxWindowWrites = 8 }
+        for contact in 1...9 { lanes.accept(contact) }
+        #expect(lanes.claimSequence() == 1)
+        #expect(!lanes.withdraw(1, 1), "it is under way")
+        #expect(lanes.withdraw(2, 2))
+        for contact in 3...7 {
+            #expect(lanes.claimSequence() == Int64(contact))
+            lanes.finish(contact, Sample.outcome(200))
+        }
+        let begun = lanes.schedule.beginRefill()
+        let request = try #require(begun)
+        #expect(lanes.withdraw(9, 9))
+        lanes.schedule.withdrawalsDone()
+        lanes.schedule.refill([lanes.write(8, 8), lanes.write(9, 9)], for: request, now: lanes.now)
+        #expect(lanes.claimSequence() == 8)
+        #expect(lanes.claim() == nil)
+        #expect(lanes.schedule.withdrawn.isEmpty)
+    }
+
+    @Test func `a key that is replaced goes on with the new one, and what was held comes back`() {
+        let lanes = LaneHarness()
+        lanes.accept(1, key: 1)
+        let waiting = lanes.accept(2, key: 1)
+        _ = lanes.claim()
+        lanes.schedule.replace(key: 1, by: Sample.key(2), row: 2, now: lanes.now)
+        guard case .attempt(let write) = lanes.claim() else {
+            Issue.record("it goes on")
+            return
+        }
+        #expect(write.pending.sequence == waiting && write.keyRow == 2 && write.key.secret == Sample.key(2).secret)
+        #expect(lanes.recall([]) == .key(2))
+        #expect(lanes.finish(1, Sample.outcome(401))?.attempt?.refusedKey == 2)
+    }
+}
