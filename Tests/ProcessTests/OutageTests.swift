@@ -14,6 +14,8 @@ extension ProcessTests {
                 let storm = WriteStorm(seed: seed)
                 let settings = [
                     "writes.reply_wait": "300ms",
+                    // Each write is to arrive; that later ones may stand for earlier ones is the crash harness's affair.
+                    "writes.supersede": "false",
                     // Most of it comes before the key has ever succeeded upstream, in some orders of events.
                     "writes.max_pending_unverified_per_key": "100000", "writes.max_pending_unverified": "100000",
                 ]

@@ -45,7 +45,11 @@ extension ProcessTests {
             try await withSandbox { sandbox in
                 let simulator = try await SimulatorProcess(in: sandbox)
                 // The wait is longer than the client's patience: a 202 shows that the relay did not sit it out.
-                let settings = ["writes.reply_wait": "5m", "writes.max_reply_wait": "5m"]
+                let settings = [
+                    "writes.reply_wait": "5m", "writes.max_reply_wait": "5m",
+                    // Both are to arrive, though the second covers the first.
+                    "writes.supersede": "false",
+                ]
                 let first = try await RelayProcess(in: sandbox, upstream: simulator, settings)
                 try await simulator.goDown()
 

@@ -38,7 +38,7 @@ import Testing
         ("writes.limits.date", "70"), ("writes.min_free_disk", "64MiB"), ("writes.not_found_grace", "5m"),
         ("writes.hold_probe", "5m"), ("writes.settle", "0s"), ("writes.retry.initial", "1s"),
         ("writes.retry.max", "15m"), ("writes.retry.max_retry_after", "1h"), ("shutdown.timeout", "20s"),
-        ("writes.put_semantics", "unknown"), ("reads.default_ttl", "1m"), ("reads.stale_while_revalidate", "30s"),
+        ("reads.default_ttl", "1m"), ("reads.stale_while_revalidate", "30s"),
         ("reads.stale_if_error", "7d"), ("reads.negative_ttl", "10s"), ("reads.memory", "64MiB"),
         ("reads.disk", "512MiB"), ("reads.max_object", "1MiB"), ("reads.max_waiters", "1024"),
         ("state.directory", "`$STATE_DIRECTORY`, or `./var`"),

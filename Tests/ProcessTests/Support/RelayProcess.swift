@@ -34,6 +34,8 @@ struct RelayProcess: Sendable {
         environment: [String: String] = [:],
         faults: SystemCallFaults? = nil
     ) async throws {
+        // The faults are counted by call: those of the outbox are meant, not those of the cache's file.
+        let settings = faults == nil ? settings : settings.merging(["reads.disk": "0"]) { $1 }
         let arguments = Self.arguments(in: sandbox, upstream: upstream.url, settings)
         process =
             if let faults {
