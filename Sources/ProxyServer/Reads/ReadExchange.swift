@@ -175,7 +175,9 @@ final class ReadExchange: Exchange {
             if reply.isFailure, answerStale(WireAdditions(cacheStatus: status)) { return }
             status.isStored = reply.isStored
             status.detail = reply.detail
-            show(reply.response, WireAdditions(cacheStatus: status))
+            var additions = WireAdditions(cacheStatus: status)
+            additions.isFetched = true
+            show(reply.response, additions)
         case .failed(let failure):
             status.detail = failure.code.rawValue.replacing("_", with: "-")
             if answerStale(WireAdditions(cacheStatus: status)) { return }

@@ -1,28 +1,24 @@
-import NIOHTTP1
-
-/// The header fields of a read that decide who serves it, gathered in one pass; those that concern the cache are
-/// gathered by `CacheRequest`.
+/// The header fields of a read that decide who serves it, gathered in the pass in which `CacheRequest` gathers those that
+/// concern the cache.
 struct ReadFields {
+    private var firstKey: String?
     /// The first `X-Dexatel-Key`, as everywhere in the relay; nil when it is missing or empty.
-    private(set) var apiKey: String?
+    var apiKey: String? { firstKey.flatMap { $0.isEmpty ? nil : $0 } }
     private(set) var hasPreference = false
     private(set) var hasRange = false
     /// A body, of which nobody knows what it means (RFC 9110 §9.3.1).
     private(set) var announcesBody = false
 
-    init(_ headers: HTTPHeaders) {
-        var firstKey: String?
-        for (name, value) in headers {
-            // By length first: most fields are told apart without looking at a letter.
-            switch name.utf8.count {
-            case 5 where name.isField("range"): hasRange = true
-            case 6 where name.isField("prefer"): hasPreference = true
-            case 13 where name.isField("x-dexatel-key"): firstKey = firstKey ?? value
-            case 14 where name.isField("content-length"): announcesBody = announcesBody || value != "0"
-            case 17 where name.isField("transfer-encoding"): announcesBody = true
-            default: break
-            }
+    /// Notes one field.
+    mutating func note(_ name: String, _ value: String) {
+        // By length first: most fields are told apart without looking at a letter.
+        switch name.utf8.count {
+        case 5 where name.isField("range"): hasRange = true
+        case 6 where name.isField("prefer"): hasPreference = true
+        case 13 where firstKey == nil && name.isField("x-dexatel-key"): firstKey = value
+        case 14 where name.isField("content-length"): announcesBody = announcesBody || value != "0"
+        case 17 where name.isField("transfer-encoding"): announcesBody = true
+        default: break
         }
-        if let firstKey, !firstKey.isEmpty { apiKey = firstKey }
     }
 }

@@ -22,13 +22,14 @@ struct ReadRequest: Sendable {
     let cacheKey: CacheKey
     let cacheRequest: CacheRequest
 
-    init(_ head: HTTPRequestHead, _ subject: Subject, key: KnownKey?) {
+    /// - Parameter cacheRequest: What of the head concerns the cache.
+    init(_ head: HTTPRequestHead, _ subject: Subject, key: KnownKey?, _ cacheRequest: CacheRequest) {
         self.head = head
         self.subject = subject
         self.key = key
+        self.cacheRequest = cacheRequest
         let partition = key.map { CachePartition($0.fingerprint) } ?? .shared
         cacheKey = CacheKey(partition: partition, target: head.uri)
-        cacheRequest = CacheRequest(method: head.method, headers: head.headers)
     }
 
     var summary: RequestSummary { RequestSummary(head) }

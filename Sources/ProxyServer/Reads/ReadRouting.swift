@@ -14,9 +14,10 @@ struct ReadRouting {
         _ subject: ReadRequest.Subject,
         on connection: ConnectionHandler
     ) {
-        let fields = ReadFields(head.headers)
+        var fields = ReadFields()
+        let cacheRequest = CacheRequest(method: head.method, headers: head.headers) { fields.note($0, $1) }
         let key = fields.apiKey.map { connection.eventLoopContext.keyMemo.key($0, in: server.outbox.keys) }
-        let read = ReadRequest(head, subject, key: key)
+        let read = ReadRequest(head, subject, key: key, cacheRequest)
         // A read that waits for the key's writes, or has a body, is the upstream's alone.
         if fields.announcesBody || fields.hasPreference && Preference(head.headers).relayBarrier {
             return passThrough(read, .bypass, nil, on: connection)

@@ -69,7 +69,9 @@ package struct CacheHit: Sendable {
         let ttl = response.freshness.ttlSeconds(nowMilliseconds)
         var cacheStatus = additions.cacheStatus ?? CacheStatus()
         if cacheStatus.ttlSeconds == nil { cacheStatus.ttlSeconds = ttl }
-        StoredResponse.write("Age", String(response.freshness.ageSeconds(nowMilliseconds)), to: &bytes)
+        if !additions.isFetched {
+            StoredResponse.write("Age", String(response.freshness.ageSeconds(nowMilliseconds)), to: &bytes)
+        }
         StoredResponse.write("Cache-Status", cacheStatus.fieldValue, to: &bytes)
         if let connection = additions.connection { StoredResponse.write("Connection", connection, to: &bytes) }
         for (name, value) in additions.fields { StoredResponse.write(name, value, to: &bytes) }

@@ -12,6 +12,8 @@ package struct WireImage: Sendable {
 package struct WireAdditions: Sendable {
     /// Says something else of the cache than "hit".
     package var cacheStatus: CacheStatus?
+    /// The upstream has just given or confirmed it for this very request, so that it has no `Age` (RFC 9111 §5.1).
+    package var isFetched = false
     /// The value of a `Connection` field.
     package var connection: String?
     /// Further fields.
