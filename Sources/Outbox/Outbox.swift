@@ -198,8 +198,9 @@ package final class Outbox: Sendable {
         engine.mayHavePending(contact)
     }
 
-    /// Whether reads with a key may have pending writes of a contact to show, held ones included; false negatives only for
-    /// what no sender has been told of yet. O(1).
+    /// Whether reads with a key may have pending writes of a contact to show, held ones included.
+    ///
+    /// False where there is something only for what no sender has been told of yet. O(1).
     package func mayHavePending(_ contact: ContactReference, of key: KnownKey) -> Bool {
         // Held writes have left their lanes; which contacts they are for is known to the database alone.
         key.pendingCount > 0 && (engine.mayHavePending(contact) || admission.committed.held > 0)
