@@ -1,3 +1,4 @@
+import DexatelAPI
 import NIOCore
 import Outbox
 import Synchronization
@@ -31,6 +32,12 @@ final class ServerCore: Sendable {
         self.reads = reads
         self.errors = errors
         buffers = ByteBudget(limit: configuration.maxBufferedBytes)
+    }
+
+    /// What replies about a contact say of the key's writes to it that have died (design §3.5); nil where there are none.
+    func deadField(_ contact: ContactReference, _ key: KnownKey) -> (name: String, value: String)? {
+        let count = outbox.deadCount(contact, of: key)
+        return count > 0 ? ("Contact-Relay-Dead", String(count)) : nil
     }
 
     var router: Router { Router(server: self) }

@@ -19,8 +19,17 @@ extension ProcessTests {
                 #expect(try await relay.status().outbox.dead == 1)
                 // After a dead entry the lane goes on.
                 try await simulator.clearFaults()
-                #expect(try await relay.put("Augusta").status == 200)
+                let next = try await relay.put("Augusta")
+                #expect(next.status == 200)
                 #expect(try await simulator.applied() == ["Augusta"])
+                // And later replies tell the app, that key's alone.
+                #expect(next.headers["Contact-Relay-Dead"] == ["1"])
+                for _ in 0..<2 {
+                    let read = try await relay.send(.GET, Samples.target, headers: ["X-Dexatel-Key": Samples.key])
+                    #expect(read.status == 200 && read.headers["Contact-Relay-Dead"] == ["1"])
+                }
+                let other = try await relay.send(.GET, Samples.target, headers: ["X-Dexatel-Key": "another"])
+                #expect(other.headers["Contact-Relay-Dead"] == [])
             }
         }
 

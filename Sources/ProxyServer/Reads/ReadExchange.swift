@@ -268,7 +268,7 @@ final class ReadExchange: Exchange {
     private func answer(_ response: StoredResponse, _ additions: WireAdditions?) {
         connection.answer(
             CacheHit(response, for: read.cacheRequest),
-            additions,
+            read.additions(additions, server),
             nowMilliseconds: server.reads.clock.milliseconds(),
             from: self
         )
@@ -277,6 +277,9 @@ final class ReadExchange: Exchange {
     private func answer(_ reply: Reply) {
         var reply = reply
         reply.headers.append(("Cache-Status", status.fieldValue))
+        if case .contact(let contact) = read.subject, let key = read.key, let dead = server.deadField(contact, key) {
+            reply.headers.append(dead)
+        }
         connection.answer(reply, from: self)
     }
 

@@ -40,6 +40,16 @@ struct ReadRequest: Sendable {
     /// Where blame goes for what the upstream makes of it (design §4).
     var origin: OriginKey { OriginKey("GET \(summary.path)") }
 
+    /// What an answer needs beyond what is stored, and the number of the contact's dead writes where there are any.
+    func additions(_ additions: WireAdditions?, _ server: ServerCore) -> WireAdditions? {
+        guard case .contact(let contact) = subject, let key, let dead = server.deadField(contact, key) else {
+            return additions
+        }
+        var additions = additions ?? WireAdditions()
+        if !additions.fields.contains(where: { $0.name == dead.name }) { additions.fields.append(dead) }
+        return additions
+    }
+
     /// The request for the upstream: for the whole reply, whatever part of it the client wants.
     ///
     /// Contacts are asked for in identity coding, as writes have to be laid over them (design §5.4).

@@ -74,6 +74,7 @@ struct ReadRouting {
         _ now: Int64,
         on connection: ConnectionHandler
     ) {
+        let additions = read.additions(additions, server)
         switch server.reads.overlay.need(read, over: hit.response, server.outbox) {
         case .none:
             connection.answer(hit, additions, nowMilliseconds: now, from: nil)

@@ -241,6 +241,8 @@ final class ContactWriteExchange: Exchange {
     }
 
     private func answer(_ reply: Reply) {
+        var reply = reply
+        if let contact, let key, let dead = server.deadField(contact, key) { reply.headers.append(dead) }
         connection.answer(reply, from: self)
     }
 }
