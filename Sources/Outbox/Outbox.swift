@@ -37,7 +37,7 @@ package final class Outbox: Sendable {
         backoffMilliseconds: @escaping @Sendable (Int64) -> Int64,
         logger: Logger
     ) throws -> Outbox {
-        let storage = SQLiteOutboxStorage(path: configuration.stateDirectory + "/outbox.sqlite")
+        let storage = SQLiteOutboxStorage(path: configuration.databasePath)
         let secrets = try storage.storedSecrets()
         let masterKeys = try MasterKeys.load(
             stateDirectory: configuration.stateDirectory,
@@ -48,6 +48,8 @@ package final class Outbox: Sendable {
         let keys = KeyRegistry(vault: vault, previousVault: previousVault)
         try keys.load(secrets.keys)
         let opened = try storage.open(verify: false)
+        // A migration may have found out more about them.
+        try keys.load(opened.keys)
         if secrets.vault == nil || previousVault != nil {
             let resealed = try keys.resealed(secrets.keys)
             try storage.reseal(try vault.stored(), resealed)
@@ -123,24 +125,34 @@ package final class Outbox: Sendable {
 
     /// Makes room for a checked write, which has to be handed to `submitAdmitted` then; or says why there is none.
     package func admit(_ write: NewWrite) -> OutboxUnavailability? {
+        admit(key: write.key, bytes: write.admittedBytes)
+    }
+
+    /// Makes room for one write of a key.
+    func admit(key: KnownKey, bytes: Int) -> OutboxUnavailability? {
         switch commits.currentHealth {
         case .working: break
         case .diskLow: return .diskLow
         case .failed: return .storageFailed
         }
         guard !commits.isStopping else { return .stopping }
-        guard write.key.deadCount < configuration.maxDead else { return .deadLimit }
-        guard admission.admit(bytes: write.admittedBytes) else { return .queueFull }
+        guard key.deadCount < configuration.maxDead else { return .deadLimit }
+        guard admission.admit(bytes: bytes) else { return .queueFull }
         let isKeyAdmitted = keys.admit(
-            write.key,
+            key,
             maxPerUnverifiedKey: configuration.maxPendingUnverifiedPerKey,
             maxUnverified: configuration.maxPendingUnverified
         )
         guard isKeyAdmitted else {
-            admission.release(writes: 1, bytes: write.admittedBytes)
+            admission.release(writes: 1, bytes: bytes)
             return .unverifiedKeyLimit
         }
         return nil
+    }
+
+    /// Takes back the room of writes that are in the books now, or will not be.
+    func release(admittedBytes: [Int]) {
+        admission.release(writes: admittedBytes.count, bytes: admittedBytes.reduce(0, +))
     }
 
     /// Takes writes that were admitted, all at once; their sinks then get exactly one answer for each.
@@ -170,9 +182,7 @@ package final class Outbox: Sendable {
 
     /// Whether a receipt is for this key: it made the write, or replaces the one that did.
     private func owns(_ key: KnownKey, _ receipt: Receipt) -> Bool {
-        if receipt.keyFingerprint == key.fingerprint { return true }
-        guard let maker = keys.key(fingerprint: receipt.keyFingerprint)?.current, maker.isReplaced else { return false }
-        return maker.row.flatMap(keys.key(row:)) === key
+        receipt.keyFingerprint == key.fingerprint || keys.isHeir(key, of: receipt.keyFingerprint)
     }
 
     /// How many dead writes a contact has by a key, or by one that it replaces: for `Contact-Relay-Dead` (design §3.5).

@@ -40,6 +40,8 @@ package struct OutboxConfiguration: Sendable {
     package var supersedes: Bool
     /// `writes.put_semantics`.
     package var putSemantics: PutSemantics
+    /// Pending writes that are held in memory; the others are read from the database when there is room.
+    package var maxWindowWrites: Int
 
     /// The defaults of design §2.3, over a state directory.
     package init(stateDirectory: String) {
@@ -62,7 +64,11 @@ package struct OutboxConfiguration: Sendable {
         maxRetryAfterMilliseconds = 3_600_000
         supersedes = true
         putSemantics = .unknown
+        maxWindowWrites = 16_384
     }
+
+    /// Where the database is.
+    var databasePath: String { stateDirectory + "/outbox.sqlite" }
 
     var laneLimits: LaneSchedule.Limits {
         var limits = LaneSchedule.Limits()
@@ -75,6 +81,7 @@ package struct OutboxConfiguration: Sendable {
         limits.maxRetryAfterMilliseconds = maxRetryAfterMilliseconds
         limits.supersedes = supersedes
         limits.putSemantics = putSemantics
+        limits.maxWindowWrites = maxWindowWrites
         return limits
     }
 }

@@ -1,7 +1,7 @@
 import Glibc
 
 /// An error that ends the start of the outbox, or of a call on it.
-package struct OutboxError: Error, Sendable, CustomStringConvertible {
+package struct OutboxError: Error, Sendable, Equatable, CustomStringConvertible {
     /// What kind of error it is; decides the exit status.
     package enum Code: Sendable, Equatable {
         /// Another process holds the state directory (exit 75).

@@ -16,7 +16,7 @@ final class DeliveryEngine: CommitObserver {
         var logger: Logger
     }
 
-    private struct State: Sendable {
+    struct State: Sendable {
         var schedule: LaneSchedule
         var reader: any OutboxReading
         /// Set while the engine waits for attempts under way to end before it loads memory again.
@@ -27,8 +27,8 @@ final class DeliveryEngine: CommitObserver {
         var gateOpensAt: RelayTime?
     }
 
-    private let parts: Parts
-    private let state: Mutex<State>
+    let parts: Parts
+    let state: Mutex<State>
     private let turnCount = Atomic<UInt64>(0)
     private let wakeups: AsyncStream<Void>
     private let waker: AsyncStream<Void>.Continuation
@@ -144,48 +144,8 @@ final class DeliveryEngine: CommitObserver {
         }
     }
 
-    /// Has held writes brought back whose time has come.
-    private func recall(_ now: RelayTime) {
-        let request = state.withLock { $0.isStopping ? nil : $0.schedule.nextRecall(now: now) }
-        guard let request else { return }
-        parts.commits.perform(
-            RecallWrites(request: request, semantics: parts.limits.putSemantics) { [weak self] in
-                self?.recalled(request, $0, isExhausted: $1, nextDue: $2)
-            }
-        )
-    }
-
-    private func recalled(
-        _ request: LaneSchedule.RecallRequest,
-        _ writes: [PendingWrite],
-        isExhausted: Bool,
-        nextDue: RelayTime?
-    ) {
-        let now = parts.clock.now()
-        do {
-            let writes = try writes.map(scheduled)
-            changeSchedule { schedule in
-                schedule.recalled(
-                    .init(request: request, writes: writes, isExhausted: isExhausted, nextDue: nextDue),
-                    now: now
-                )
-                switch request.recall {
-                case .probe(let row):
-                    if let held = schedule.heldKeys[row] { parts.keys.setHasNoProbe(row, held.hasNoProbe) }
-                case .contact(let contact):
-                    if schedule.isBack(contact) { parts.commits.perform(ForgetStop(contact: contact)) }
-                case .key, .due, .queued: break
-                }
-                return []
-            }
-        } catch {
-            parts.logger.error("held writes cannot be brought back", metadata: ["error": "\(error)"])
-        }
-        wake()
-    }
-
     /// Changes the schedule, has what leaves its lanes recorded, and answers.
-    private func changeSchedule(_ change: (inout LaneSchedule) -> [LaneSchedule.Answer]) {
+    func changeSchedule(_ change: (inout LaneSchedule) -> [LaneSchedule.Answer]) {
         let answers = state.withLock { state in
             let answers = change(&state.schedule)
             recordLeaving(&state)
@@ -195,13 +155,13 @@ final class DeliveryEngine: CommitObserver {
     }
 
     /// Under the lock, so that nothing that follows from it is recorded before it.
-    private func recordLeaving(_ state: inout State) {
+    func recordLeaving(_ state: inout State) {
         let leaving = state.schedule.takeLeaving()
         if !leaving.isEmpty { parts.commits.record(leaving) }
     }
 
     /// A write as the schedule has it, with the key that it is sent with.
-    private func scheduled(_ pending: PendingWrite) throws -> LaneSchedule.Write {
+    func scheduled(_ pending: PendingWrite) throws -> LaneSchedule.Write {
         guard let key = parts.keys.key(row: pending.keyRow) else {
             throw OutboxError(.damaged, "the key \(pending.keyRow) of a pending write is not in the outbox")
         }
@@ -212,54 +172,6 @@ final class DeliveryEngine: CommitObserver {
             payload: nil,
             waiter: nil
         )
-    }
-
-    // MARK: - Operators
-
-    /// An operator has stopped a contact.
-    func stop(_ contact: ContactReference) {
-        let now = parts.clock.now()
-        changeSchedule { $0.stop(contact, now: now) }
-    }
-
-    /// An operator has let a contact go again.
-    func restart(_ contact: ContactReference) {
-        state.withLock { $0.schedule.restart(contact) }
-        wake()
-    }
-
-    /// An operator has let writes go that wait in the database.
-    func queuedWritesAdded() {
-        state.withLock { $0.schedule.queuedWritesAdded() }
-        wake()
-    }
-
-    /// An operator has replaced a key.
-    func replaced(key old: Int64, by new: KnownKey, row: Int64) {
-        let now = parts.clock.now()
-        changeSchedule { schedule in
-            schedule.replace(key: old, by: new, row: row, now: now)
-            return []
-        }
-        wake()
-    }
-
-    /// Takes a write out of the window that an operator is ending; false when it is under way.
-    func withdraw(_ write: PendingWrite) -> Bool {
-        let now = parts.clock.now()
-        let (isWithdrawn, answer) = state.withLock { state in
-            let result = state.schedule.withdraw(write.sequence, of: write.contact, now: now)
-            recordLeaving(&state)
-            return result
-        }
-        if let answer { send([answer]) }
-        return isWithdrawn
-    }
-
-    /// What was withdrawn has ended.
-    func withdrawalsDone() {
-        state.withLock { $0.schedule.withdrawalsDone() }
-        wake()
     }
 
     // MARK: - Turns
@@ -292,11 +204,11 @@ final class DeliveryEngine: CommitObserver {
         let (request, reader) = state.withLock { ($0.schedule.beginRefill(), $0.reader) }
         guard let request else { return }
         do {
-            let rows = try await reader.pendingWrites(after: request.after, limit: request.limit)
-            let writes = try rows.map(scheduled)
+            let part = try await reader.pendingWrites(after: request.after, limit: request.limit)
+            let writes = try part.writes.map(scheduled)
             let now = parts.clock.now()
             let wantsMore = state.withLock { state in
-                state.schedule.refill(writes, for: request, now: now)
+                state.schedule.refill(writes, upTo: part.upTo, for: request, now: now)
                 recordLeaving(&state)
                 return state.schedule.refillRequest != nil
             }
@@ -442,7 +354,7 @@ final class DeliveryEngine: CommitObserver {
         }
     }
 
-    private func send(_ answers: [LaneSchedule.Answer]) {
+    func send(_ answers: [LaneSchedule.Answer]) {
         guard !answers.isEmpty else { return }
         var batches = AnswerBatches()
         batches.add(answers)

@@ -49,14 +49,18 @@ extension LaneSchedule {
 
     /// Why a write may not be in its lane; nil when it may.
     ///
+    /// A write of a held key may when it is the one to probe it: it was brought for that, or just came by while the
+    /// database has none.
+    ///
     /// - Parameter back: The recall that has just brought it back.
     func holdReason(_ write: Write, _ now: RelayTime, back: Recall? = nil) -> WriteHold? {
         let contact = write.pending.contact
         if stoppedContacts.contains(contact) || mustWait(.contact(contact), isBack: back == .contact(contact)) {
             return .contact
         }
-        if heldKeys[write.keyRow] != nil {
-            return back == .probe(write.keyRow) || mayProbe(write.keyRow, now) ? nil : .key
+        if let held = heldKeys[write.keyRow] {
+            let mayProbe = held.hasNoProbe || back == .probe(write.keyRow)
+            return mayProbe && held.probe == nil && held.probeAt <= now ? nil : .key
         }
         return mustWait(.key(write.keyRow), isBack: back != nil) ? .key : nil
     }
@@ -67,22 +71,17 @@ extension LaneSchedule {
         returning.contains(recall) && (!isBack || departures[recall] != nil)
     }
 
-    /// Whether a write of a held key that just came by is to probe it, as the database has none.
-    func mayProbe(_ row: Int64, _ now: RelayTime) -> Bool {
-        guard let held = heldKeys[row] else { return false }
-        return held.hasNoProbe && held.probe == nil && held.probeAt <= now
-    }
-
     mutating func leave(_ write: Write, _ hold: WriteHold) {
         leaving.append(HoldRecord(write: write.pending, hold: hold))
-        let recall: Recall? =
+        let recall: Recall =
             switch hold {
             case .key: .key(write.keyRow)
             case .contact: .contact(write.pending.contact)
-            case .none, .write, .overtaken, .queued: nil
+            case .queued: .queued
+            case .none, .write, .overtaken: .due
             }
-        departing[write.pending.sequence] = recall ?? .queued
-        if let recall { departures[recall, default: 0] += 1 }
+        departing[write.pending.sequence] = recall
+        departures[recall, default: 0] += 1
         guard hold == .key, heldKeys[write.keyRow]?.hasNoProbe ?? false else { return }
         heldKeys[write.keyRow]?.hasNoProbe = false
         awaitProbe(write.keyRow)

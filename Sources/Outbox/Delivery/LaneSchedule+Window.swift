@@ -145,7 +145,9 @@ extension LaneSchedule {
     }
 
     /// Takes what was read for a request.
-    mutating func refill(_ writes: [Write], for request: RefillRequest, now: RelayTime) {
+    ///
+    /// - Parameter upTo: Up to where there is nothing else to read; nil for the end.
+    mutating func refill(_ writes: [Write], upTo: Int64?, for request: RefillRequest, now: RelayTime) {
         guard refilling == request else { return }
         defer { endRefill() }
         guard !isSuspended, request.after == cursor else { return }
@@ -153,10 +155,17 @@ extension LaneSchedule {
         let read = late.isEmpty ? [] : Set(writes.map(\.pending.sequence))
         for write in writes {
             cursor = write.pending.sequence
-            if !withdrawn.contains(cursor) { place(write, now: now) }
+            guard !withdrawn.contains(cursor) else { continue }
+            if write.pending.replay == .underRule {
+                // It was let go before, and a later write may have been delivered since: it is judged again.
+                leave(write, .queued)
+                queuedWritesAdded()
+            } else {
+                place(write, now: now)
+            }
         }
-        // Fewer rows than asked for: nothing that was committed before the request is behind the window any more.
-        if writes.count < request.limit { cursor = max(cursor, request.newest) }
+        // At the end nothing that was committed before the request is behind the window any more.
+        cursor = max(cursor, upTo ?? request.newest)
         newest = max(newest, cursor)
         // Those behind the window will be read; those that were read have been placed.
         for (write, recall) in late where write.pending.sequence <= cursor && !read.contains(write.pending.sequence) {

@@ -225,6 +225,11 @@ struct LaneSchedule: Sendable {
         self.newest = newest
     }
 
+    /// Writes have been committed that are to be read from the database.
+    mutating func appended(newest sequence: Int64) {
+        newest = max(newest, sequence)
+    }
+
     // MARK: - Queues
 
     /// Parks a lane until a time.

@@ -12,7 +12,7 @@ package struct FieldSet: Hashable, Sendable {
     /// Bytes of their names at most (P8).
     static let maxOtherBytes = 512
 
-    /// A bit for each case of `ContactField`, in their order.
+    /// A bit for each case of `ContactField`; stored.
     let known: UInt8
     /// The other names, sorted, none twice.
     let others: [String]
@@ -65,7 +65,7 @@ package struct FieldSet: Hashable, Sendable {
 
     /// The names, known ones first.
     package var names: [String] {
-        zip(ContactField.allCases, 0...).filter { known & (1 << UInt8($0.1)) != 0 }.map(\.0.rawValue) + others
+        ContactField.allCases.map(\.rawValue).filter { known & (Self.bit(of: $0) ?? 0) != 0 } + others
     }
 
     package var isEmpty: Bool { known == 0 && others.isEmpty }
@@ -82,8 +82,12 @@ package struct FieldSet: Hashable, Sendable {
     }
 
     private static func bit(of name: String) -> UInt8? {
-        ContactField(rawValue: name).flatMap { field in
-            ContactField.allCases.firstIndex(of: field).map { 1 << UInt8($0) }
+        switch ContactField(rawValue: name) {
+        case .firstName: 1
+        case .lastName: 2
+        case .timestamp: 4
+        case .date: 8
+        case nil: nil
         }
     }
 

@@ -5,6 +5,15 @@ package enum WriteMethod: Int64, Sendable, Hashable {
     /// Delete.
     case delete = 2
 
+    /// The method with this token; nil for any other.
+    package init?(name: String) {
+        switch name {
+        case "PUT": self = .put
+        case "DELETE": self = .delete
+        default: return nil
+        }
+    }
+
     /// The method's token on the wire.
     package var name: String {
         switch self {

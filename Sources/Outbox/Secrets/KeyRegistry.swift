@@ -17,6 +17,8 @@ package final class KeyRegistry: Sendable {
         var byRow: [Int64: KnownKey] = [:]
         /// Keys that were replaced, by their own row.
         var replaced: [Int64: KnownKey] = [:]
+        /// Whether any row's writes are sent with another's key.
+        var hasReplaced = false
         /// Keys whose seals were dropped, as nothing is to be sent with them: what is known of them counts on.
         var dormant: [KeyFingerprint: StoredKey] = [:]
     }
@@ -44,7 +46,11 @@ package final class KeyRegistry: Sendable {
             state.keys[fingerprint] = key
             if let dormant = state.dormant.removeValue(forKey: fingerprint) {
                 key.update { $0.take(dormant) }
-                state.byRow[dormant.row] = key
+                if dormant.successor == nil {
+                    state.byRow[dormant.row] = key
+                } else {
+                    state.replaced[dormant.row] = key
+                }
             }
             return key
         }
@@ -77,14 +83,29 @@ package final class KeyRegistry: Sendable {
     func rows(of row: Int64) -> [Int64] {
         state.withLock { state in
             guard let key = state.byRow[row] else { return [row] }
-            guard !state.replaced.isEmpty else { return [row] }
+            guard state.hasReplaced else { return [row] }
             return state.byRow.filter { $0.value === key }.map(\.key).sorted()
         }
     }
 
-    /// The key with this fingerprint, as far as it is in the outbox.
-    func key(fingerprint: KeyFingerprint) -> KnownKey? {
-        state.withLock { $0.keys[fingerprint] }
+    /// Whether a key replaces the one with this fingerprint.
+    func isHeir(_ key: KnownKey, of fingerprint: KeyFingerprint) -> Bool {
+        state.withLock { state in
+            guard let row = state.keys[fingerprint]?.current.row ?? state.dormant[fingerprint]?.row else {
+                return false
+            }
+            return state.byRow[row] === key
+        }
+    }
+
+    /// The rows of the keys whose fingerprints begin so, in hexadecimal digits, and that were not replaced; two of them
+    /// are enough to know that more than one is meant.
+    func rows(fingerprintPrefix prefix: String) -> [Int64] {
+        let keys = state.withLock { Array($0.keys.values) }
+        return Array(
+            keys.filter { $0.fingerprint.hexadecimal.hasPrefix(prefix) && !$0.current.isReplaced }
+                .compactMap(\.current.row).prefix(2)
+        )
     }
 
     /// Remembers the row that a key has got, and takes its status from there.
@@ -210,6 +231,7 @@ package final class KeyRegistry: Sendable {
         }
         state.withLock { state in
             state.replaced[oldRow] = old
+            state.hasReplaced = true
             for (row, key) in state.byRow where key === old { state.byRow[row] = new }
             state.byRow[oldRow] = new
         }
@@ -290,12 +312,6 @@ package final class KeyRegistry: Sendable {
             for _ in stored { last = successors[last] ?? last }
             guard let heir = byRow[last], byRow[row.row] !== heir else { continue }
             unverifiedPending.withLock { total in
-                if let own = byRow[row.row] {
-                    own.update { status in
-                        if !status.isVerified { total -= status.committed }
-                        (status.committed, status.dead) = (0, 0)
-                    }
-                }
                 heir.update { status in
                     if !status.isVerified { total += Int(row.pending) }
                     status.committed += Int(row.pending)
@@ -304,6 +320,7 @@ package final class KeyRegistry: Sendable {
             }
             state.withLock { state in
                 state.byRow[row.row] = heir
+                state.hasReplaced = true
                 if let own = byRow[row.row] { state.replaced[row.row] = own }
             }
         }

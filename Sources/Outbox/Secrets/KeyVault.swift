@@ -22,6 +22,11 @@ package struct KeyFingerprint: Hashable, Sendable, CustomStringConvertible {
         [high, low].flatMap { word in (0..<8).map { UInt8(truncatingIfNeeded: word >> (56 - 8 * $0)) } }
     }
 
+    /// All of it, in hexadecimal digits.
+    package var hexadecimal: String {
+        bytes.map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined()
+    }
+
     /// Twelve hexadecimal digits, enough for an operator to tell keys apart.
     package var description: String {
         let hex = String(high >> 16, radix: 16)

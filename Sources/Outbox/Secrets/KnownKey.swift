@@ -50,8 +50,9 @@ package final class KnownKey: Sendable {
             isSealed = stored.sealed != nil
             isReplaced = stored.successor != nil
             hasNoProbe = false
-            committed = Int(stored.pending)
-            dead = Int(stored.dead)
+            // What is pending of a key that was replaced is its successor's.
+            committed = isReplaced ? 0 : Int(stored.pending)
+            dead = isReplaced ? 0 : Int(stored.dead)
         }
 
         /// The outbox knows nothing of the key any more.

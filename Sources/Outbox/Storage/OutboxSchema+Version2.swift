@@ -2,8 +2,7 @@ extension OutboxSchema {
     /// Holds, superseding, the replay rule, bounded receipts, idempotency keys, the keys' lives and the telling of
     /// deaths.
     ///
-    /// Whatever is held is found by partial indexes, so that what is not held costs nothing more, and the next work is
-    /// found without stepping over what is held. Columns are only added: a release that knows version 2 names the
+    /// Whatever is held is found by partial indexes, so that what is not held costs hardly more. Columns are only added: a release that knows version 2 names the
     /// columns it writes, and so works with a version 3 that adds others with defaults.
     static let version2 = """
         UPDATE outbox_schema SET version = 2, oldest_reader = 2;
@@ -35,11 +34,10 @@ extension OutboxSchema {
         UPDATE pending_write SET replay = 1, hold = iif(
             (SELECT refused_at FROM api_key WHERE row = pending_write.api_key) IS NULL, 2, 1
         ) WHERE hold <> 0;
-        CREATE INDEX pending_write_live ON pending_write (sequence) WHERE hold = 0;
         CREATE INDEX pending_write_by_contact ON pending_write (contact);
         CREATE INDEX pending_write_held_by_key ON pending_write (api_key, hold, sequence) WHERE hold <> 0;
-        CREATE INDEX pending_write_held_due ON pending_write (next_attempt_clock) WHERE hold = 2;
-        CREATE INDEX pending_write_queued ON pending_write (sequence) WHERE hold = 5;
+        CREATE INDEX pending_write_held_by_time ON pending_write (hold, next_attempt_clock, sequence) WHERE hold <> 0;
+        CREATE INDEX pending_write_stopped ON pending_write (contact, sequence) WHERE hold = 3;
         CREATE INDEX pending_write_held_by_age ON pending_write (accepted_clock) WHERE hold <> 0;
         CREATE INDEX pending_write_by_idempotency ON pending_write (idempotency) WHERE idempotency IS NOT NULL;
 
@@ -55,7 +53,7 @@ extension OutboxSchema {
         UPDATE ended_write SET stored_bytes =
             length(CAST(target AS BLOB)) + length(CAST(headers AS BLOB)) + length(body)
         WHERE state = 4;
-        CREATE INDEX ended_write_dead ON ended_write (contact, api_key) WHERE state = 4;
+        CREATE INDEX ended_write_dead ON ended_write (contact, api_key, state) WHERE state = 4;
         CREATE INDEX ended_write_dead_by_sequence ON ended_write (sequence) WHERE state = 4;
         CREATE INDEX ended_write_untold ON ended_write (tell_clock, sequence) WHERE state = 4 AND told_at IS NULL;
         CREATE INDEX ended_write_by_idempotency ON ended_write (idempotency) WHERE idempotency IS NOT NULL;

@@ -45,9 +45,6 @@ protocol OutboxStorage: AnyObject {
     /// Moves what the log holds into the database and empties the log, if nobody is reading; false when somebody is.
     func emptyLog() throws -> Bool
 
-    /// Looks through the whole database for damage, and counts everything again; what is wrong, if anything.
-    func check() throws -> [String]
-
     /// Keeps the vault and what was sealed anew, in one transaction.
     func reseal(_ vault: StoredVault, _ keys: [OutboxTransaction.KeyRow]) throws
 
@@ -61,7 +58,7 @@ protocol OutboxStorage: AnyObject {
 /// Reads of the outbox, beside the commit thread and never on an event loop.
 protocol OutboxReading: Sendable {
     /// The pending writes behind `sequence` that are not held, in order, without their payloads.
-    func pendingWrites(after sequence: Int64, limit: Int) async throws -> [PendingWrite]
+    func pendingWrites(after sequence: Int64, limit: Int) async throws -> PendingPart
     /// The pending writes of a key to some contacts, in order, the newest `limit` of each.
     func pendingWrites(to contacts: [ContactReference], keyRow: Int64, limit: Int) async throws
         -> [PendingContactWrite]
@@ -71,6 +68,27 @@ protocol OutboxReading: Sendable {
     func receipt(_ id: WriteID) async throws -> Receipt?
     /// The acceptance time (wall clock, milliseconds) of the oldest pending write.
     func oldestPendingAcceptedAt() async throws -> Int64?
+    /// A part of what an operator's selection finds.
+    func page(_ selection: WriteSelection, after sequence: Int64, limit: Int, wallNow: Int64) async throws -> StoredPage
+    /// A write with all that is kept of it.
+    func details(_ sequence: Int64) async throws -> WriteDetails?
+    /// What of a part of a selection could be sent elsewhere.
+    func exports(_ sequences: [Int64]) async throws -> [ExportedWrite]
+    /// The keys that the outbox knows.
+    func keySummaries() async throws -> [KeySummary]
+    /// A contact that a key has pending or dead writes for; nil when there is none near the head of the queue.
+    func contact(ofKeys rows: [Int64]) async throws -> ContactReference?
+    /// Dead writes that nobody was told of, and that are due to be told.
+    func untoldDeadWrites(now: RelayTime, limit: Int) async throws -> [DeadWrite]
+    /// Looks through the whole database for damage, and counts everything again; what is wrong, if anything.
+    func check() async throws -> [String]
+}
+
+/// A part of the backlog.
+struct PendingPart: Sendable, Equatable {
+    var writes: [PendingWrite]
+    /// Up to where there is no other that is not held; nil for the end.
+    var upTo: Int64?
 }
 
 /// Which pending writes out of their lanes.

@@ -54,18 +54,27 @@ final class SQLiteOutboxReader: OutboxReading {
         return try await queue.read(body)
     }
 
-    /// Steps over nothing that is held.
+    /// Rows that one read of the backlog looks at: those that are held are stepped over, once for each start.
+    static let maxScannedRows = 8_192
+
     static let refill = """
         SELECT sequence, nonce, contact, api_key, method, stored_bytes, accepted_clock, attempts,
             next_attempt_clock, hold, replay, is_ambiguous, fields, other_fields, not_found_clock, attempt_log
-        FROM pending_write INDEXED BY pending_write_live
-        WHERE hold = 0 AND sequence > ? ORDER BY sequence LIMIT ?
+        FROM (SELECT * FROM pending_write WHERE sequence > ? ORDER BY sequence LIMIT \(maxScannedRows))
+        WHERE hold = 0 LIMIT ?
+        """
+    static let refillBound = """
+        SELECT sequence FROM pending_write WHERE sequence > ? ORDER BY sequence
+        LIMIT 1 OFFSET \(maxScannedRows - 1)
         """
 
-    func pendingWrites(after sequence: Int64, limit: Int) async throws -> [PendingWrite] {
+    func pendingWrites(after sequence: Int64, limit: Int) async throws -> PendingPart {
         try await read { database in
             let statement = try database.cachedStatement(sql: Self.refill)
-            return try Row.fetchAll(statement, arguments: [sequence, limit]).map(PendingWrite.init)
+            let writes = try Row.fetchAll(statement, arguments: [sequence, limit]).map(PendingWrite.init)
+            if writes.count == limit, let last = writes.last { return PendingPart(writes: writes, upTo: last.sequence) }
+            let bound = try database.cachedStatement(sql: Self.refillBound)
+            return PendingPart(writes: writes, upTo: try Int64.fetchOne(bound, arguments: [sequence]))
         }
     }
 

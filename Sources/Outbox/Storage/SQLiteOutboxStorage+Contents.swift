@@ -126,19 +126,18 @@ extension SQLiteOutboxStorage {
         }
     }
 
-    func check() throws -> [String] {
-        try connection().inDatabase { database in
-            var findings = try String.fetchAll(database, sql: "PRAGMA integrity_check(20)").filter { $0 != "ok" }
-            if let row = try Row.fetchOne(database, sql: "PRAGMA foreign_key_check") {
-                findings.append("a row refers to one that is not there: \(row)")
-            }
-            for (what, sql) in Self.recounts {
-                if let number = try Int64.fetchOne(database, sql: sql), number != 0 {
-                    findings.append("\(what): off by \(number)")
-                }
-            }
-            return findings
+    /// Looks through a whole database for damage, and counts everything again.
+    static func findings(_ database: Database) throws -> [String] {
+        var findings = try String.fetchAll(database, sql: "PRAGMA integrity_check(20)").filter { $0 != "ok" }
+        if let row = try Row.fetchOne(database, sql: "PRAGMA foreign_key_check") {
+            findings.append("a row refers to one that is not there: \(row)")
         }
+        for (what, sql) in recounts {
+            if let number = try Int64.fetchOne(database, sql: sql), number != 0 {
+                findings.append("\(what): off by \(number)")
+            }
+        }
+        return findings
     }
 
     /// What must be 0: the books and the other counts, against the rows.

@@ -29,24 +29,24 @@ extension SQLiteOutboxStorage {
         WHERE api_key = ? AND hold = ? AND hold <> 0 ORDER BY sequence LIMIT ?
         """
     static let heldByContact = """
-        SELECT \(columns) FROM pending_write INDEXED BY pending_write_by_contact
+        SELECT \(columns) FROM pending_write INDEXED BY pending_write_stopped
         WHERE contact = ? AND hold = 3 ORDER BY sequence LIMIT ?
         """
     static let heldDue = """
-        SELECT \(columns) FROM pending_write INDEXED BY pending_write_held_due
-        WHERE hold = 2 AND next_attempt_clock <= ? ORDER BY next_attempt_clock LIMIT ?
+        SELECT \(columns) FROM pending_write INDEXED BY pending_write_held_by_time
+        WHERE hold = 2 AND hold <> 0 AND next_attempt_clock <= ? ORDER BY next_attempt_clock LIMIT ?
         """
     static let queued = """
-        SELECT \(columns) FROM pending_write INDEXED BY pending_write_queued
-        WHERE hold = 5 ORDER BY sequence LIMIT ?
+        SELECT \(columns) FROM pending_write INDEXED BY pending_write_held_by_time
+        WHERE hold = 5 AND hold <> 0 AND next_attempt_clock IS NULL ORDER BY sequence LIMIT ?
         """
     static let heldByAge = """
         SELECT \(columns) FROM pending_write INDEXED BY pending_write_held_by_age
         WHERE hold <> 0 AND accepted_clock < ? ORDER BY accepted_clock LIMIT ?
         """
     static let nextDue = """
-        SELECT next_attempt_clock FROM pending_write INDEXED BY pending_write_held_due
-        WHERE hold = 2 ORDER BY next_attempt_clock LIMIT 1
+        SELECT next_attempt_clock FROM pending_write INDEXED BY pending_write_held_by_time
+        WHERE hold = 2 AND hold <> 0 ORDER BY next_attempt_clock LIMIT 1
         """
 
     func writes(_ selection: StoredSelection, limit: Int) throws -> [StoredWrite] {

@@ -145,7 +145,6 @@ final class FaultyStorage: OutboxStorage {
     }
     func forgetKeys(_ rows: [Int64]) throws { try storage.forgetKeys(rows) }
     func emptyLog() throws -> Bool { try storage.emptyLog() }
-    func check() throws -> [String] { try storage.check() }
     func reseal(_ vault: StoredVault, _ keys: [OutboxTransaction.KeyRow]) throws { try storage.reseal(vault, keys) }
 
     func closeWriter() { storage.closeWriter() }

@@ -206,8 +206,31 @@ import Testing
             Issue.record("the window is behind")
             return
         }
-        lanes.schedule.refill([lanes.write(5, 1, key: 1), lanes.write(6, 1, key: 2)], for: request, now: lanes.now)
+        lanes.schedule.refill(
+            [lanes.write(5, 1, key: 1), lanes.write(6, 1, key: 2)],
+            upTo: nil,
+            for: request,
+            now: lanes.now
+        )
         #expect(lanes.claimSequence() == 5, "the key has no held write to probe with: this one does")
+    }
+
+    @Test func `a write that was let go before a restart is judged again, as a later one may have been delivered`()
+        throws
+    {
+        let lanes = LaneHarness()
+        lanes.schedule.rebase(newest: 3)
+        lanes.schedule.restart(LaneSchedule.Holds(), now: lanes.now)
+        let begun = lanes.schedule.beginRefill()
+        let rows = [lanes.write(1, 1, replay: .underRule), lanes.write(2, 1), lanes.write(3, 2, replay: .forced)]
+        lanes.schedule.refill(rows, upTo: nil, for: try #require(begun), now: lanes.now)
+        #expect(lanes.leaving() == [1: .queued])
+        #expect(Set([lanes.claimSequence(), lanes.claimSequence()]) == [2, 3])
+        var recalls: Set<LaneSchedule.Recall> = []
+        for _ in 1...2 {
+            if let recall = lanes.recall([]) { recalls.insert(recall) }
+        }
+        #expect(recalls == [.due, .queued])
     }
 
     // MARK: - Operators
@@ -226,7 +249,7 @@ import Testing
         let request = try #require(begun)
         #expect(lanes.withdraw(9, 9))
         lanes.schedule.withdrawalsDone()
-        lanes.schedule.refill([lanes.write(8, 8), lanes.write(9, 9)], for: request, now: lanes.now)
+        lanes.schedule.refill([lanes.write(8, 8), lanes.write(9, 9)], upTo: nil, for: request, now: lanes.now)
         #expect(lanes.claimSequence() == 8)
         #expect(lanes.claim() == nil)
         #expect(lanes.schedule.withdrawn.isEmpty)

@@ -18,7 +18,7 @@ import Testing
         try model.drain()
         #expect(model.accepted > 300, "seed \(seed)")
         #expect(model.answered == model.waitersIssued, "seed \(seed)")
-        #expect(model.kindsSeen.count >= 16, "seed \(seed) saw only \(model.kindsSeen.sorted())")
+        #expect(model.kindsSeen.count >= 14, "seed \(seed) saw only \(model.kindsSeen.sorted())")
     }
 }
 
@@ -56,6 +56,7 @@ struct LaneScheduleModel {
     private var inbox: [Work] = []
     /// A read of the backlog whose answer is on its way.
     private var reading: (request: LaneSchedule.RefillRequest, writes: [LaneSchedule.Write])?
+    private var readingEndsEarly = false
     /// What was delivered to each contact.
     private var deliveries: [ContactReference: ContactOrder] = [:]
     private var stopped: Set<ContactReference> = []
@@ -231,7 +232,10 @@ struct LaneScheduleModel {
         guard reading == nil, let request = schedule.beginRefill() else { return }
         kindsSeen.insert("refill")
         let found = rows.filter { $0.key > request.after && $0.value.write.pending.hold == .none }.keys.sorted()
-        let writes = found.prefix(request.limit).compactMap { rows[$0]?.write }.map { write in
+        readingEndsEarly = Bool.random(using: &random) && !found.isEmpty
+        let writes = found.prefix(readingEndsEarly ? 1 + request.limit / 2 : request.limit).compactMap {
+            rows[$0]?.write
+        }.map { write in
             var write = write
             (write.payload, write.waiter) = (nil, nil)
             return write
@@ -243,7 +247,9 @@ struct LaneScheduleModel {
         guard let (request, writes) = reading else { return }
         reading = nil
         for write in writes { note(write.pending.contact, "refilled \(write.pending.sequence)") }
-        schedule.refill(writes, for: request, now: now)
+        // Sometimes the read has looked at its fill of rows before the end.
+        let upTo = writes.count == request.limit || readingEndsEarly ? writes.last?.pending.sequence : nil
+        schedule.refill(writes, upTo: upTo, for: request, now: now)
     }
 
     private mutating func expire() {
@@ -566,6 +572,7 @@ struct LaneScheduleModel {
             throw violation("\(hold) is held, but is not there to be held")
         }
         kindsSeen.insert("held \(hold.hold)")
+        if hold.hold == .queued { rows[hold.write.sequence]?.write.pending.nextAttempt = nil }
         note(hold.write.contact, "held \(hold.write.sequence) \(hold.hold)")
         rows[hold.write.sequence]?.write.pending.hold = hold.hold
         if hold.hold != .contact {

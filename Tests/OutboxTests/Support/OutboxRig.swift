@@ -3,6 +3,7 @@ import Foundation
 import Logging
 import NIOCore
 import TestSupport
+import Testing
 
 @testable import Outbox
 
@@ -47,18 +48,33 @@ final class OutboxRig: Sendable {
         key: String = "api-key",
         method: WriteMethod = .put,
         wait: Int64 = 60_000,
-        body: String = "{}"
+        body: String = "{}",
+        idempotencyKey: String? = nil
     ) -> OutboxUnavailability? {
         outbox.submit(
-            NewWrite(
-                contact: Sample.contact(contact),
-                method: method,
-                payload: Sample.payload(body),
-                key: outbox.keys.key(for: Secret(key)),
-                replyWaitMilliseconds: wait,
-                sink: sink,
-                token: token
-            )
+            write(token, contact, key: key, method: method, wait: wait, body: body, idempotencyKey: idempotencyKey)
+        )
+    }
+
+    func write(
+        _ token: UInt64,
+        _ contact: Int,
+        key: String = "api-key",
+        method: WriteMethod = .put,
+        wait: Int64 = 0,
+        body: String = "{}",
+        idempotencyKey: String? = nil
+    ) -> NewWrite {
+        NewWrite(
+            contact: Sample.contact(contact),
+            method: method,
+            // No query: a write with one takes no part in superseding.
+            payload: Sample.payload(body, target: "/v1/audiences/a/contacts/c"),
+            key: outbox.keys.key(for: Secret(key)),
+            replyWaitMilliseconds: wait,
+            idempotencyKey: idempotencyKey,
+            sink: sink,
+            token: token
         )
     }
 
@@ -77,6 +93,36 @@ final class OutboxRig: Sendable {
     func waitFor(_ token: UInt64, _ state: WriteState) async throws {
         try await eventually("\(token) to be \(state)") { try await self.receipt(token)?.state == state }
     }
+
+    /// Submits a write that does not wait, and its name once it is committed.
+    @discardableResult
+    func accept(
+        _ token: UInt64,
+        _ contact: Int,
+        key: String = "api-key",
+        method: WriteMethod = .put,
+        body: String = "{}"
+    ) async throws -> WriteID {
+        submit(token, contact, key: key, method: method, wait: 0, body: body)
+        return try #require(try await answer(token).writeID)
+    }
+
+    /// The books, once they are as the test wants them.
+    @discardableResult
+    func counts(_ what: String, _ condition: (WriteCounts) -> Bool) async throws -> WriteCounts {
+        try await eventually(what) { condition(self.outbox.committedCounts) }
+        return outbox.committedCounts
+    }
+
+    func state(_ id: WriteID) async throws -> WriteState? { try await outbox.show(id)?.entry.receipt.state }
+
+    /// Waits until a write is where the test wants it.
+    func waitFor(_ id: WriteID, _ state: WriteState) async throws {
+        try await eventually("\(id.sequence) to be \(state)") { try await self.state(id) == state }
+    }
+
+    /// What is wrong with the database, everything counted again.
+    func findings() async throws -> [String] { try await outbox.check() }
 
     func stop() async {
         outbox.stop()

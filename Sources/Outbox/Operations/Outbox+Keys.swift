@@ -1,0 +1,34 @@
+package import DexatelAPI
+
+/// What operators do with the keys that the queue refers to (design §8).
+extension Outbox {
+    /// The keys that the outbox knows, without the keys.
+    package func keySummaries() async throws -> [KeySummary] {
+        try await engine.reader.keySummaries()
+    }
+
+    /// A contact to try a new key with before it replaces another; nil when there is none near the head of the queue.
+    package func candidateContact(ofKey fingerprintPrefix: String) async throws -> ContactReference? {
+        let row = try await self.row(ofKey: fingerprintPrefix)
+        return try await engine.reader.contact(ofKeys: keys.rows(of: row))
+    }
+
+    /// Lets another key take over all that is pending, held or dead of one: from then on it is sent with the new key, and
+    /// the old one is refused.
+    ///
+    /// The caller has seen the upstream take the new key for a contact of the old one's (`candidateContact(ofKey:)`).
+    package func replaceKey(_ fingerprintPrefix: String, by secret: Secret) async throws {
+        let row = try await self.row(ofKey: fingerprintPrefix)
+        let new = keys.key(for: secret)
+        try await perform { [engine] done in ReplaceKey(row: row, new: new, engine: engine, done: done) }
+    }
+
+    private func row(ofKey fingerprintPrefix: String) async throws -> Int64 {
+        let prefix = fingerprintPrefix.lowercased()
+        guard !prefix.isEmpty else { throw KeyReplacementFault.unknownKey }
+        let found = keys.rows(fingerprintPrefix: prefix)
+        guard found.count < 2 else { throw KeyReplacementFault.ambiguousFingerprint }
+        guard let row = found.first else { throw KeyReplacementFault.unknownKey }
+        return row
+    }
+}

@@ -1,0 +1,139 @@
+package import DexatelAPI
+
+/// What operators do with the queue (design §2.2): every change goes through the commit thread, keeps the books, and is
+/// durable when its call returns.
+extension Outbox {
+    /// Writes that one page of a listing holds at most.
+    package static let maxPageWrites = 1_000
+    /// Writes that one transaction of a command changes at most, so that senders hardly wait.
+    static let maxChangedWrites = 256
+
+    // MARK: - Looking
+
+    /// A part of what a selection finds, in the order of sequence.
+    ///
+    /// - Parameter sequence: Where the last page ended (`WritePage.next`); 0 for the first.
+    package func list(_ selection: WriteSelection, after sequence: Int64 = 0, limit: Int) async throws -> WritePage {
+        let page = try await engine.reader.page(
+            selection,
+            after: sequence,
+            limit: min(max(limit, 1), Self.maxPageWrites),
+            wallNow: RelayClock.wallMilliseconds()
+        )
+        let entries = page.entries.map(seenFromMemory)
+        let isMeant = { (state: WriteState) in selection.states.isEmpty || selection.states.contains(state) }
+        return WritePage(writes: entries.filter { isMeant($0.receipt.state) }, next: page.next)
+    }
+
+    /// A write with all that is kept of it; nil when nobody knows it.
+    package func show(_ id: WriteID) async throws -> WriteDetails? {
+        guard var details = try await engine.reader.details(id.sequence), details.entry.receipt.id == id else {
+            return nil
+        }
+        details.entry = seenFromMemory(details.entry)
+        return details
+    }
+
+    /// What the database has as pending may be under way.
+    private func seenFromMemory(_ entry: WriteEntry) -> WriteEntry {
+        guard entry.receipt.state == .pending else { return entry }
+        var entry = entry
+        if engine.isInFlight(entry.receipt.id.sequence) { entry.receipt.state = .inFlight }
+        return entry
+    }
+
+    // MARK: - Changing
+
+    /// Sends dead writes again, as far as the replay rule allows (design §3.3).
+    package func retry(_ selection: WriteSelection, isForced: Bool = false) async throws -> OperationResult {
+        var selection = selection
+        selection.states = [.dead]
+        return try await change(selection, .retry(isForced: isForced))
+    }
+
+    /// Lets held writes go, as far as the replay rule allows.
+    ///
+    /// Writes of a refused key, and of a stopped contact, stay: the key's success, `replaceKey` or `release(contact)`
+    /// lets them go.
+    package func release(_ selection: WriteSelection, isForced: Bool = false) async throws -> OperationResult {
+        var selection = selection
+        selection.states = [.held]
+        return try await change(selection, .release(isForced: isForced))
+    }
+
+    /// Ends writes that have not been delivered, for good; their bodies are gone then.
+    package func discard(_ selection: WriteSelection) async throws -> OperationResult {
+        var selection = selection
+        let discardable: Set<WriteState> = [.pending, .inFlight, .held, .dead]
+        selection.states = selection.states.isEmpty ? discardable : selection.states.intersection(discardable)
+        guard !selection.states.isEmpty else { return OperationResult() }
+        return try await change(selection, .discard)
+    }
+
+    private func change(_ selection: WriteSelection, _ change: ChangeWrites.Change) async throws -> OperationResult {
+        var result = OperationResult()
+        var after: Int64 = 0
+        while true {
+            let page = try await list(selection, after: after, limit: Self.maxChangedWrites)
+            let sequences = page.writes.map(\.receipt.id.sequence)
+            if !sequences.isEmpty {
+                result.add(
+                    try await perform { [engine] done in
+                        ChangeWrites(change: change, sequences: sequences, engine: engine, done: done)
+                    }
+                )
+            }
+            guard let next = page.next else { return result }
+            after = next
+        }
+    }
+
+    /// Stops a contact: nothing but what is under way is sent for it, over restarts too, until it is released.
+    package func hold(_ contact: ContactReference) async throws {
+        try await perform { [engine] in StopContact(contact: contact, isStopped: true, engine: engine, done: $0) }
+    }
+
+    /// Lets a stopped contact go; its writes go on in their order.
+    package func release(_ contact: ContactReference) async throws {
+        try await perform { [engine] in StopContact(contact: contact, isStopped: false, engine: engine, done: $0) }
+    }
+
+    /// Has something done on the commit thread, and waits until it is durable.
+    func perform<Value: Sendable, Fault: Error>(
+        _ operation: (@escaping @Sendable (Result<Value, Fault>) -> Void) -> any CommitOperation
+    ) async throws -> Value {
+        try await withCheckedThrowingContinuation { continuation in
+            commits.perform(operation { continuation.resume(with: $0.mapError { $0 as any Error }) })
+        }
+    }
+
+    // MARK: - Telling deaths
+
+    /// Dead writes that nobody was told of yet, and that are due to be told (`writes.on_dead_url`).
+    package func untoldDeadWrites(limit: Int) async throws -> [DeadWrite] {
+        try await engine.reader.untoldDeadWrites(now: clock.now(), limit: min(limit, Self.maxPageWrites))
+    }
+
+    /// Somebody has been told of these.
+    package func markTold(_ ids: [WriteID]) async throws {
+        let told = ids.map(\.sequence)
+        try await perform { NoteTold(told: told, retryAt: nil, done: $0) }
+    }
+
+    /// Telling these has failed; they are due again after so many milliseconds, over a restart too.
+    package func tellLater(_ ids: [WriteID], milliseconds: Int64) async throws {
+        let (told, retryAt) = (ids.map(\.sequence), clock.now() + milliseconds)
+        try await perform { NoteTold(told: told, retryAt: retryAt, done: $0) }
+    }
+
+    // MARK: - Checking
+
+    /// Looks through the whole database for damage, and counts everything again; what is wrong, if anything.
+    ///
+    /// It reads over a connection of its own, so that nobody waits for it.
+    package func check() async throws -> [String] {
+        let reader = try SQLiteOutboxReader(path: configuration.databasePath)
+        defer { reader.close() }
+        return try await reader.check()
+    }
+}

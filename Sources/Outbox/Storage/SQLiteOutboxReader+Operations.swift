@@ -1,0 +1,232 @@
+import DexatelAPI
+import Foundation
+import GRDB
+
+/// What operators look at.
+extension SQLiteOutboxReader {
+    /// Rows of a table that one page looks at, so that no reader behind it waits long.
+    private static let maxListedRows = 5_000
+
+    // MARK: - Selections
+
+    func page(
+        _ selection: WriteSelection,
+        after sequence: Int64,
+        limit: Int,
+        wallNow: Int64
+    ) async throws -> StoredPage {
+        try await read { database in
+            let query = try SelectionQuery(selection, wallNow: wallNow, database)
+            var entries: [WriteEntry] = []
+            var bounds: [Int64] = []
+            for table in query.tables {
+                let (found, bound) = try Self.scan(table, query, after: sequence, limit: limit, database)
+                entries += found
+                if let bound { bounds.append(bound) }
+            }
+            entries.sort { $0.receipt.id.sequence < $1.receipt.id.sequence }
+            // Behind the lowest bound there may be more of the other table.
+            var next = bounds.min()
+            if let next { entries.removeAll { $0.receipt.id.sequence > next } }
+            if entries.count > limit {
+                entries.removeLast(entries.count - limit)
+                next = entries.last?.receipt.id.sequence
+            }
+            return StoredPage(entries: entries, next: next)
+        }
+    }
+
+    /// The matches among the next rows of a table, and up to where it was looked at; nil for to its end.
+    private static func scan(
+        _ table: SelectionQuery.Table,
+        _ query: SelectionQuery,
+        after sequence: Int64,
+        limit: Int,
+        _ database: Database
+    ) throws -> ([WriteEntry], Int64?) {
+        let last = try Int64.fetchOne(
+            database,
+            sql: "SELECT sequence FROM \(table.source) AND w.sequence > ? ORDER BY w.sequence LIMIT 1 OFFSET ?",
+            arguments: [sequence, maxListedRows - 1]
+        )
+        var arguments: StatementArguments = [sequence, last ?? Int64.max]
+        arguments += query.arguments
+        arguments += [limit + 1]
+        let rows = try Row.fetchAll(
+            database,
+            sql: """
+                SELECT w.*, k.fingerprint, b.clock_relay, b.clock_wall
+                FROM \(table.joined) AND w.sequence > ? AND w.sequence <= ?\(table.conditions)\(query.conditions)
+                ORDER BY w.sequence LIMIT ?
+                """,
+            arguments: arguments
+        )
+        let entries = try rows.compactMap { row in
+            try Receipt(row, isEnded: table.isEnded, database).map {
+                WriteEntry(receipt: $0, storedBytes: row["stored_bytes"])
+            }
+        }
+        guard rows.count > limit else { return (entries, last) }
+        return (Array(entries.prefix(limit)), rows[limit - 1]["sequence"])
+    }
+
+    func details(_ sequence: Int64) async throws -> WriteDetails? {
+        try await read { database in
+            for (table, isEnded) in [("pending_write", false), ("ended_write", true)] {
+                let row = try Row.fetchOne(
+                    database,
+                    sql: """
+                        SELECT w.*, k.fingerprint, b.clock_relay, b.clock_wall
+                        FROM \(table) w JOIN api_key k ON k.row = w.api_key LEFT JOIN books b WHERE w.sequence = ?
+                        """,
+                    arguments: [sequence]
+                )
+                guard let row, let receipt = try Receipt(row, isEnded: isEnded, database) else { continue }
+                return WriteDetails(
+                    entry: WriteEntry(receipt: receipt, storedBytes: row["stored_bytes"]),
+                    payload: row["target"] == nil ? nil : WritePayload(row),
+                    fieldNames: FieldSet(storedKnown: row["fields"], othersText: row["other_fields"])?.names
+                )
+            }
+            return nil
+        }
+    }
+
+    // MARK: - Exports
+
+    func exports(_ sequences: [Int64]) async throws -> [ExportedWrite] {
+        try await read { database in
+            try sequences.compactMap { sequence in
+                for (table, isEnded) in [("pending_write", false), ("ended_write", true)] {
+                    let statement = try database.cachedStatement(
+                        sql: """
+                            SELECT w.*, k.fingerprint, k.sealed, k.master_key, b.clock_relay, b.clock_wall
+                            FROM \(table) w JOIN api_key own ON own.row = w.api_key
+                                JOIN api_key k ON k.row = coalesce(own.successor, own.row) LEFT JOIN books b
+                            WHERE w.sequence = ? AND w.target IS NOT NULL
+                            """
+                    )
+                    guard let row = try Row.fetchOne(statement, arguments: [sequence]),
+                        let receipt = try Receipt(row, isEnded: isEnded, database)
+                    else { continue }
+                    return Self.export(row, receipt)
+                }
+                return nil
+            }
+        }
+    }
+
+    private static func export(_ row: Row, _ receipt: Receipt) -> ExportedWrite {
+        let payload = WritePayload(row)
+        return ExportedWrite(
+            id: receipt.id.description,
+            state: receipt.state.rawValue,
+            method: receipt.method.name,
+            audience: receipt.contact.audienceText,
+            contact: receipt.contact.contactText,
+            target: payload.target,
+            headers: payload.headers.map { [$0.name, $0.value] },
+            body: row["body"],
+            acceptedAtMilliseconds: receipt.acceptedAtMilliseconds,
+            keyFingerprint: row["fingerprint"],
+            sealedKey: row["sealed"],
+            masterKey: row["master_key"]
+        )
+    }
+
+    // MARK: - Keys
+
+    func keySummaries() async throws -> [KeySummary] {
+        try await read { database in
+            let rows = try Row.fetchAll(
+                database,
+                sql: """
+                    SELECT k.*, s.fingerprint AS heir, (
+                        SELECT count(*) FROM pending_write INDEXED BY pending_write_held_by_key
+                        WHERE api_key = k.row AND hold = 1 AND hold <> 0
+                    ) AS held
+                    FROM api_key k LEFT JOIN api_key s ON s.row = k.successor ORDER BY k.row
+                    """
+            )
+            return rows.map { row in
+                KeySummary(
+                    fingerprint: KeyFingerprint(row["fingerprint"] as Data).hexadecimal,
+                    createdAtMilliseconds: row["created_at"],
+                    verifiedAtMilliseconds: row["verified_at"],
+                    refusedAtMilliseconds: row["refused_at"],
+                    successor: (row["heir"] as Data?).map { KeyFingerprint($0).hexadecimal },
+                    isSealed: row["sealed"] != nil,
+                    pending: row["pending"],
+                    held: row["held"],
+                    dead: row["dead"]
+                )
+            }
+        }
+    }
+
+    func contact(ofKeys rows: [Int64]) async throws -> ContactReference? {
+        let list = rows.map(String.init).joined(separator: ", ")
+        return try await read { database in
+            for sql in [
+                """
+                SELECT contact FROM pending_write INDEXED BY pending_write_held_by_key
+                WHERE api_key IN (\(list)) AND hold <> 0 LIMIT 1
+                """,
+                """
+                SELECT contact FROM (SELECT contact, api_key FROM pending_write ORDER BY sequence LIMIT 20000)
+                WHERE api_key IN (\(list)) LIMIT 1
+                """,
+                """
+                SELECT contact FROM ended_write INDEXED BY ended_write_dead
+                WHERE state = 4 AND api_key IN (\(list)) LIMIT 1
+                """,
+            ] {
+                if let bytes = try Data.fetchOne(database, sql: sql) { return ContactReference(bytes: bytes) }
+            }
+            return nil
+        }
+    }
+
+    // MARK: - Deaths
+
+    static let untoldNew = """
+        SELECT w.*, k.fingerprint FROM ended_write w INDEXED BY ended_write_untold JOIN api_key k ON k.row = w.api_key
+        WHERE w.state = 4 AND w.told_at IS NULL AND w.tell_clock IS NULL ORDER BY w.sequence LIMIT ?
+        """
+    static let untoldDue = """
+        SELECT w.*, k.fingerprint FROM ended_write w INDEXED BY ended_write_untold JOIN api_key k ON k.row = w.api_key
+        WHERE w.state = 4 AND w.told_at IS NULL AND w.tell_clock <= ? ORDER BY w.tell_clock, w.sequence LIMIT ?
+        """
+
+    func untoldDeadWrites(now: RelayTime, limit: Int) async throws -> [DeadWrite] {
+        try await read { database in
+            // Those that have failed before come after those that never had their turn.
+            var rows = try Row.fetchAll(database, sql: Self.untoldNew, arguments: [limit])
+            rows += try Row.fetchAll(
+                database,
+                sql: Self.untoldDue,
+                arguments: [now.milliseconds, limit - rows.count]
+            )
+            return rows.compactMap { row in
+                guard let contact = ContactReference(bytes: row["contact"] as Data),
+                    let method = WriteMethod(rawValue: row["method"])
+                else { return nil }
+                return DeadWrite(
+                    id: WriteID(sequence: row["sequence"], nonce: row["nonce"]),
+                    contact: contact,
+                    keyFingerprint: KeyFingerprint(row["fingerprint"] as Data).description,
+                    method: method,
+                    reason: row["last_error"] ?? "unknown",
+                    status: row["response_status"],
+                    body: (row["response_body"] as Data?).map(Array.init),
+                    attempts: row["attempts"],
+                    tellAttempts: row["tell_attempts"]
+                )
+            }
+        }
+    }
+
+    func check() async throws -> [String] {
+        try await read { try SQLiteOutboxStorage.findings($0) }
+    }
+}

@@ -1,0 +1,56 @@
+import Foundation
+import GRDB
+import Testing
+
+@testable import Outbox
+
+/// What is asked often costs the size of its answer, not that of the queue.
+@Suite struct QueryPlanTests {
+    private static let queries: [(String, String)] = [
+        ("refill", SQLiteOutboxReader.refill), ("probe", SQLiteOutboxStorage.heldByKey),
+        ("contact", SQLiteOutboxStorage.heldByContact), ("due", SQLiteOutboxStorage.heldDue),
+        ("queued", SQLiteOutboxStorage.queued), ("age", SQLiteOutboxStorage.heldByAge),
+        ("next due", SQLiteOutboxStorage.nextDue), ("purge by age", SQLiteOutboxStorage.purgeByAge),
+        ("purge of the oldest", SQLiteOutboxStorage.purgeExcess),
+        ("idempotency", SQLiteOutboxStorage.byIdempotency), ("untold", SQLiteOutboxReader.untoldNew),
+        ("due to be told", SQLiteOutboxReader.untoldDue),
+    ]
+
+    @Test(arguments: queries)
+    func `a query steps along an index and sorts nothing`(_ name: String, _ sql: String) throws {
+        let directory = try TemporaryDirectory()
+        let storage = SQLiteOutboxStorage(path: directory.database)
+        _ = try storage.open(verify: false)
+        let plan = try storage.withConnection { database in
+            let arguments = StatementArguments(
+                repeatElement(1, count: sql.contains("?1") ? 1 : sql.count { $0 == "?" })
+            )
+            return try Row.fetchAll(database, sql: "EXPLAIN QUERY PLAN " + sql, arguments: arguments)
+                .map { $0["detail"] as String }
+        }
+        let details = try #require(plan)
+        #expect(!details.isEmpty)
+        for detail in details {
+            #expect(!detail.contains("TEMP B-TREE"), "\(details)")
+            // Stepping along a partial index from its beginning is what the queue of a few is for.
+            let scansAnIndex = detail.hasPrefix("SCAN") && detail.contains("USING")
+            let scansBoundedPart = detail.hasPrefix("SCAN (subquery")
+            #expect(!detail.hasPrefix("SCAN") || scansAnIndex || scansBoundedPart, "\(details)")
+        }
+        storage.close()
+    }
+
+    @Test func `keys with held writes, and the counts of the dead, are read from indexes alone`() throws {
+        let directory = try TemporaryDirectory()
+        let storage = SQLiteOutboxStorage(path: directory.database)
+        _ = try storage.open(verify: false)
+        for sql in [SQLiteOutboxStorage.keysWithHeldWrites, SQLiteOutboxStorage.deadCounts] {
+            let plan = try storage.withConnection {
+                try Row.fetchAll($0, sql: "EXPLAIN QUERY PLAN " + sql).map { $0["detail"] as String }
+            }
+            #expect(plan?.contains { $0.contains("COVERING INDEX") } == true, "\(plan ?? [])")
+            #expect(plan?.contains { $0.contains("TEMP B-TREE") } == false, "\(plan ?? [])")
+        }
+        storage.close()
+    }
+}
