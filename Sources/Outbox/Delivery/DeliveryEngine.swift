@@ -45,8 +45,9 @@ final class DeliveryEngine: CommitObserver {
     /// What an outbox that was opened says of holds; a key that was replaced counts as its successor.
     private static func holds(_ opened: OpenedOutbox, _ keys: KeyRegistry) -> LaneSchedule.Holds {
         var holds = LaneSchedule.Holds()
-        for key in opened.keys where key.successor == nil && key.isRefused && keys.key(row: key.row) != nil {
-            holds.refusedKeys.insert(key.row)
+        for key in opened.keys where key.successor == nil && key.isRefused {
+            // Without a write there is nothing to hold, and nothing to probe with.
+            if let known = keys.key(row: key.row), known.pendingCount > 0 { holds.refusedKeys.insert(key.row) }
         }
         holds.releasingKeys = Set(opened.keysWithHeldWrites.map(keys.effectiveRow)).subtracting(holds.refusedKeys)
         holds.stoppedContacts = opened.stoppedContacts
