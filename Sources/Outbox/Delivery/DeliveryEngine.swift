@@ -410,7 +410,8 @@ final class DeliveryEngine: CommitObserver {
     }
 
     func endedOutOfLane(_ ends: [EndRecord]) {
-        // Nothing of them is in memory, and nobody waits.
+        // Nothing of them is in memory, and nobody waits; but reads have shown them.
+        if let observer = changeObserver { for end in ends { observer.ended(end.contact) } }
         wake()
     }
 

@@ -2,7 +2,7 @@ import AdminAPI
 import ProxyServer
 
 /// Everything that the relay counts, for Prometheus: read from the parts when it is asked for, so that counting costs the
-/// requests next to nothing (docs/decisions/0008-metrics-are-read-not-pushed.md).
+/// requests next to nothing (docs/decisions/0009-metrics-are-read-not-pushed.md).
 struct MetricsDocument {
     let status: RelayStatus
     let requests: RequestCounts
