@@ -1,3 +1,4 @@
+import DexatelAPI
 import NIOHTTP1
 
 /// What a request's head says of the body behind it.
@@ -12,9 +13,9 @@ struct AnnouncedBody {
         for (name, value) in headers {
             // By length first: hardly a field needs a second look.
             switch name.utf8.count {
-            case 6 where name.isField("expect"): isHeldBack = isHeldBack || value.isField("100-continue")
-            case 14 where name.isField("content-length"): bytes = Int(value)
-            case 17 where name.isField("transfer-encoding"): isChunked = true
+            case 6 where name.isASCII("expect"): isHeldBack = isHeldBack || value.isASCII("100-continue")
+            case 14 where name.isASCII("content-length"): bytes = Int(value)
+            case 17 where name.isASCII("transfer-encoding"): isChunked = true
             default: break
             }
         }

@@ -1,3 +1,5 @@
+import DexatelAPI
+
 /// The header fields of a read that decide who serves it, gathered in the pass in which `CacheRequest` gathers those that
 /// concern the cache.
 struct ReadFields {
@@ -13,11 +15,11 @@ struct ReadFields {
     mutating func note(_ name: String, _ value: String) {
         // By length first: most fields are told apart without looking at a letter.
         switch name.utf8.count {
-        case 5 where name.isField("range"): hasRange = true
-        case 6 where name.isField("prefer"): hasPreference = true
-        case 13 where firstKey == nil && name.isField("x-dexatel-key"): firstKey = value
-        case 14 where name.isField("content-length"): announcesBody = announcesBody || value != "0"
-        case 17 where name.isField("transfer-encoding"): announcesBody = true
+        case 5 where name.isASCII("range"): hasRange = true
+        case 6 where name.isASCII("prefer"): hasPreference = true
+        case 13 where firstKey == nil && name.isASCII("x-dexatel-key"): firstKey = value
+        case 14 where name.isASCII("content-length"): announcesBody = announcesBody || value != "0"
+        case 17 where name.isASCII("transfer-encoding"): announcesBody = true
         default: break
         }
     }

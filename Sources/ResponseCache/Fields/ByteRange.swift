@@ -1,3 +1,5 @@
+import DexatelAPI
+
 /// One range of bytes that a request asks for (RFC 9110 §14.1.2).
 enum ByteRange: Equatable {
     case satisfiable(Range<Int>)

@@ -1,3 +1,5 @@
+import DexatelAPI
+
 /// One member of a `Cache-Control` list (RFC 9111 §5.2).
 struct CacheDirective: Equatable {
     enum Argument: Equatable {

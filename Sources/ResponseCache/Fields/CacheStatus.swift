@@ -1,3 +1,5 @@
+import DexatelAPI
+
 /// What the cache did with a request, as `Cache-Status` says it (RFC 9211).
 package struct CacheStatus: Sendable, Equatable {
     /// Why a request went to the upstream (RFC 9211 §2.2).

@@ -1,3 +1,4 @@
+import DexatelAPI
 import NIOHTTP1
 
 /// Which fields of a reply are stored (RFC 9111 §3.1).

@@ -1,3 +1,4 @@
+import DexatelAPI
 package import NIOCore
 import NIOHTTP1
 

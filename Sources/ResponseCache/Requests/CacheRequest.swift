@@ -1,3 +1,4 @@
+import DexatelAPI
 package import NIOHTTP1
 
 /// What of a request concerns the cache, found in one pass over its fields.

@@ -80,10 +80,7 @@ package enum HeaderHygiene {
     }
 
     private static func isStored(_ name: String) -> Bool {
-        self.forwardedWriteHeaders.contains { stored in
-            stored.utf8.count == name.utf8.count
-                && zip(stored.utf8, name.utf8).allSatisfy { $0 | 0x20 == $1 | 0x20 }
-        }
+        self.forwardedWriteHeaders.contains { $0.isSameASCII(as: name) }
     }
 
     /// Adds the relay to the list of intermediaries (RFC 9110 §7.6.3).

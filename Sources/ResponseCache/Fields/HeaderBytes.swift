@@ -1,31 +1,7 @@
-/// Comparisons and trims of header text, byte by byte: field names and directives are ASCII and know no case.
-extension String {
-    /// Whether the text is `literal`, which is in lower case, but for its case.
-    @inline(__always)
-    func isASCII(_ literal: StaticString) -> Bool {
-        utf8.count == literal.utf8CodeUnitCount && utf8.matchesASCII(literal)
-    }
-}
+import DexatelAPI
 
-extension Collection<UInt8> {
-    /// Whether the bytes begin with `literal`, which is in lower case, but for its case.
-    @inline(__always)
-    func matchesASCII(_ literal: StaticString) -> Bool {
-        var index = 0
-        for byte in self {
-            if index == literal.utf8CodeUnitCount { return true }
-            if byte.asciiLowercased != literal.utf8Start[index] { return false }
-            index += 1
-        }
-        return index == literal.utf8CodeUnitCount
-    }
-}
-
+/// The bytes of header text.
 extension UInt8 {
-    /// The byte, in lower case if it is an ASCII letter.
-    @inline(__always)
-    var asciiLowercased: UInt8 { self >= 0x41 && self <= 0x5A ? self | 0x20 : self }
-
     /// Whether the byte may stand in a token (RFC 9110 §5.6.2).
     var isTokenByte: Bool {
         switch self {
