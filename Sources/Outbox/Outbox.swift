@@ -116,13 +116,6 @@ package final class Outbox: Sendable {
 
     // MARK: - Writes
 
-    /// Takes a checked write, whose sink then gets exactly one answer; or says at once why it is not taken.
-    package func submit(_ write: NewWrite) -> OutboxUnavailability? {
-        if let reason = admit(write) { return reason }
-        submitAdmitted([write])
-        return nil
-    }
-
     /// Makes room for a checked write, which has to be handed to `submitAdmitted` then; or says why there is none.
     package func admit(_ write: NewWrite) -> OutboxUnavailability? {
         admit(key: write.key, bytes: write.admittedBytes)

@@ -39,6 +39,27 @@ extension ProcessTests {
                 if ready.status == 503 { reasons.insert(ready.text) }
                 return false
             }
+
+            /// A write that is delivered, and others until one is refused.
+            mutating func writeUntilRefused() async throws {
+                #expect(try await write())
+                try await relay.waitForState("delivered", of: acknowledged[0])
+                try await eventually("a refusal") { try await !write() }
+            }
+        }
+
+        /// A relay some of whose system calls fail, with a simulator that takes every write.
+        private func withFaults(
+            _ calls: String,
+            _ error: String,
+            _ body: (Sandbox, SimulatorProcess, SystemCallFaults, RelayProcess) async throws -> Void
+        ) async throws {
+            try await withSandbox { sandbox in
+                let simulator = try await SimulatorProcess(in: sandbox, flags: ["--create-on-put"])
+                let faults = SystemCallFaults(calls, error, in: sandbox)
+                let relay = try await RelayProcess(in: sandbox, upstream: simulator, faults: faults)
+                try await body(sandbox, simulator, faults, relay)
+            }
         }
 
         private static func expectReads(_ writer: Writer) async throws {
@@ -69,14 +90,9 @@ extension ProcessTests {
 
         @Test("While no fsync succeeds no write is acknowledged, reads go on, and readiness says why")
         func brokenDisk() async throws {
-            try await withSandbox { sandbox in
-                let simulator = try await SimulatorProcess(in: sandbox, flags: ["--create-on-put"])
-                let faults = SystemCallFaults("fdatasync,fsync", "EIO:when=10+", in: sandbox)
-                let relay = try await RelayProcess(in: sandbox, upstream: simulator, faults: faults)
+            try await withFaults("fdatasync,fsync", "EIO:when=10+") { sandbox, simulator, faults, relay in
                 var writer = Writer(relay)
-                #expect(try await writer.write())
-                try await relay.waitForState("delivered", of: writer.acknowledged[0])
-                try await eventually("a refusal") { try await !writer.write() }
+                try await writer.writeUntilRefused()
                 let acknowledged = writer.acknowledged.count
                 // Reopened or not: what cannot be synced is not acknowledged.
                 try await eventually("more failures") {
@@ -93,14 +109,9 @@ extension ProcessTests {
 
         @Test("Receipts can be read while the outbox is closed after a failure")
         func receiptsGoOn() async throws {
-            try await withSandbox { sandbox in
-                let simulator = try await SimulatorProcess(in: sandbox, flags: ["--create-on-put"])
-                let faults = SystemCallFaults("fdatasync,fsync", "EIO:when=10+", in: sandbox)
-                let relay = try await RelayProcess(in: sandbox, upstream: simulator, faults: faults)
+            try await withFaults("fdatasync,fsync", "EIO:when=10+") { _, _, _, relay in
                 var writer = Writer(relay)
-                #expect(try await writer.write())
-                try await relay.waitForState("delivered", of: writer.acknowledged[0])
-                try await eventually("a refusal") { try await !writer.write() }
+                try await writer.writeUntilRefused()
                 let receipt = try await relay.receiptAnswer(#require(writer.acknowledged[0].write))
                 #expect(receipt.status == 200, "\(receipt.text)")
             }
@@ -108,10 +119,7 @@ extension ProcessTests {
 
         @Test("What no fsync has made durable is not sent upstream, even after the database has been reopened")
         func nothingUnsyncedIsSent() async throws {
-            try await withSandbox { sandbox in
-                let simulator = try await SimulatorProcess(in: sandbox, flags: ["--create-on-put"])
-                let faults = SystemCallFaults("fdatasync,fsync", "EIO:when=10+", in: sandbox)
-                let relay = try await RelayProcess(in: sandbox, upstream: simulator, faults: faults)
+            try await withFaults("fdatasync,fsync", "EIO:when=10+") { _, simulator, faults, relay in
                 var writer = Writer(relay)
                 try await eventually("failures") {
                     _ = try await writer.write()
@@ -132,14 +140,9 @@ extension ProcessTests {
             ]
         )
         func recovers(calls: String, error: String, reason: String) async throws {
-            try await withSandbox { sandbox in
-                let simulator = try await SimulatorProcess(in: sandbox, flags: ["--create-on-put"])
-                let faults = SystemCallFaults(calls, error, in: sandbox)
-                let relay = try await RelayProcess(in: sandbox, upstream: simulator, faults: faults)
+            try await withFaults(calls, error) { sandbox, simulator, faults, relay in
                 var writer = Writer(relay)
-                #expect(try await writer.write())
-                try await relay.waitForState("delivered", of: writer.acknowledged[0])
-                try await eventually("a refusal") { try await !writer.write() }
+                try await writer.writeUntilRefused()
                 try await Self.expectReads(writer)
                 try await eventually("the end of the faults") {
                     let isAcknowledged = try await writer.write()

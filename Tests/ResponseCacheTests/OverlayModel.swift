@@ -1,5 +1,6 @@
 import DexatelAPI
 import ResponseCache
+import TestSupport
 
 /// A contact as text that was put together from pieces, so that what an overlay must make of it is known to the byte.
 struct ModelContact {
@@ -21,7 +22,7 @@ struct ModelContact {
     private let inside: String
     private let baseCount: Int
 
-    init(id: UInt128, using random: inout OverlayRandom) {
+    init(id: UInt128, using random: inout SeededGenerator) {
         var names = Self.names.shuffled(using: &random).prefix(Int.random(in: 0...Self.names.count, using: &random))
         if random.chance(oneIn: 2) {
             names = names.filter { $0 != "id" } + ["id"]
@@ -74,7 +75,7 @@ struct ModelContact {
 
     /// The fields of a random update and the JSON object that says them.
     static func randomUpdate(
-        using random: inout OverlayRandom
+        using random: inout SeededGenerator
     ) -> (fields: [(name: String, value: String)], text: String) {
         let names = (Self.names + ["audience_id", "extra"]).shuffled(using: &random)
         let known = ["first_name", "last_name", "timestamp", "date"]

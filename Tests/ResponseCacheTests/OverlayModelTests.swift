@@ -1,6 +1,7 @@
 import DexatelAPI
 import Foundation
 import ResponseCache
+import TestSupport
 import Testing
 
 @Suite struct OverlayModelTests {
@@ -11,7 +12,7 @@ import Testing
         var pendingCount: Int { changes.count { !$0.isDelivered } }
     }
 
-    private func randomCase(deletes: Bool, using random: inout OverlayRandom) -> Case {
+    private func randomCase(deletes: Bool, using random: inout SeededGenerator) -> Case {
         var result = Case()
         for sequence in 0..<Int64.random(in: 1...4, using: &random) {
             let isDelivered = random.chance(oneIn: 4)
@@ -53,7 +54,7 @@ import Testing
     }
 
     @Test func `a contact is what the model says, to the byte`() throws {
-        var random = OverlayRandom("overlay of contacts")
+        var random = SeededGenerator("overlay of contacts")
         var changed = 0
         for _ in 0..<1200 {
             var contact = ModelContact(id: Overlay.contact.contact, using: &random)
@@ -82,7 +83,7 @@ import Testing
     }
 
     @Test func `a list is what the model says, to the byte`() throws {
-        var random = OverlayRandom("overlay of lists")
+        var random = SeededGenerator("overlay of lists")
         var removed = 0
         for _ in 0..<250 {
             let semantics = random.pick(PutSemantics.allCases)
@@ -126,7 +127,7 @@ import Testing
     }
 
     @Test func `replies bring the base to what the model says`() throws {
-        var random = OverlayRandom("overlay of replies")
+        var random = SeededGenerator("overlay of replies")
         for _ in 0..<400 {
             let base = ModelContact(id: 1, using: &random).text
             let reply = ModelContact(id: 1, using: &random).text
@@ -141,7 +142,7 @@ import Testing
     }
 
     @Test func `mutated bodies never trap, and what comes of them is JSON`() {
-        var random = OverlayRandom("overlay of mutations")
+        var random = SeededGenerator("overlay of mutations")
         let alphabet = Array("{}[]:,\"\\u0 1d-.eatn\u{1}".utf8) + [0x00, 0xC3, 0xED, 0xFF]
         var rendered = 0
         var refused = 0

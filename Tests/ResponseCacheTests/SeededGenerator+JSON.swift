@@ -1,27 +1,7 @@
-import Foundation
+import TestSupport
 
-/// SplitMix64: a run is repeated by setting `TEST_SEED` to the seed that it printed.
-struct OverlayRandom: RandomNumberGenerator {
-    let seed: UInt64
-    private var state: UInt64
-
-    init(_ purpose: String) {
-        let given = ProcessInfo.processInfo.environment["TEST_SEED"].flatMap { UInt64($0) }
-        seed = given ?? UInt64.random(in: 0...UInt64.max)
-        state = seed
-        print("\(purpose): TEST_SEED=\(seed)")
-    }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ (mixed >> 31)
-    }
-
-    mutating func chance(oneIn count: Int) -> Bool { Int.random(in: 0..<count, using: &self) == 0 }
-
+/// Spells JSON in many ways.
+extension SeededGenerator {
     mutating func pick<T>(_ values: [T]) -> T { values[Int.random(in: 0..<values.count, using: &self)] }
 
     mutating func space() -> String { chance(oneIn: 3) ? pick([" ", "\n  ", "\t", "\r\n"]) : "" }

@@ -130,3 +130,12 @@ final class OutboxRig: Sendable {
         await outbox.close()
     }
 }
+
+extension Outbox {
+    /// Takes a write as the server does, but by itself: without the others of a turn of its event loop.
+    func submit(_ write: NewWrite) -> OutboxUnavailability? {
+        if let reason = admit(write) { return reason }
+        submitAdmitted([write])
+        return nil
+    }
+}

@@ -23,6 +23,20 @@ struct PassThroughTests {
         }
     }
 
+    /// An upstream that takes requests and answers none.
+    private func withSilentUpstream(_ body: (_ port: Int, _ parts: TestParts) async throws -> Void) async throws {
+        try await withUpstream { peer, _ in
+            await peer.closed()
+            return false
+        } _: { upstream in
+            try await withServer(upstream: upstream.url) {
+                $1.requestTimeout = .seconds(1)
+            } _: { port, parts in
+                try await body(port, parts)
+            }
+        }
+    }
+
     @Test("request and reply go through with their end-to-end fields and without hop-by-hop ones")
     func hygiene() async throws {
         let reply =
@@ -158,34 +172,20 @@ struct PassThroughTests {
 
     @Test("an upstream that does not answer is 504")
     func timeout() async throws {
-        try await withUpstream { peer, _ in
-            await peer.closed()
-            return false
-        } _: { upstream in
-            try await withServer(upstream: upstream.url) {
-                $1.requestTimeout = .seconds(1)
-            } _: { port, parts in
-                let answer = try await RawClient.exchange(port: port, Self.post + "\r\nhi")
-                #expect(answer.status == 504)
-                #expect(answer.field("Contact-Relay-Error") == "upstream_timeout")
-                #expect(parts.upstreamHealth.snapshot().consecutiveFailures == 1)
-            }
+        try await withSilentUpstream { port, parts in
+            let answer = try await RawClient.exchange(port: port, Self.post + "\r\nhi")
+            #expect(answer.status == 504)
+            #expect(answer.field("Contact-Relay-Error") == "upstream_timeout")
+            #expect(parts.upstreamHealth.snapshot().consecutiveFailures == 1)
         }
     }
 
     @Test("a client whose body does not come is 408, and the upstream not to blame")
     func slowClient() async throws {
-        try await withUpstream { peer, _ in
-            await peer.closed()
-            return false
-        } _: { upstream in
-            try await withServer(upstream: upstream.url) {
-                $1.requestTimeout = .seconds(1)
-            } _: { port, parts in
-                let answer = try await RawClient.exchange(port: port, Self.post + "\r\nh")
-                #expect(answer.status == 408)
-                #expect(parts.upstreamHealth.snapshot().consecutiveFailures == 0)
-            }
+        try await withSilentUpstream { port, parts in
+            let answer = try await RawClient.exchange(port: port, Self.post + "\r\nh")
+            #expect(answer.status == 408)
+            #expect(parts.upstreamHealth.snapshot().consecutiveFailures == 0)
         }
     }
 

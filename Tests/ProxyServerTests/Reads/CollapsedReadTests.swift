@@ -7,14 +7,21 @@ import Testing
 
 @Suite("Collapsed reads")
 struct CollapsedReadTests {
-    @Test("200 clients that ask for one cold contact cost the upstream one request")
-    func oneRequest() async throws {
+    /// An upstream that has the contact, and tells it when the gate is open.
+    private func withGatedUpstream(_ body: (_ upstream: TestUpstream, _ gate: Gate) async throws -> Void) async throws {
         let gate = Gate()
         try await withUpstream { peer, _ in
             try await gate.passed()
             try await peer.write(Reads.reply(Reads.contactBody("Ada")))
             return true
         } _: { upstream in
+            try await body(upstream, gate)
+        }
+    }
+
+    @Test("200 clients that ask for one cold contact cost the upstream one request")
+    func oneRequest() async throws {
+        try await withGatedUpstream { upstream, gate in
             try await withServer(upstream: upstream.url) { port, _ in
                 let replies = try await withThrowingTaskGroup(of: RawClient.RawReply.self) { group in
                     for _ in 0..<200 { group.addTask { try await RawClient.exchange(port: port, Reads.get()) } }
@@ -30,12 +37,7 @@ struct CollapsedReadTests {
 
     @Test("the first client's hang-up cancels nobody, and the reply is stored")
     func hangUp() async throws {
-        let gate = Gate()
-        try await withUpstream { peer, _ in
-            try await gate.passed()
-            try await peer.write(Reads.reply(Reads.contactBody("Ada")))
-            return true
-        } _: { upstream in
+        try await withGatedUpstream { upstream, gate in
             try await withServer(upstream: upstream.url) { port, _ in
                 try await RawClient.with(port: port) { first in
                     try await first.send(Reads.get())
@@ -114,12 +116,7 @@ struct CollapsedReadTests {
 
     @Test("beyond reads.max_waiters a read is refused at once")
     func bounded() async throws {
-        let gate = Gate()
-        try await withUpstream { peer, _ in
-            try await gate.passed()
-            try await peer.write(Reads.reply(Reads.contactBody("Ada")))
-            return true
-        } _: { upstream in
+        try await withGatedUpstream { upstream, gate in
             try await withServer(
                 upstream: upstream.url,
                 adjust: { server, _ in server.maxReadWaiters = 1 },
