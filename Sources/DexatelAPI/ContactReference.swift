@@ -48,5 +48,8 @@ package struct ContactReference: Hashable, Sendable {
     package var contactText: String { UUIDText.text(contact) }
 
     /// The canonical path, `/v1/audiences/…/contacts/…`.
-    package var path: String { "/v1/audiences/\(audienceText)/contacts/\(contactText)" }
+    package var path: String { "\(listPath)/\(contactText)" }
+
+    /// The canonical path of its audience's contacts, `/v1/audiences/…/contacts`.
+    package var listPath: String { "/v1/audiences/\(audienceText)/contacts" }
 }

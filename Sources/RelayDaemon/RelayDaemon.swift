@@ -84,8 +84,7 @@ package struct RelayDaemon: Sendable {
             upstream: upstreamHealth,
             upstreamURL: configuration.upstream.url,
             cache: cache,
-            disk: disk,
-            maxDiskBytes: configuration.reads.diskBytes
+            disk: disk
         )
         let services: [any Service]
         do {

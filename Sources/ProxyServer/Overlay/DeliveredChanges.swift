@@ -4,8 +4,7 @@ import ResponseCache
 
 /// What was delivered lately, to be laid over replies that were asked for before (design §5.4).
 ///
-/// Bounded in number and bytes: what no longer fits is handed out, oldest first, to be worked into the replies that it
-/// concerns.
+/// Bounded in number and bytes: what no longer fits is handed out, oldest first; replies that would need it must go then.
 struct DeliveredChanges {
     /// A contact, as one key sees it.
     struct Place: Hashable {
@@ -38,8 +37,6 @@ struct DeliveredChanges {
         self.maxEntries = maxEntries
         self.maxBytes = maxBytes
     }
-
-    var isEmpty: Bool { entries.isEmpty }
 
     /// Remembers a delivery, and hands out those that have to go for it.
     mutating func add(_ entry: Entry) -> [Entry] {

@@ -7,8 +7,8 @@ import ResponseCache
 enum OverlayRendering {
     /// Nothing concerns the reply.
     case unchanged
-    /// This is to be shown; `pendingCount` writes in it are not delivered.
-    case made(StoredResponse, pendingCount: Int)
+    /// This is to be shown.
+    case made(StoredResponse)
     /// There is no reply to lay so many writes over.
     case noBase(pendingCount: Int)
     /// What is pending could not be read.
@@ -19,18 +19,18 @@ enum OverlayRendering {
 
     /// - Parameters:
     ///   - changes: By contact.
-    ///   - moment: Now, for the error of a contact that is deleted.
+    ///   - clock: For the error of a contact that is deleted.
     init(
         _ subject: ReadRequest.Subject,
         over base: StoredResponse?,
         _ changes: [UInt128: [PendingChange]],
         _ semantics: PutSemantics,
-        _ moment: ReadClock.Moment
+        _ clock: ReadClock
     ) {
         switch subject {
         case .contact(let contact):
             let changes = changes[contact.contact] ?? []
-            self = Self.contact(contact, over: base, changes, semantics, moment)
+            self = Self.contact(contact, over: base, changes, semantics, clock)
         case .contactList:
             self = base.map { Self.list(over: $0, changes, semantics) } ?? .unchanged
         case .other:
@@ -59,7 +59,7 @@ enum OverlayRendering {
         over base: StoredResponse?,
         _ changes: [PendingChange],
         _ semantics: PutSemantics,
-        _ moment: ReadClock.Moment
+        _ clock: ReadClock
     ) -> OverlayRendering {
         // An error is no contact; only that the contact is being deleted says more than it.
         let body = base.flatMap { $0.status == 200 ? $0.identityBody : nil }
@@ -72,15 +72,15 @@ enum OverlayRendering {
             guard let base else { return .noBase(pendingCount: count) }
             // Compressed in spite of what was asked, or an error: it goes out as it is, and says so.
             return base.status == 200 && count > 0
-                ? .made(base.marked(0, isPartial: true), pendingCount: 0) : .unchanged
+                ? .made(base.markedPartial()) : .unchanged
         case .notApplicable:
-            return base.map { .made($0.marked(0, isPartial: true), pendingCount: 0) } ?? .unchanged
+            return base.map { .made($0.markedPartial()) } ?? .unchanged
         case .replaced(let bytes, let count, let isPartial):
             guard let base else { return .unchanged }
-            return .made(base.overlaid(bytes, count, isPartial: isPartial), pendingCount: count)
+            return .made(base.overlaid(bytes, count, isPartial: isPartial))
         case .deleted(let count):
-            let gone = base ?? .unstored(.nothing(moment), body: ByteBuffer())
-            return .made(gone.deleted(contact, count, moment.unixSeconds), pendingCount: count)
+            let gone = base ?? .unstored(.nothing(clock), body: ByteBuffer())
+            return .made(gone.deleted(contact, count, clock.unixSeconds()))
         }
     }
 
@@ -90,16 +90,16 @@ enum OverlayRendering {
         _ semantics: PutSemantics
     ) -> OverlayRendering {
         guard base.status == 200 else { return .unchanged }
-        guard let body = base.identityBody else { return .made(base.marked(0, isPartial: true), pendingCount: 0) }
+        guard let body = base.identityBody else { return .made(base.markedPartial()) }
         let result = body.withUnsafeReadableBytes {
             ContactListOverlay.render(base: $0, changes: changes, semantics: semantics)
         }
         switch result {
         case .unchanged: return .unchanged
-        case .notApplicable: return .made(base.marked(0, isPartial: true), pendingCount: 0)
+        case .notApplicable: return .made(base.markedPartial())
         // Totals and searches are as the upstream last knew them.
         case .replaced(let bytes, let count):
-            return .made(base.overlaid(bytes, count, isPartial: true), pendingCount: count)
+            return .made(base.overlaid(bytes, count, isPartial: true))
         }
     }
 
@@ -113,15 +113,11 @@ enum OverlayRendering {
 
 extension ReplyHead {
     /// Nothing at all: what a contact is deleted from that was never read.
-    fileprivate static func nothing(_ moment: ReadClock.Moment) -> ReplyHead {
+    fileprivate static func nothing(_ clock: ReadClock) -> ReplyHead {
         ReplyHead(
             status: 404,
             headers: [:],
-            times: ExchangeTimes(
-                requestMilliseconds: moment.milliseconds,
-                responseMilliseconds: moment.milliseconds,
-                responseUnixSeconds: moment.unixSeconds
-            )
+            times: clock.times(askedAtMilliseconds: clock.milliseconds())
         )
     }
 }
@@ -135,10 +131,10 @@ extension StoredResponse {
         )
     }
 
-    /// The base itself, with a word on what it does not show.
-    fileprivate func marked(_ pendingCount: Int, isPartial: Bool) -> StoredResponse {
+    /// The base itself, with a word on what it may not show.
+    fileprivate func markedPartial() -> StoredResponse {
         let validators = fields.filter { ["etag", "last-modified"].contains($0.name.lowercased()) }
-        return with(body: body, fields: validators + Self.marks(pendingCount, isPartial: isPartial))
+        return with(body: body, fields: validators + Self.marks(0, isPartial: true))
     }
 
     private static func marks(_ pendingCount: Int, isPartial: Bool) -> [(name: String, value: String)] {

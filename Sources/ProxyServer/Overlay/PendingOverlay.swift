@@ -88,13 +88,12 @@ package final class PendingOverlay: OutboxChangeObserver {
     /// Works a delivery into the contact's stored reply, in memory and on disk (design §5.4).
     private func workIn(_ entry: DeliveredChanges.Entry) {
         let contact = entry.place.contact
-        let (semantics, now) = (semantics, clock.now)
         cache.update(
             CacheKey(partition: entry.place.partition, target: contact.path),
             requestedUpTo: entry.atMilliseconds
         ) { base in
-            switch OverlayRendering.contact(contact, over: base, [entry.change], semantics, now) {
-            case .made(let response, _): response.status == base.status ? response : nil
+            switch OverlayRendering.contact(contact, over: base, [entry.change], semantics, clock) {
+            case .made(let response): response.status == base.status ? response : nil
             case .unchanged: base
             case .noBase, .unknown: nil
             }
@@ -104,16 +103,13 @@ package final class PendingOverlay: OutboxChangeObserver {
     /// Drops the replies that lack a delivery which is not remembered any more: pages of its audience, and replies to
     /// the contact under a query.
     private func forget(_ entry: DeliveredChanges.Entry) {
-        let (path, partition) = (entry.place.contact.path, entry.place.partition)
-        let list = path.utf8.lastIndex(of: UInt8(ascii: "/")).map { String(path[..<$0]) } ?? path
-        cache.forget(partition, path: list, requestedUpTo: entry.atMilliseconds)
+        let (contact, partition) = (entry.place.contact, entry.place.partition)
+        let path = contact.path
+        cache.forget(partition, path: contact.listPath, requestedUpTo: entry.atMilliseconds)
         cache.forget(partition, path: path, exceptFor: path, requestedUpTo: entry.atMilliseconds)
     }
 
     // MARK: - Reading
-
-    /// Whether anything was delivered that stored replies may lack.
-    var hasAnyDelivered: Bool { hasDelivered.load(ordering: .acquiring) }
 
     /// What a reply has to be laid under.
     enum Need {
@@ -135,7 +131,7 @@ package final class PendingOverlay: OutboxChangeObserver {
         case .contactList: mayBePending = key.pendingCount > 0
         case .other: mayBePending = false
         }
-        guard mayBePending || hasAnyDelivered else { return .none }
+        guard mayBePending || hasDelivered.load(ordering: .acquiring) else { return .none }
         return state.withLock { state in
             guard mayBePending || Self.lacks(base, read, state.delivered) else { return .none }
             switch state.rendered.rendering(read.cacheKey, over: base) {
@@ -161,7 +157,9 @@ package final class PendingOverlay: OutboxChangeObserver {
         return outbox.mayHavePending(contact, of: key)
     }
 
-    /// Lays what is pending, and what was delivered since, over a reply; nil where there is none.
+    /// Lays what is pending, and what was delivered since, over a reply.
+    ///
+    /// - Parameter base: Nil where there is none to lay it over.
     func render(_ read: ReadRequest, over base: StoredResponse?, _ outbox: Outbox) async -> OverlayRendering {
         guard let key = read.key else { return .unchanged }
         let version = state.withLock { $0.rendered.version(read.subject) }
@@ -176,12 +174,12 @@ package final class PendingOverlay: OutboxChangeObserver {
         let changes = state.withLock { state in
             Self.changes(pending, contacts, state.delivered, read.cacheKey.partition, base?.requestedMilliseconds)
         }
-        let rendering = OverlayRendering(read.subject, over: base, changes, semantics, clock.now)
+        let rendering = OverlayRendering(read.subject, over: base, changes, semantics, clock)
         if let base {
             state.withLock { state in
                 switch rendering {
                 case .unchanged: state.rendered.keep(.base, read.cacheKey, over: base, version)
-                case .made(let made, _): state.rendered.keep(.made(made), read.cacheKey, over: base, version)
+                case .made(let made): state.rendered.keep(.made(made), read.cacheKey, over: base, version)
                 case .noBase, .unknown: break
                 }
             }

@@ -7,7 +7,7 @@ import ResponseCache
 /// one costs a rendering now and then, and nothing else.
 struct RenderedOverlays {
     /// What a rendering looked at.
-    struct Version: Equatable {
+    struct Version {
         fileprivate let slot: Int
         fileprivate let count: UInt64
     }
@@ -38,7 +38,7 @@ struct RenderedOverlays {
     let maxBytes: Int
     private var counts = [UInt64](repeating: 0, count: slots)
     private var entries: [CacheKey: Entry] = [:]
-    private(set) var bytes = 0
+    private var bytes = 0
 
     init(maxBytes: Int) { self.maxBytes = maxBytes }
 

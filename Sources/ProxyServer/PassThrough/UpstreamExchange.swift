@@ -47,7 +47,10 @@ struct UpstreamExchange: Sendable {
         let cache = server.reads.cache
         let target = forwarded.request.target
         if let key {
-            server.reads.noteRefusal(stream.status, CacheKey(partition: .init(key.fingerprint), target: target))
+            cache.noteRefusal(
+                status: stream.status,
+                CacheKey(partition: CachePartition(key.fingerprint), target: target)
+            )
         }
         let origin = server.client.configuration.url.origin
         let changed = UnsafeReply.invalidatedTargets(
@@ -59,14 +62,12 @@ struct UpstreamExchange: Sendable {
         )
         for target in changed { cache.invalidate(target: target) }
         guard method == .HEAD, let read, let token = read.token else { return }
-        let now = server.reads.clock.now
-        let times = ExchangeTimes(
-            requestMilliseconds: askedAt,
-            responseMilliseconds: now.milliseconds,
-            responseUnixSeconds: now.unixSeconds
-        )
         cache.note(
-            head: ReplyHead(status: stream.status, headers: stream.headers, times: times),
+            head: ReplyHead(
+                status: stream.status,
+                headers: stream.headers,
+                times: server.reads.clock.times(askedAtMilliseconds: askedAt)
+            ),
             to: read.request.cacheRequest,
             key: read.request.cacheKey,
             since: token

@@ -1,4 +1,5 @@
 import Outbox
+import ResponseCache
 
 #if canImport(Glibc)
 import Glibc
@@ -16,13 +17,14 @@ package struct ReadClock: Sendable {
     /// The host's clocks.
     package init() {}
 
-    /// Both at once.
-    struct Moment: Sendable {
-        var milliseconds: Int64
-        var unixSeconds: Int64
+    /// The times of an exchange with the upstream whose reply's head has just come.
+    func times(askedAtMilliseconds: Int64) -> ExchangeTimes {
+        ExchangeTimes(
+            requestMilliseconds: askedAtMilliseconds,
+            responseMilliseconds: milliseconds(),
+            responseUnixSeconds: unixSeconds()
+        )
     }
-
-    var now: Moment { Moment(milliseconds: milliseconds(), unixSeconds: unixSeconds()) }
 
     private static func bootMilliseconds() -> Int64 {
         var time = timespec()

@@ -51,8 +51,7 @@ final class ReadExchange: Exchange {
             if let revalidate { routing.refresh(read, revalidate) }
         case .validate(let validation):
             self.validation = validation
-            // As for what is in memory: nobody waits for an upstream that is believed to be away.
-            if !server.upstreamHealth.snapshot().isBelievedHealthy, answerStale(validation.staleAdditions) {
+            if routing.isUpstreamAway, answerStale(validation.staleAdditions) {
                 return routing.refresh(read, validation)
             }
             fetch(validation.forward, validation.token, validation)
@@ -191,11 +190,10 @@ final class ReadExchange: Exchange {
     /// Answers with what is stored, though it is stale, as the upstream fails; false if nothing may stand in.
     private func answerStale(_ additions: WireAdditions?) -> Bool {
         guard let validation,
-            let stale = server.reads.cache.staleIfError(
-                validation,
-                read.cacheKey,
-                read.cacheRequest,
-                nowMilliseconds: server.reads.clock.milliseconds()
+            let stale = ReadRouting(server: server).standIn(
+                for: validation,
+                read,
+                server.reads.clock.milliseconds()
             )
         else { return false }
         var additions = additions
@@ -217,7 +215,7 @@ final class ReadExchange: Exchange {
         render(nil) { exchange, rendering in
             var reply = reply
             switch rendering {
-            case .made(let response, _):
+            case .made(let response):
                 return exchange.answer(response, WireAdditions(cacheStatus: exchange.status))
             case .noBase(let count) where count > 0:
                 reply.headers.append((OverlayRendering.pendingField, String(count)))
@@ -238,7 +236,7 @@ final class ReadExchange: Exchange {
         case .lookup:
             render(base) { exchange, rendering in
                 switch rendering {
-                case .made(let response, _): exchange.answer(response, additions)
+                case .made(let response): exchange.answer(response, additions)
                 case .unchanged, .noBase: exchange.answer(base, additions)
                 case .unknown:
                     // The outbox cannot be read: what it holds may be missing, and the reply says so.
@@ -277,9 +275,7 @@ final class ReadExchange: Exchange {
     private func answer(_ reply: Reply) {
         var reply = reply
         reply.headers.append(("Cache-Status", status.fieldValue))
-        if case .contact(let contact) = read.subject, let key = read.key, let dead = server.deadField(contact, key) {
-            reply.headers.append(dead)
-        }
+        if let dead = read.deadField(server) { reply.headers.append(dead) }
         connection.answer(reply, from: self)
     }
 

@@ -66,19 +66,14 @@ struct ReadFetch: Sendable {
             return end(.failed(error))
         }
         server.upstreamHealth.ended(permit, .answered(status: stream.status))
-        let now = server.reads.clock.now
         var headers = stream.headers
         HeaderHygiene.addVia(&headers, version: .http1_1)
         let reply = ReplyHead(
             status: stream.status,
             headers: headers,
-            times: ExchangeTimes(
-                requestMilliseconds: askedAt,
-                responseMilliseconds: now.milliseconds,
-                responseUnixSeconds: now.unixSeconds
-            )
+            times: server.reads.clock.times(askedAtMilliseconds: askedAt)
         )
-        server.reads.noteRefusal(reply.status, read.cacheKey)
+        cache.noteRefusal(status: reply.status, read.cacheKey)
         if reply.status == 304, let validation { return await confirm(validation, reply, stream) }
         if MemoryCache.isFailure(reply.status) { return await takeError(reply, stream) }
         do {

@@ -30,12 +30,5 @@ final class ReadParts: Sendable {
         return false
     }
 
-    /// Drops what a key may not see any more: everything after a 401, and one target after a 403 (P4).
-    func noteRefusal(_ status: Int, _ key: CacheKey) {
-        guard key.partition != .shared else { return }
-        if status == 401 { cache.forget(key.partition) }
-        if status == 403 { cache.forget(key) }
-    }
-
     func releaseWaiter() { waiters.subtract(1, ordering: .relaxed) }
 }

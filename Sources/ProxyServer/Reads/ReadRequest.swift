@@ -40,13 +40,17 @@ struct ReadRequest: Sendable {
     /// Where blame goes for what the upstream makes of it (design §4).
     var origin: OriginKey { OriginKey("GET \(summary.path)") }
 
-    /// What an answer needs beyond what is stored, and the number of the contact's dead writes where there are any.
+    /// What a reply about a contact says of dead writes to it; nil where there are none.
+    func deadField(_ server: ServerCore) -> (name: String, value: String)? {
+        guard case .contact(let contact) = subject, let key else { return nil }
+        return server.deadField(contact, key)
+    }
+
+    /// What an answer needs beyond what is stored, with the number of the contact's dead writes where there are any.
     func additions(_ additions: WireAdditions?, _ server: ServerCore) -> WireAdditions? {
-        guard case .contact(let contact) = subject, let key, let dead = server.deadField(contact, key) else {
-            return additions
-        }
+        guard let dead = deadField(server) else { return additions }
         var additions = additions ?? WireAdditions()
-        if !additions.fields.contains(where: { $0.name == dead.name }) { additions.fields.append(dead) }
+        additions.fields.append(dead)
         return additions
     }
 
@@ -61,9 +65,4 @@ struct ReadRequest: Sendable {
         validation?.addConditions(to: &request.headers)
         return request
     }
-}
-
-extension CachePartition {
-    /// The private cache of a key, named by its keyed hash.
-    init(_ key: KeyFingerprint) { self = .key(high: key.high, low: key.low) }
 }

@@ -1,4 +1,3 @@
-import DexatelAPI
 import NIOHTTP1
 import Outbox
 import ResponseCache
@@ -74,15 +73,15 @@ struct ReadRouting {
         _ now: Int64,
         on connection: ConnectionHandler
     ) {
-        let additions = read.additions(additions, server)
+        let shown: CacheHit
         switch server.reads.overlay.need(read, over: hit.response, server.outbox) {
-        case .none:
-            connection.answer(hit, additions, nowMilliseconds: now, from: nil)
-        case .rendered(let response):
-            connection.answer(CacheHit(response, for: read.cacheRequest), additions, nowMilliseconds: now, from: nil)
+        case .none: shown = hit
+        case .rendered(let response): shown = CacheHit(response, for: read.cacheRequest)
         case .lookup:
-            ReadExchange(read, mayFetch: true, server: server, connection: connection).show(hit.response, additions)
+            let exchange = ReadExchange(read, mayFetch: true, server: server, connection: connection)
+            return exchange.show(hit.response, additions)
         }
+        connection.answer(shown, read.additions(additions, server), nowMilliseconds: now, from: nil)
     }
 
     private func validate(
@@ -91,21 +90,28 @@ struct ReadRouting {
         _ now: Int64,
         on connection: ConnectionHandler
     ) {
-        // Nobody waits for an upstream that is believed to be away: what it would confirm is shown as stale, and
-        // whoever finds out that it is back does so behind the scenes (P6).
-        if !server.upstreamHealth.snapshot().isBelievedHealthy,
-            let stale = server.reads.cache.staleIfError(
-                validation,
-                read.cacheKey,
-                read.cacheRequest,
-                nowMilliseconds: now
-            )
-        {
+        if isUpstreamAway, let stale = standIn(for: validation, read, now) {
             deliver(stale, read, validation.staleAdditions, now, on: connection)
             return refresh(read, validation)
         }
         ReadExchange(read, mayFetch: true, server: server, connection: connection)
             .fetch(validation.forward, validation.token, validation)
+    }
+
+    /// Whether the upstream is believed to be away.
+    ///
+    /// Nobody waits for it then: what it would confirm is shown as stale, and whoever finds out that it is back does so
+    /// behind the scenes (P6).
+    var isUpstreamAway: Bool { !server.upstreamHealth.snapshot().isBelievedHealthy }
+
+    /// What is stored and may be shown without having been confirmed, as the upstream fails; nil if it must not be.
+    func standIn(for validation: CacheValidation, _ read: ReadRequest, _ nowMilliseconds: Int64) -> CacheHit? {
+        server.reads.cache.staleIfError(
+            validation,
+            read.cacheKey,
+            read.cacheRequest,
+            nowMilliseconds: nowMilliseconds
+        )
     }
 
     /// Confirms what is stored behind the scenes, unless somebody is at it already or the upstream is not there.

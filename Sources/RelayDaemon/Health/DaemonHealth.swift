@@ -15,7 +15,6 @@ final class DaemonHealth: HealthSource {
     private let startedAtMilliseconds = RelayClock.wallMilliseconds()
     private let cache: MemoryCache
     private let disk: DiskCache?
-    private let maxDiskBytes: Int
     private let server = Mutex<WeakServer>(WeakServer())
     private let readySince: Mutex<(isReady: Bool, sinceMilliseconds: Int64)>
 
@@ -26,11 +25,9 @@ final class DaemonHealth: HealthSource {
         upstream: UpstreamHealth,
         upstreamURL: String,
         cache: MemoryCache,
-        disk: DiskCache?,
-        maxDiskBytes: Int
+        disk: DiskCache?
     ) {
         self.disk = disk
-        self.maxDiskBytes = maxDiskBytes
         self.cache = cache
         self.outbox = outbox
         self.upstream = upstream
@@ -119,7 +116,7 @@ final class DaemonHealth: HealthSource {
     }
 
     private func diskStatus(_ counters: DiskCacheCounters) -> RelayStatus.Cache.Disk {
-        var status = RelayStatus.Cache.Disk(maxBytes: maxDiskBytes)
+        var status = RelayStatus.Cache.Disk(maxBytes: cache.configuration.diskBytes)
         status.isAvailable = counters.isAvailable
         status.entries = counters.replies
         status.bytes = counters.bytes

@@ -58,6 +58,7 @@ extension RelayConfiguration {
         cache.staleIfErrorSeconds = Int64(reads.staleIfError.wholeSecondsRoundedUp)
         cache.negativeTTLSeconds = Int64(reads.negativeTTL.wholeSecondsRoundedUp)
         cache.memoryBytes = reads.memoryBytes
+        cache.diskBytes = reads.diskBytes
         cache.maxObjectBytes = reads.maxObjectBytes
         return cache
     }

@@ -2,6 +2,7 @@ import DexatelAPI
 import NIOCore
 import NIOHTTP1
 import Outbox
+import ProxyServer
 import ResponseCache
 import Upstream
 
@@ -31,7 +32,10 @@ struct UpstreamDelivery: DeliveryTransport {
         )
         let result = await client.send(request)
         end(permit, result)
-        if case .success(let reply) = result { noteRefusal(reply.status, delivery) }
+        if case .success(let reply) = result {
+            let partition = CachePartition(delivery.key)
+            cache.noteRefusal(status: reply.status, CacheKey(partition: partition, target: delivery.contact.path))
+        }
         switch result {
         case .success(let reply) where reply.isCompletelyFramed || !(200..<300).contains(reply.status):
             return .reply(Self.reply(reply))
@@ -44,13 +48,6 @@ struct UpstreamDelivery: DeliveryTransport {
                 DeliveryFailure(message: failure.description, isAmbiguous: failure.mayHaveTakenEffect)
             )
         }
-    }
-
-    /// What the upstream refuses a key is not shown to it from the cache either (P4).
-    private func noteRefusal(_ status: Int, _ delivery: Delivery) {
-        let partition = CachePartition.key(high: delivery.key.high, low: delivery.key.low)
-        if status == 401 { cache.forget(partition) }
-        if status == 403 { cache.forget(CacheKey(partition: partition, target: delivery.contact.path)) }
     }
 
     private func end(_ permit: DeliveryPermit, _ result: Result<UpstreamReply, UpstreamFailure>) {

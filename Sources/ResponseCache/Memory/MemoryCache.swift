@@ -272,6 +272,18 @@ package final class MemoryCache: Sendable {
         journal?.wakeThread()
     }
 
+    /// Drops what a key may not see any more, as the upstream has refused a request with it: everything after a 401, and
+    /// that one target after a 403 (P4).
+    ///
+    /// - Parameter key: Made only for a refusal, as hardly any reply is one.
+    package func noteRefusal(status: Int, _ key: @autoclosure () -> CacheKey) {
+        guard status == 401 || status == 403 else { return }
+        let key = key()
+        guard key.partition != .shared else { return }
+        if status == 401 { forget(key.partition) }
+        if status == 403 { forget(key) }
+    }
+
     /// Replaces stored replies to one target that were asked for up to a moment, and leaves their marks and ages alone.
     ///
     /// - Parameter change: The reply to put in the place; nil takes the reply away, and one that varies goes in any case.
