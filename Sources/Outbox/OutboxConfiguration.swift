@@ -64,7 +64,7 @@ package struct OutboxConfiguration: Sendable {
         maxRetryAfterMilliseconds = 3_600_000
         supersedes = true
         putSemantics = .unknown
-        maxWindowWrites = 16_384
+        maxWindowWrites = 8_192
     }
 
     /// Where the database is.

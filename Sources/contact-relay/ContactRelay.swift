@@ -11,6 +11,11 @@ struct ContactRelay: AsyncParsableCommand {
         version: RelayVersion.text,
         subcommands: [Serve.self, Check.self, Status.self]
     )
+
+    static func main() async {
+        AllocatorLimits.apply()
+        await main(nil)
+    }
 }
 
 /// The exit statuses of design §2.3.

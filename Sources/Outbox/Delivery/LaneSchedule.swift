@@ -16,9 +16,9 @@ struct LaneSchedule: Sendable {
     /// Bounds and delays; times in milliseconds.
     struct Limits: Sendable, Equatable {
         /// Writes in memory at most.
-        var maxWindowWrites = 16_384
+        var maxWindowWrites = 8_192
         /// Payload bytes in memory at most; the payloads of further writes are read when they are sent.
-        var maxWindowPayloadBytes = 16 * 1024 * 1024
+        var maxWindowPayloadBytes = 8 << 20
         /// Senders that wait for the upstream's own reply at most (`writes.max_waiting`).
         var maxWaiting = 1024
         /// Writes under way at most (`upstream.max_concurrent_writes`).

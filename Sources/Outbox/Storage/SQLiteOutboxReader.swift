@@ -71,7 +71,10 @@ final class SQLiteOutboxReader: OutboxReading {
     func pendingWrites(after sequence: Int64, limit: Int) async throws -> PendingPart {
         try await read { database in
             let statement = try database.cachedStatement(sql: Self.refill)
-            let writes = try Row.fetchAll(statement, arguments: [sequence, limit]).map(PendingWrite.init)
+            var writes: [PendingWrite] = []
+            // A row at a time: thousands of rows at once would be the peak of the process' memory.
+            let rows = try Row.fetchCursor(statement, arguments: [sequence, limit])
+            while let row = try rows.next() { writes.append(try PendingWrite(row)) }
             if writes.count == limit, let last = writes.last { return PendingPart(writes: writes, upTo: last.sequence) }
             let bound = try database.cachedStatement(sql: Self.refillBound)
             return PendingPart(writes: writes, upTo: try Int64.fetchOne(bound, arguments: [sequence]))

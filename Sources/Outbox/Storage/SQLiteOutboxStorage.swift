@@ -139,7 +139,7 @@ final class SQLiteOutboxStorage: OutboxStorage {
                 sql: """
                     PRAGMA secure_delete = ON;
                     PRAGMA temp_store = MEMORY;
-                    PRAGMA cache_size = -16384;
+                    PRAGMA cache_size = -8192;
                     PRAGMA wal_autocheckpoint = \(checkpointPages);
                     PRAGMA journal_size_limit = 67108864;
                     """

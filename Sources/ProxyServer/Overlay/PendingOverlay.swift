@@ -10,9 +10,9 @@ import Synchronization
 /// What is pending is read from the outbox when it is to be shown: nothing here grows with the backlog.
 package final class PendingOverlay: OutboxChangeObserver {
     /// Delivered writes that are remembered at most.
-    package static let maxDelivered = 16_384
+    package static let maxDelivered = 8_192
     /// Bytes that they may take.
-    static let maxDeliveredBytes = 8 << 20
+    static let maxDeliveredBytes = 4 << 20
     /// Bytes that rendered replies may take.
     static let maxRenderedBytes = 8 << 20
 
