@@ -17,6 +17,7 @@ struct ConfigurationOptions: ParsableArguments {
     ///
     /// - Parameter readsSecrets: Whether the files of the API key and of the token are read, as the daemon does.
     func load(readsSecrets: Bool = false) async throws -> RelayConfiguration {
+        if readsSecrets { ProcessProtection.apply() }
         var overrides: [String: String] = [:]
         for setting in settings {
             let parts = setting.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
