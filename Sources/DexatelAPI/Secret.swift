@@ -18,9 +18,14 @@ package struct Secret: Sendable, Hashable {
 
     /// Compares in a time that depends on the lengths alone, never on where the bytes differ.
     package static func == (one: Secret, other: Secret) -> Bool {
-        guard one.bytes.count == other.bytes.count else { return false }
+        one.matches(other.bytes)
+    }
+
+    /// Whether somebody has shown the same bytes, in a time that depends on the lengths alone.
+    package func matches(_ shown: some Collection<UInt8>) -> Bool {
+        guard bytes.count == shown.count else { return false }
         var difference: UInt8 = 0
-        for index in one.bytes.indices { difference |= one.bytes[index] ^ other.bytes[index] }
+        for (own, other) in zip(bytes, shown) { difference |= own ^ other }
         return difference == 0
     }
 

@@ -8,6 +8,12 @@ package import ResponseCache
 import Synchronization
 package import Upstream
 
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#endif
+
 /// The HTTP server that the apps talk to: listeners, connections, and an orderly end.
 package final class ProxyServer: Sendable {
     /// Where a listener is bound.
@@ -71,12 +77,16 @@ package final class ProxyServer: Sendable {
     package func start() async throws -> [Address] {
         var addresses: [Address] = []
         let configuration = core.configuration
-        let tcp = try await bootstrap().bind(host: configuration.address, port: configuration.port).get()
-        listeners.withLock { $0.append(tcp) }
-        addresses.append(.tcp(host: configuration.address, port: tcp.localAddress?.port ?? configuration.port))
+        if let host = configuration.address {
+            let tcp = try await bootstrap().bind(host: host, port: configuration.port).get()
+            listeners.withLock { $0.append(tcp) }
+            addresses.append(.tcp(host: host, port: tcp.localAddress?.port ?? configuration.port))
+        }
         if let path = configuration.unixSocket {
             let unix = try await bootstrap().bind(unixDomainSocketPath: path, cleanupExistingSocketFile: true).get()
             listeners.withLock { $0.append(unix) }
+            // As on TCP, whoever connects is judged by what it shows and by who it is, not by the file's mode.
+            guard chmod(path, 0o666) == 0 else { throw IOError(errnoCode: errno, reason: "chmod \(path)") }
             addresses.append(.unix(path: path))
         }
         return addresses
@@ -101,7 +111,8 @@ package final class ProxyServer: Sendable {
                         ConnectionHandler(
                             server: core,
                             loop: loops.context(of: channel.eventLoop),
-                            router: core.router
+                            router: core.router,
+                            peer: ConnectionPeer(channel)
                         )
                     )
                 }

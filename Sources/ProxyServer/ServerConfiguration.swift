@@ -2,8 +2,8 @@ package import DexatelAPI
 
 /// The bounds and habits of the server (design §2.3).
 package struct ServerConfiguration: Sendable {
-    /// `listen.address`.
-    package var address = "127.0.0.1"
+    /// `listen.address`; nil for no TCP.
+    package var address: String? = "127.0.0.1"
     /// `listen.port`; 0 lets the system choose.
     package var port = 8080
     /// `listen.unix_socket`.
@@ -28,7 +28,8 @@ package struct ServerConfiguration: Sendable {
     package var maxReplyWaitMilliseconds: Int64 = 30_000
     /// `writes.accepted_status: upstream`: 200 for PUT and 204 for DELETE instead of 202.
     package var acceptsWithUpstreamStatus = false
-
+    /// Who may ask.
+    package var clients = ClientGuardSettings()
     /// `reads.max_waiters`.
     package var maxReadWaiters = 1024
 

@@ -14,6 +14,7 @@ final class ServerCore: Sendable {
     let reads: ReadParts
     let errors: RelayErrors
     let buffers: ByteBudget
+    let clientGuard: ClientGuard
 
     init(
         configuration: ServerConfiguration,
@@ -32,6 +33,7 @@ final class ServerCore: Sendable {
         self.reads = reads
         self.errors = errors
         buffers = ByteBudget(limit: configuration.maxBufferedBytes)
+        clientGuard = ClientGuard(configuration, outbox.keys)
     }
 
     /// What replies about a contact say of the key's writes to it that have died (design §3.5); nil where there are none.

@@ -2,8 +2,9 @@ import CLinux
 import Foundation
 
 /// Keeps API keys out of core files and other processes' reach, and files away from other users (P7, design §8).
-enum ProcessProtection {
-    static func apply() {
+package enum ProcessProtection {
+    /// Takes effect at once and for good; before any secret is read.
+    package static func apply() {
         umask(0o077)
         var noCore = rlimit(rlim_cur: 0, rlim_max: 0)
         setrlimit(__rlimit_resource_t(RLIMIT_CORE.rawValue), &noCore)

@@ -43,7 +43,7 @@ extension ProcessTests {
                     (.GET, "/%5Frelay/nothing"), (.GET, "/_relay/../_relay/nothing"),
                 ] {
                     let connection = try RawConnection(port: relay.port)
-                    await connection.send("\(method) \(target) HTTP/1.1\r\nHost: relay\r\n\r\n")
+                    await connection.send("\(method) \(target) HTTP/1.1\r\nHost: localhost\r\n\r\n")
                     let text = await connection.receive { RawReplies($0).replies.count == 1 }
                     let answer = try #require(RawReplies(text).replies.first, "\(target)")
                     #expect(answer.status == 404, "\(target)")

@@ -6,12 +6,12 @@ extension ProcessTests {
     @Suite struct ConnectionTests {
         private static func put(_ name: String, version: String = "1.1", fields: String = "") -> String {
             let body = Samples.body(name)
-            return "PUT \(Samples.target) HTTP/\(version)\r\nHost: relay\r\nX-Dexatel-Key: \(Samples.key)\r\n"
+            return "PUT \(Samples.target) HTTP/\(version)\r\nHost: localhost\r\nX-Dexatel-Key: \(Samples.key)\r\n"
                 + "Content-Type: application/json\r\nContent-Length: \(body.utf8.count)\r\n\(fields)\r\n\(body)"
         }
 
         private static func get(_ path: String, method: String = "GET", fields: String = "") -> String {
-            "\(method) \(path) HTTP/1.1\r\nHost: relay\r\n\(fields)\r\n"
+            "\(method) \(path) HTTP/1.1\r\nHost: localhost\r\n\(fields)\r\n"
         }
 
         @Test("Requests that are pipelined are answered in order on one connection, slow ones first if they came first")

@@ -53,7 +53,7 @@ import Testing
         #expect(
             try problems("listen:\n  port: [1, 2]\n  address:\n    a: b\n") == [
                 ":2: listen.port: must be a single value: a whole number from 0 to 65535",
-                ":3: listen.address: must be a single value: an IP address or localhost",
+                ":3: listen.address: must be a single value: an IP address or localhost, or \"\" for none",
             ]
         )
     }

@@ -17,7 +17,8 @@ import Testing
                 file: nil,
                 defaultFile: nowhere,
                 environment: environment,
-                overrides: overrides
+                overrides: overrides,
+                readsSecrets: false
             )
         }
         let file = try ConfigurationFixture(yaml)
@@ -25,7 +26,9 @@ import Testing
             file: file.path,
             defaultFile: nowhere,
             environment: environment,
-            overrides: overrides
+            overrides: overrides,
+            // Other tests read them.
+            readsSecrets: false
         )
     }
 
@@ -96,6 +99,7 @@ import Testing
 
     private let companions = [
         "writes.max_pending_unverified": ["writes.max_pending_unverified_per_key": "1"],
+        "upstream.api_key_file": ["listen.token_file": "/dev/null"],
         "upstream.max_connections": ["upstream.max_concurrent_writes": "1"],
         "upstream.request_timeout": ["upstream.connect_timeout": "1s"],
         "writes.max_reply_wait": ["writes.reply_wait": "1s"],

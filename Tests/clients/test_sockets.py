@@ -4,7 +4,7 @@ from support import KEY, LIST, PATH, UPDATE, RawConnection, RelayTests
 
 
 def get(path, *fields, method="GET", version="1.1"):
-    lines = [f"{method} {path} HTTP/{version}", "Host: api.example", f"X-Dexatel-Key: {KEY}", *fields]
+    lines = [f"{method} {path} HTTP/{version}", "Host: localhost", f"X-Dexatel-Key: {KEY}", *fields]
     return "\r\n".join(lines) + "\r\n\r\n"
 
 
@@ -28,7 +28,7 @@ class SocketTests(RelayTests):
     def test_pipelined_reads_writes_and_errors_keep_their_order(self):
         (path,) = self.contacts(31, 1)
         connection = self.connect()
-        update = f"PUT {path} HTTP/1.1\r\nHost: a\r\nX-Dexatel-Key: {KEY}\r\nContent-Type: application/json\r\n"
+        update = f"PUT {path} HTTP/1.1\r\nHost: localhost\r\nX-Dexatel-Key: {KEY}\r\nContent-Type: application/json\r\n"
         update += f"Content-Length: {len(UPDATE)}\r\n\r\n{UPDATE}"
         unknown = f"{LIST}/00000000-0000-4000-8000-000000000000"
         connection.send(get(path) + get(path, method="HEAD") + update + get(path) + get(unknown) + get("/_relay/live"))
@@ -61,7 +61,7 @@ class SocketTests(RelayTests):
     def test_the_absolute_form_is_the_same_resource(self):
         (path,) = self.contacts(32, 1)
         connection = self.connect()
-        connection.send(get(path) + get(f"http://api.example{path}"))
+        connection.send(get(path) + get(f"http://localhost{path}"))
         first, second = connection.read_reply(), connection.read_reply()
         self.assertHit(second.headers)
         self.assertEqual(first.body, second.body)

@@ -1,6 +1,7 @@
 import DequeModule
 import NIOCore
 import NIOHTTP1
+import Outbox
 import ResponseCache
 
 #if canImport(Glibc)
@@ -22,6 +23,8 @@ final class ConnectionHandler: ChannelDuplexHandler {
     let server: ServerCore
     let loop: EventLoopContext
     private let router: any RequestRouter
+    private let peer: ConnectionPeer
+    private var hostMemo = HostMemo()
     private(set) var context: ChannelHandlerContext?
     private(set) var exchange: (any Exchange)?
     private(set) var isHead = false
@@ -45,10 +48,11 @@ final class ConnectionHandler: ChannelDuplexHandler {
     private var inputFault: HTTPParserError?
     private var bufferedBytes = 0
 
-    init(server: ServerCore, loop: EventLoopContext, router: any RequestRouter) {
+    init(server: ServerCore, loop: EventLoopContext, router: any RequestRouter, peer: ConnectionPeer = .network) {
         self.server = server
         self.loop = loop
         self.router = router
+        self.peer = peer
     }
 
     // MARK: - Channel events
@@ -221,6 +225,24 @@ final class ConnectionHandler: ChannelDuplexHandler {
         // The client could not know how long it would be kept waiting.
         lastInputTick = loop.ticks
         drainWaitingInput()
+    }
+
+    // MARK: - Admission
+
+    /// Lets a request in whose head has just come, or says why not.
+    func admit(_ fields: ClientFields, needsCredentials: Bool = true) throws(ClientRefusal) -> Caller {
+        try server.clientGuard.admit(
+            fields,
+            isHTTP10: isHTTP10,
+            from: peer,
+            memo: &hostMemo,
+            needsCredentials: needsCredentials
+        ) { [loop, server] in loop.keyMemo.key($0, in: server.outbox.keys) }
+    }
+
+    /// What is wrong with the name in a target in absolute form.
+    func refusal(ofAuthority authority: String) -> ClientRefusal? {
+        server.clientGuard.rules.refusal(ofAuthority: authority, from: peer)
     }
 
     // MARK: - Answers

@@ -1,6 +1,7 @@
 import DexatelAPI
 import NIOCore
 import NIOHTTP1
+import Outbox
 import Upstream
 
 /// An app's request as the upstream is to get it (RFC 9110 §7.6): everybody who forwards begins here.
@@ -19,12 +20,16 @@ struct ForwardedRequest {
     let body: Body
 
     /// Takes over a request whose target is in origin form (``ForwardedTarget``).
-    init(_ head: HTTPRequestHead) {
+    ///
+    /// - Parameter dropsAuthorization: Whether `Authorization` was for the relay.
+    init(_ head: HTTPRequestHead, apiKey: Secret?, dropsAuthorization: Bool = false) {
+        var headers = HeaderHygiene.forwardedRequest(head.headers, version: head.version)
+        if dropsAuthorization { headers.remove(name: "Authorization") }
         request = UpstreamRequest(
             method: head.method.rawValue,
             target: head.uri,
-            headers: HeaderHygiene.forwardedRequest(head.headers, version: head.version),
-            apiKey: ContactWriteExchange.apiKey(head.headers)
+            headers: headers,
+            apiKey: apiKey
         )
         if head.headers.contains(name: "Transfer-Encoding") {
             body = .unknown
@@ -33,6 +38,11 @@ struct ForwardedRequest {
         } else {
             body = .none
         }
+    }
+
+    /// Takes over somebody's request.
+    init(_ head: HTTPRequestHead, _ caller: Caller) {
+        self.init(head, apiKey: caller.key?.secret, dropsAuthorization: caller.takesAuthorization)
     }
 
     /// The body's length in the terms of ``UpstreamClient/open(_:body:length:)``.

@@ -5,15 +5,26 @@ enum ForwardedTarget {
     /// - Returns: nil for every other form, and for characters that no target may hold (RFC 3986 §3.3): what cannot be
     ///   forwarded as it is must not be queued either.
     static func originForm(_ target: String) -> String? {
-        let bytes = target.utf8
         guard isPrintable(target) else { return nil }
-        if bytes.first == UInt8(ascii: "/") { return target }
-        guard let scheme = ["http://", "https://"].first(where: { hasPrefix(bytes, $0) }) else { return nil }
-        let authority = bytes.dropFirst(scheme.utf8.count)
-        let rest = authority.drop { $0 != UInt8(ascii: "/") && $0 != UInt8(ascii: "?") }
-        guard rest.startIndex != authority.startIndex else { return nil }
+        if target.utf8.first == UInt8(ascii: "/") { return target }
+        guard let (_, rest) = absoluteForm(target) else { return nil }
         // An empty path is "/" (RFC 9110 §4.2.3).
-        return rest.first == UInt8(ascii: "/") ? String(Substring(rest)) : "/" + String(Substring(rest))
+        return rest.utf8.first == UInt8(ascii: "/") ? String(rest) : "/" + String(rest)
+    }
+
+    /// The authority of a target in absolute form; nil for every other form.
+    static func authority(_ target: String) -> String? {
+        guard target.utf8.first != UInt8(ascii: "/") else { return nil }
+        return absoluteForm(target).map { String($0.authority) }
+    }
+
+    private static func absoluteForm(_ target: String) -> (authority: Substring, rest: Substring)? {
+        let bytes = target.utf8
+        guard let scheme = ["http://", "https://"].first(where: { hasPrefix(bytes, $0) }) else { return nil }
+        let hierarchy = bytes.dropFirst(scheme.utf8.count)
+        let rest = hierarchy.drop { $0 != UInt8(ascii: "/") && $0 != UInt8(ascii: "?") }
+        guard rest.startIndex != hierarchy.startIndex else { return nil }
+        return (target[hierarchy.startIndex..<rest.startIndex], Substring(rest))
     }
 
     /// Whether there is nothing but printable ASCII, and no fragment; all bytes are looked at, several at a time.

@@ -20,12 +20,12 @@ final class PassThroughExchange: Exchange {
     }
 
     private let head: HTTPRequestHead
+    private let caller: Caller
     private let read: Read?
     private let contact: ContactReference?
     private let server: ServerCore
     private let connection: ConnectionHandler
     private let request: RequestSummary
-    private let key: KnownKey?
     private let preference: Preference
     private var outlet: AnswerOutlet?
     private var inlet: BodyInlet?
@@ -34,24 +34,28 @@ final class PassThroughExchange: Exchange {
 
     /// - Parameters:
     ///   - head: The request, its target in origin form.
+    ///   - caller: Who asks.
     ///   - contact: The contact that the target names, if it names one.
     ///   - read: Given for GET and HEAD.
     init(
         _ head: HTTPRequestHead,
+        _ caller: Caller,
         contact: ContactReference?,
         read: Read? = nil,
         server: ServerCore,
         connection: ConnectionHandler
     ) {
         self.head = head
+        self.caller = caller
         self.read = read
         self.contact = contact
         self.server = server
         self.connection = connection
         request = RequestSummary(head)
-        key = ContactWriteExchange.apiKey(head.headers).map(server.outbox.keys.key)
         preference = Preference(head.headers)
     }
+
+    private var key: KnownKey? { caller.key }
 
     /// Forwards the request, at once or behind the key's pending writes.
     func begin() {
@@ -140,7 +144,7 @@ final class PassThroughExchange: Exchange {
 
     private func start(_ permit: Permit) {
         let eventLoop = connection.eventLoopContext.eventLoop
-        let forwarded = ForwardedRequest(head)
+        let forwarded = ForwardedRequest(head, caller)
         if forwarded.body == .none {
             // Its end is all that is left to come.
             connection.resumeInput(from: self)

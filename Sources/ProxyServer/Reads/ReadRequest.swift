@@ -17,20 +17,23 @@ struct ReadRequest: Sendable {
     /// The request, its target in origin form.
     let head: HTTPRequestHead
     let subject: Subject
-    /// The key that it carries.
-    let key: KnownKey?
+    /// Who asks.
+    let caller: Caller
     let cacheKey: CacheKey
     let cacheRequest: CacheRequest
 
     /// - Parameter cacheRequest: What of the head concerns the cache.
-    init(_ head: HTTPRequestHead, _ subject: Subject, key: KnownKey?, _ cacheRequest: CacheRequest) {
+    init(_ head: HTTPRequestHead, _ subject: Subject, _ caller: Caller, _ cacheRequest: CacheRequest) {
         self.head = head
         self.subject = subject
-        self.key = key
+        self.caller = caller
         self.cacheRequest = cacheRequest
-        let partition = key.map { CachePartition($0.fingerprint) } ?? .shared
+        let partition = caller.key.map { CachePartition($0.fingerprint) } ?? .shared
         cacheKey = CacheKey(partition: partition, target: head.uri)
     }
+
+    /// The key that it is made with.
+    var key: KnownKey? { caller.key }
 
     var summary: RequestSummary { RequestSummary(head) }
 
@@ -58,7 +61,7 @@ struct ReadRequest: Sendable {
     ///
     /// Contacts are asked for in identity coding, as writes have to be laid over them (design §5.4).
     func forwarded(_ validation: CacheValidation?) -> UpstreamRequest {
-        var request = ForwardedRequest(head).request
+        var request = ForwardedRequest(head, caller).request
         request.method = "GET"
         for name in CacheRequest.fieldsAnsweredHere { request.headers.remove(name: name) }
         if subject != .other { request.headers.replaceOrAdd(name: "Accept-Encoding", value: "identity") }

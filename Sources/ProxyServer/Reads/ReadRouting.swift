@@ -14,9 +14,16 @@ struct ReadRouting {
         on connection: ConnectionHandler
     ) {
         var fields = ReadFields()
-        let cacheRequest = CacheRequest(method: head.method, headers: head.headers) { fields.note($0, $1) }
-        let key = fields.apiKey.map { connection.eventLoopContext.keyMemo.key($0, in: server.outbox.keys) }
-        let read = ReadRequest(head, subject, key: key, cacheRequest)
+        var cacheRequest = CacheRequest(method: head.method, headers: head.headers) { fields.note($0, $1) }
+        let caller: Caller
+        do throws(ClientRefusal) {
+            caller = try connection.admit(fields.client)
+        } catch {
+            let reply = server.errors.refused(error, isRelayEndpoint: false, for: RequestSummary(head))
+            return connection.answer(reply, from: nil)
+        }
+        if caller.takesAuthorization { cacheRequest.disregardAuthorization() }
+        let read = ReadRequest(head, subject, caller, cacheRequest)
         // A read that waits for the key's writes, or has a body, is the upstream's alone.
         if fields.announcesBody || fields.hasPreference && Preference(head.headers).relayBarrier {
             return passThrough(read, .bypass, nil, on: connection)
@@ -57,6 +64,7 @@ struct ReadRouting {
     ) {
         PassThroughExchange(
             read.head,
+            read.caller,
             // What only reads overtakes no write.
             contact: nil,
             read: PassThroughExchange.Read(request: read, forward: forward, token: token),

@@ -23,6 +23,17 @@ final class RelayEndpointExchange: Exchange {
 
     func begin() {
         connection.serve(with: self)
+        let caller: Caller
+        do throws(ClientRefusal) {
+            // Who supervises has no token, and learns nothing there but how the relay does.
+            let isHealth = path == "/_relay/live" || path == "/_relay/ready"
+            caller = try connection.admit(ClientFields(head.headers), needsCredentials: !isHealth)
+        } catch {
+            return connection.answer(
+                server.errors.refused(error, isRelayEndpoint: true, for: RequestSummary(head)),
+                from: self
+            )
+        }
         let writesPrefix = "/_relay/writes/"
         switch path {
         case "/_relay/live", "/_relay/ready", "/_relay/status", "/_relay/metrics": break
@@ -44,7 +55,7 @@ final class RelayEndpointExchange: Exchange {
         case "/_relay/ready": answer(Self.reply(server.health.ready()))
         case "/_relay/status": answerStatus()
         case "/_relay/metrics": answerMetrics()
-        default: answerReceipt(path.dropFirst(writesPrefix.count))
+        default: answerReceipt(path.dropFirst(writesPrefix.count), caller)
         }
     }
 
@@ -64,8 +75,8 @@ final class RelayEndpointExchange: Exchange {
         }
     }
 
-    private func answerReceipt(_ name: Substring) {
-        guard let secret = ContactWriteExchange.apiKey(head.headers) else {
+    private func answerReceipt(_ name: Substring, _ caller: Caller) {
+        guard let key = caller.key else {
             return answer(
                 server.errors.problem(401, "key_missing", "A receipt needs the X-Dexatel-Key that made the write")
             )
@@ -81,7 +92,7 @@ final class RelayEndpointExchange: Exchange {
         let outbox = server.outbox
         answerLater {
             do {
-                guard let receipt = try await outbox.receipt(id, for: outbox.keys.key(for: secret)) else {
+                guard let receipt = try await outbox.receipt(id, for: key) else {
                     return unknown
                 }
                 return Self.json(ReceiptDocument(receipt: receipt).rendered())

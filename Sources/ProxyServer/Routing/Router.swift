@@ -14,7 +14,11 @@ struct Router: RequestRouter {
     /// Serves the request whose head has come on a connection.
     func serve(_ head: HTTPRequestHead, on connection: ConnectionHandler) {
         guard let target = ForwardedTarget.originForm(head.uri), head.method != .CONNECT, head.method != .TRACE else {
-            return connection.answer(refusal(of: head), from: nil)
+            return serveAdmitted(head, connection) { _ in connection.answer(refusal(of: head), from: nil) }
+        }
+        if let authority = ForwardedTarget.authority(head.uri), let refusal = connection.refusal(ofAuthority: authority)
+        {
+            return connection.answer(refused(refusal, head), from: nil)
         }
         var head = head
         // From here on absolute form is no matter: what is stored or forwarded is the path.
@@ -23,7 +27,7 @@ struct Router: RequestRouter {
         case .relay(let path):
             RelayEndpointExchange(head, path: path, server: server, connection: connection).begin()
         case .contactNotCanonical:
-            connection.answer(notCanonical(head), from: nil)
+            serveAdmitted(head, connection) { _ in connection.answer(notCanonical(head), from: nil) }
         case .contact(let contact):
             if let method = WriteMethodName(head.method).method {
                 connection.route = .contactWrite
@@ -59,7 +63,22 @@ struct Router: RequestRouter {
         default:
             connection.route = .passThrough
         }
-        PassThroughExchange(head, contact: contact, server: server, connection: connection).begin()
+        serveAdmitted(head, connection) { caller in
+            PassThroughExchange(head, caller, contact: contact, server: server, connection: connection).begin()
+        }
+    }
+
+    /// Serves a request whose fields nobody else looks at, if its client may ask.
+    private func serveAdmitted(_ head: HTTPRequestHead, _ connection: ConnectionHandler, _ serve: (Caller) -> Void) {
+        do throws(ClientRefusal) {
+            serve(try connection.admit(ClientFields(head.headers)))
+        } catch {
+            connection.answer(refused(error, head), from: nil)
+        }
+    }
+
+    private func refused(_ refusal: ClientRefusal, _ head: HTTPRequestHead) -> Reply {
+        server.errors.refused(refusal, isRelayEndpoint: false, for: RequestSummary(head))
     }
 
     private var reads: ReadRouting { ReadRouting(server: server) }

@@ -48,7 +48,13 @@ final class ContactWriteExchange: Exchange {
     }
 
     private func refusalOfHead() -> Reply? {
-        guard let keyText = fields.apiKey else {
+        let caller: Caller
+        do throws(ClientRefusal) {
+            caller = try connection.admit(fields.client)
+        } catch {
+            return server.errors.refused(error, isRelayEndpoint: false, for: request)
+        }
+        guard let key = caller.key else {
             return server.errors.reply(401, "key_missing", "The header X-Dexatel-Key is required", for: request)
         }
         guard contact != nil else {
@@ -65,7 +71,6 @@ final class ContactWriteExchange: Exchange {
                 for: request
             )
         }
-        let key = connection.eventLoopContext.keyMemo.key(keyText, in: server.outbox.keys)
         guard !key.isHeld else {
             return server.errors.reply(
                 401,
@@ -76,11 +81,6 @@ final class ContactWriteExchange: Exchange {
         }
         self.key = key
         return nil
-    }
-
-    static func apiKey(_ headers: HTTPHeaders) -> Secret? {
-        guard let value = headers.first(name: DexatelHeader.apiKey), !value.isEmpty else { return nil }
-        return Secret(value)
     }
 
     private func refusalOfMediaType() -> Reply? {

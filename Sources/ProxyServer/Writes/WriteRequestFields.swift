@@ -3,8 +3,8 @@ import NIOHTTP1
 
 /// The header fields of a contact write that decide about it, gathered in one pass.
 struct WriteRequestFields {
-    /// The first `X-Dexatel-Key`, as everywhere in the relay.
-    private var firstKey: String?
+    /// Those that say who asks.
+    private(set) var client = ClientFields()
     /// The first `Content-Type`.
     private var contentType: String?
     /// `Content-Length`; nil when there is none.
@@ -21,9 +21,6 @@ struct WriteRequestFields {
         for (name, value) in headers { note(name, value) }
     }
 
-    /// `X-Dexatel-Key`; nil when it is missing or empty.
-    var apiKey: String? { firstKey.flatMap { $0.isEmpty ? nil : $0 } }
-
     /// Whether the media type is `application/json`, with any parameters.
     var isJSON: Bool { contentType.map(Self.isJSON) ?? false }
 
@@ -31,6 +28,7 @@ struct WriteRequestFields {
     var announcesBody: Bool { isChunked || (contentLength ?? 0) > 0 }
 
     private mutating func note(_ name: String, _ value: String) {
+        client.note(name, value)
         // By length first: most fields are told apart without looking at a letter.
         switch name.utf8.count {
         case 6:
@@ -38,9 +36,7 @@ struct WriteRequestFields {
             if name.isASCII("expect") { expectsContinue = expectsContinue || value.isASCII("100-continue") }
         case 8 where name.isASCII("if-match"): hasPrecondition = true
         case 12 where name.isASCII("content-type"): contentType = contentType ?? value
-        case 13:
-            if name.isASCII("x-dexatel-key") { firstKey = firstKey ?? value }
-            if name.isASCII("if-none-match") { hasPrecondition = true }
+        case 13 where name.isASCII("if-none-match"): hasPrecondition = true
         case 14 where name.isASCII("content-length"): contentLength = Int(value)
         case 16 where name.isASCII("content-encoding"): isCompressed = isCompressed || !value.isASCII("identity")
         case 17:

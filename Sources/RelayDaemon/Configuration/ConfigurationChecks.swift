@@ -1,4 +1,5 @@
 import FoundationEssentials
+import ProxyServer
 
 /// The rules that settings must keep among each other.
 struct ConfigurationChecks {
@@ -11,6 +12,9 @@ struct ConfigurationChecks {
     func problems() -> [ConfigurationError.Problem] {
         [
             remoteAddress(),
+            noListener(),
+            injectionOverTCP(),
+            injectionOverUnixSocket(),
             plainUpstream(),
             authorities(),
             adminSocketLength(),
@@ -43,10 +47,36 @@ struct ConfigurationChecks {
 
     private func remoteAddress() -> ConfigurationError.Problem? {
         let listen = configuration.listen
-        guard !listen.allowRemote, !NetworkHost.isLoopback(listen.address) else { return nil }
+        guard !listen.allowRemote, let address = listen.address, !NetworkHost.isLoopback(address) else { return nil }
+        return problem("listen.address", "other hosts can reach \(address); that needs listen.allow_remote: true")
+    }
+
+    private func noListener() -> ConfigurationError.Problem? {
+        guard configuration.listen.address == nil, configuration.listen.unixSocket == nil else { return nil }
+        return problem("listen.address", "without an address there must be a listen.unix_socket")
+    }
+
+    /// Whoever reaches the port would act with the relay's own API key.
+    private func injectionOverTCP() -> ConfigurationError.Problem? {
+        let listen = configuration.listen
+        guard configuration.upstream.apiKeyFile != nil, listen.address != nil, listen.tokenFile == nil else {
+            return nil
+        }
         return problem(
-            "listen.address",
-            "other hosts can reach \(listen.address); that needs listen.allow_remote: true"
+            ["upstream.api_key_file", "listen.token_file", "listen.address"],
+            "the relay would send its own API key for everybody who reaches listen.address; set listen.token_file (or give "
+                + "the credential listen-token), or listen.address to \"\" and use listen.unix_socket alone"
+        )
+    }
+
+    private func injectionOverUnixSocket() -> ConfigurationError.Problem? {
+        let listen = configuration.listen
+        guard configuration.upstream.apiKeyFile != nil, listen.unixSocket != nil, listen.tokenFile == nil,
+            listen.allowedUIDs.isEmpty
+        else { return nil }
+        return problem(
+            ["upstream.api_key_file", "listen.allowed_uids", "listen.unix_socket"],
+            "the relay would send its own API key for every user of this host; set listen.allowed_uids or listen.token_file"
         )
     }
 

@@ -48,11 +48,11 @@ struct ConfigurationFile {
         case (.scalar(let scalar), let key?, _):
             if value.tag == Tag(.null) {
                 report(name, at: mark, "has no value; it must be \(key.rule)")
-            } else if let earlier = entries[name] {
-                report(name, at: mark, "is given twice" + (earlier.line.map { ", first in line \($0)" } ?? ""))
             } else {
-                entries[name] = Entry(text: scalar.string, line: mark?.line)
+                note(name, scalar.string, at: mark)
             }
+        case (.sequence(let members), let key?, _) where key.isList && members.allSatisfy { $0.scalar != nil }:
+            note(name, members.compactMap(\.scalar?.string).joined(separator: ", "), at: mark)
         case (_, let key?, _):
             report(name, at: mark, "must be a single value: \(key.rule)")
         case (.mapping(let mapping), nil, let members):
@@ -66,6 +66,14 @@ struct ConfigurationFile {
             }
         case (_, nil, nil):
             report(name, at: mark, names.refusal(of: name))
+        }
+    }
+
+    private mutating func note(_ name: String, _ text: String, at mark: Mark?) {
+        if let earlier = entries[name] {
+            report(name, at: mark, "is given twice" + (earlier.line.map { ", first in line \($0)" } ?? ""))
+        } else {
+            entries[name] = Entry(text: text, line: mark?.line)
         }
     }
 

@@ -3,7 +3,12 @@ extension ConfigurationKey {
     package static let all: [ConfigurationKey] = listen + upstream + writes + reads + daemon
 
     private static let listen: [ConfigurationKey] = [
-        .init("listen.address", \.listen.address, .address, "Address that apps connect to."),
+        .init(
+            "listen.address",
+            \.listen.address,
+            .optionalAddress,
+            "Address that apps connect to; without one they reach the relay by `listen.unix_socket` alone."
+        ),
         .init(
             "listen.port",
             \.listen.port,
@@ -21,6 +26,25 @@ extension ConfigurationKey {
             \.listen.allowRemote,
             .boolean,
             "Admit a `listen.address` that other hosts can reach."
+        ),
+        .init(
+            "listen.allowed_hosts",
+            \.listen.allowedHosts,
+            .hosts,
+            "Names and addresses by which apps may address the relay, beside loopback and `listen.address`."
+        ),
+        .init(
+            "listen.token_file",
+            \.listen.tokenFile,
+            .optionalPath,
+            "File with the token that clients have to show (`Authorization: Bearer`).",
+            derivedDefault: "`$CREDENTIALS_DIRECTORY/listen-token`, if it is there"
+        ),
+        .init(
+            "listen.allowed_uids",
+            \.listen.allowedUIDs,
+            .users,
+            "Users who may use `listen.unix_socket`, and need no token there; none given admits all."
         ),
         .init(
             "listen.max_connections",
@@ -85,6 +109,13 @@ extension ConfigurationKey {
             \.upstream.caFile,
             .optionalPath,
             "PEM file of authorities to trust instead of the system's."
+        ),
+        .init(
+            "upstream.api_key_file",
+            \.upstream.apiKeyFile,
+            .optionalPath,
+            "File with the API key that the relay sends for all clients, which need none then.",
+            derivedDefault: "`$CREDENTIALS_DIRECTORY/dexatel-api-key`, if it is there"
         ),
     ]
 

@@ -20,6 +20,8 @@ package struct ConfigurationKey: Sendable {
     let showsRefusedValue: Bool
     /// Whether the value is written in quotes in YAML.
     let isQuoted: Bool
+    /// Whether YAML may give the value as a sequence.
+    let isList: Bool
     private let read: @Sendable (RelayConfiguration) -> String
     private let write: @Sendable (String, inout RelayConfiguration) -> Bool
 
@@ -40,6 +42,7 @@ package struct ConfigurationKey: Sendable {
         self.isSecret = isSecret
         self.showsRefusedValue = syntax.showsRefusedValue && !isSecret
         self.isQuoted = syntax.isQuoted
+        self.isList = syntax.isList
         self.read = { syntax.format($0[keyPath: property]) }
         self.write = { text, configuration in
             guard let value = syntax.parse(text) else { return false }

@@ -20,13 +20,21 @@ struct KeyNames {
 
     func members(ofSection name: String) -> [String]? { sections[name] }
 
+    /// Keys of secrets, which nothing gives in plain text, and those that name their files.
+    private static let secrets = ["upstream.api_key": "upstream.api_key_file", "listen.token": "listen.token_file"]
+
     /// Why a name is refused, with the name that was probably meant.
     func refusal(of name: String) -> String {
-        "is not a known key" + (nearest(to: name).map { "; did you mean \($0)?" } ?? "")
+        if let file = Self.secrets[name] { return "is not given in plain text; \(file) names a file that holds it" }
+        return "is not a known key" + (nearest(to: name).map { "; did you mean \($0)?" } ?? "")
     }
 
     /// Why an environment variable is refused, with the one that was probably meant.
     func refusal(ofVariable variable: String) -> String {
+        let secret = Self.secrets.first {
+            keys[$0.value].map { $0.variable.dropLast("_FILE".count) == variable[...] } ?? false
+        }
+        if let secret { return "is not given in plain text; \(secret.value) names a file that holds it" }
         let variables = keys.values.map(\.variable)
         let meant = variables.nearest(to: variable, ignoringPrefix: ConfigurationKey.variablePrefix)
         return "is not a known setting" + (meant.map { "; did you mean \($0)?" } ?? "")

@@ -6,23 +6,33 @@ extension RelayConfiguration {
     ///
     /// - Parameters:
     ///   - file: A YAML file that must exist; `nil` reads ``defaultFile`` if that exists.
-    ///   - environment: The process's environment, of which `CONTACT_RELAY_…`, `STATE_DIRECTORY` and
-    ///     `RUNTIME_DIRECTORY` count.
+    ///   - environment: The process's environment, of which `CONTACT_RELAY_…`, `STATE_DIRECTORY`,
+    ///     `RUNTIME_DIRECTORY` and `CREDENTIALS_DIRECTORY` count.
     ///   - overrides: Values from the command line by their keys, such as `upstream.url`.
+    ///   - readsSecrets: Whether the files of the API key and of the token are read: the daemon's business, while an
+    ///     operator's commands may lack the right to.
     /// - Throws: ``ConfigurationError`` with every problem there is; the daemon exits with 78 then.
     package static func load(
         file: String?,
         environment: [String: String],
-        overrides: [String: String]
+        overrides: [String: String],
+        readsSecrets: Bool = true
     ) async throws(ConfigurationError) -> RelayConfiguration {
-        try load(file: file, defaultFile: defaultFile, environment: environment, overrides: overrides)
+        try load(
+            file: file,
+            defaultFile: defaultFile,
+            environment: environment,
+            overrides: overrides,
+            readsSecrets: readsSecrets
+        )
     }
 
     static func load(
         file: String?,
         defaultFile: String,
         environment: [String: String],
-        overrides: [String: String]
+        overrides: [String: String],
+        readsSecrets: Bool = true
     ) throws(ConfigurationError) -> RelayConfiguration {
         var sources = ConfigurationSources(table: ConfigurationKey.all)
         sources.readFile(at: file ?? defaultFile, mayBeMissing: file == nil)
@@ -32,9 +42,11 @@ extension RelayConfiguration {
         var configuration = RelayConfiguration(environment: environment)
         let refused = sources.apply(to: &configuration)
         configuration.deriveAdminSocket(environment: environment, isGiven: sources.origin(of: "admin.socket") != nil)
+        configuration.deriveSecretFiles(environment, sources)
+        let secretProblems = readsSecrets ? configuration.readSecrets(sources) : []
 
         let checks = ConfigurationChecks(configuration: configuration, sources: sources, refused: refused)
-        let problems = sources.problems + checks.problems()
+        let problems = sources.problems + secretProblems + checks.problems()
         guard problems.isEmpty else { throw ConfigurationError(problems: problems) }
         return configuration
     }

@@ -1,3 +1,4 @@
+package import DexatelAPI
 package import Logging
 
 /// Everything that an operator can set, checked and typed.
@@ -28,14 +29,22 @@ package struct RelayConfiguration: Sendable, Equatable {
 extension RelayConfiguration {
     /// Settings of the sockets that apps connect to.
     package struct Listen: Sendable, Equatable {
-        /// An IP address, or `localhost`.
-        package var address = "127.0.0.1"
+        /// An IP address, or `localhost`; nil for no TCP.
+        package var address: String? = "127.0.0.1"
         /// A TCP port; 0 lets the kernel choose one.
         package var port = 8080
         /// The path of an additional Unix socket.
         package var unixSocket: String?
         /// Whether `address` may be reachable from other hosts.
         package var allowRemote = false
+        /// Names and addresses by which the relay may be addressed beside its own.
+        package var allowedHosts: [String] = []
+        /// The path of a file with the token that clients have to show.
+        package var tokenFile: String?
+        /// What that file holds.
+        package var token: Secret?
+        /// The users who may use the Unix socket; empty for all.
+        package var allowedUIDs: [LocalUser] = []
         /// The number of clients' connections at a time.
         package var maxConnections = 4096
         /// The size of a request's line and header fields together.
@@ -62,6 +71,10 @@ extension RelayConfiguration {
         package var maxConcurrentWrites = 8
         /// A PEM file of authorities to trust instead of the system's.
         package var caFile: String?
+        /// The path of a file with the API key that the relay sends for its clients.
+        package var apiKeyFile: String?
+        /// What that file holds.
+        package var apiKey: Secret?
     }
 
     /// Settings of the way to a clean end.

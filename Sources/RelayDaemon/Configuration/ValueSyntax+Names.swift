@@ -1,4 +1,5 @@
 import FoundationEssentials
+import ProxyServer
 
 extension ValueSyntax where Value == String {
     /// An IP address or `localhost`.
@@ -66,6 +67,9 @@ extension ValueSyntax where Value == String {
 extension ValueSyntax where Value == String? {
     /// A path, or nothing.
     static var optionalPath: Self { .optional(.path) }
+
+    /// An IP address or `localhost`, or nothing.
+    static var optionalAddress: Self { .optional(.address) }
 
     /// The path of a Unix socket, or nothing.
     static var optionalSocketPath: Self { .optional(.socketPath) }

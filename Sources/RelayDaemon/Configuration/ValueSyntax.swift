@@ -8,6 +8,8 @@ struct ValueSyntax<Value: Sendable>: Sendable {
     var examples: String?
     /// Whether the value is written in quotes in YAML, since it may hold any character.
     var isQuoted = false
+    /// Whether YAML may give the value as a sequence.
+    var isList = false
     /// Whether a refusal may repeat the text; not where a secret could be in it by mistake.
     var showsRefusedValue = true
     /// The value of a text, or `nil` if it is not allowed.

@@ -34,6 +34,11 @@ extension RelayConfiguration {
         server.address = listen.address
         server.port = listen.port
         server.unixSocket = listen.unixSocket
+        server.clients.allowedHosts = listen.allowedHosts
+        server.clients.allowsRemote = listen.allowRemote
+        server.clients.token = listen.token
+        server.clients.allowedUIDs = listen.allowedUIDs.isEmpty ? nil : Set(listen.allowedUIDs.map(\.uid))
+        server.clients.injectedKey = upstream.apiKey
         server.maxConnections = listen.maxConnections
         server.maxHeadBytes = listen.maxHeadBytes
         server.headTimeoutSeconds = listen.headTimeout.wholeSecondsRoundedUp

@@ -60,6 +60,9 @@ package struct CacheRequest: Sendable {
         }
     }
 
+    /// `Authorization` was meant for the relay alone: the upstream does not see it, and its reply does not depend on it.
+    package mutating func disregardAuthorization() { hasAuthorization = false }
+
     /// The same request, as if it were for the whole reply: HEAD confirms what was stored for GET (RFC 9111 §4.3.5).
     package var asGet: CacheRequest {
         var request = self

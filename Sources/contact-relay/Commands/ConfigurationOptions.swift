@@ -14,7 +14,10 @@ struct ConfigurationOptions: ParsableArguments {
     var settings: [String] = []
 
     /// Loads and validates; says what is wrong and ends with 78 if anything is.
-    func load() async throws -> RelayConfiguration {
+    ///
+    /// - Parameter readsSecrets: Whether the files of the API key and of the token are read, as the daemon does.
+    func load(readsSecrets: Bool = false) async throws -> RelayConfiguration {
+        if readsSecrets { ProcessProtection.apply() }
         var overrides: [String: String] = [:]
         for setting in settings {
             let parts = setting.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
@@ -27,7 +30,8 @@ struct ConfigurationOptions: ParsableArguments {
             return try await RelayConfiguration.load(
                 file: config,
                 environment: ProcessInfo.processInfo.environment,
-                overrides: overrides
+                overrides: overrides,
+                readsSecrets: readsSecrets
             )
         } catch {
             ExitStatus.complain("the configuration cannot be used:\n\(error)")

@@ -12,7 +12,7 @@ struct Serve: AsyncParsableCommand {
     @OptionGroup var options: ConfigurationOptions
 
     func run() async throws {
-        let configuration = try await options.load()
+        let configuration = try await options.load(readsSecrets: true)
         let environment = ProcessInfo.processInfo.environment
         let logger = RelayDaemon.logger(configuration, environment: environment)
         do {

@@ -15,7 +15,7 @@ struct BadInput: Sendable {
         body: String = Samples.body,
         length: Bool = true
     ) -> String {
-        var head = ["\(method) \(target) HTTP/1.1", "Host: relay"]
+        var head = ["\(method) \(target) HTTP/1.1", "Host: localhost"]
         if let key { head.append("X-Dexatel-Key: \(key)") }
         if let type { head.append("Content-Type: \(type)") }
         if length { head.append("Content-Length: \(body.utf8.count)") }

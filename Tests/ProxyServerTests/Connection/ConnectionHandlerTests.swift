@@ -7,7 +7,7 @@ import Testing
 
 @Suite("Connection handler")
 struct ConnectionHandlerTests {
-    private static let get = "GET /a HTTP/1.1\r\nHost: x\r\n\r\n"
+    private static let get = "GET /a HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
     @Test("pipelined requests are answered in their order, whether at once or later")
     func pipelining() throws {
@@ -20,7 +20,7 @@ struct ConnectionHandlerTests {
                 let number = Int(exchange.head.uri.dropFirst()) ?? 0
                 if late[number] { waiting.append(exchange) } else { exchange.answer(200, "<\(number)>") }
             }
-            let requests = (0..<12).map { "GET /\($0) HTTP/1.1\r\nHost: x\r\n\r\n" }.joined()
+            let requests = (0..<12).map { "GET /\($0) HTTP/1.1\r\nHost: localhost\r\n\r\n" }.joined()
             // In pieces that end anywhere.
             var rest = requests[...]
             while !rest.isEmpty {
@@ -46,7 +46,7 @@ struct ConnectionHandlerTests {
     func keepAlive(version: String, field: String, persists: Bool) throws {
         let fixture = try ConnectionFixture()
         fixture.serve = { $0.answer(200, "ok") }
-        fixture.receive("GET /a \(version)\r\nHost: x\r\n\(field)\r\n")
+        fixture.receive("GET /a \(version)\r\nHost: localhost\r\n\(field)\r\n")
         let reply = try fixture.sent()
         #expect(fixture.isOpen == persists)
         #expect(reply.contains("\r\nConnection: close\r\n") == !persists)
@@ -57,7 +57,7 @@ struct ConnectionHandlerTests {
     func headRequest() throws {
         let fixture = try ConnectionFixture()
         fixture.serve = { $0.answer(200, "four") }
-        fixture.receive("HEAD /a HTTP/1.1\r\nHost: x\r\n\r\n" + Self.get)
+        fixture.receive("HEAD /a HTTP/1.1\r\nHost: localhost\r\n\r\n" + Self.get)
         let sent = try fixture.sent()
         #expect(sent.statuses == [200, 200])
         #expect(sent.occurrences(of: "Content-Length: 4") == 2)
@@ -68,7 +68,7 @@ struct ConnectionHandlerTests {
     func earlyAnswer() throws {
         let fixture = try ConnectionFixture()
         fixture.serve = { $0.answer(413) }
-        fixture.receive("PUT /a HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n01234")
+        fixture.receive("PUT /a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n01234")
         fixture.receive("56789" + Self.get)
         #expect(try fixture.sent().statuses == [413, 413])
         #expect(fixture.exchanges.map(\.body) == ["", ""])
@@ -80,7 +80,7 @@ struct ConnectionHandlerTests {
         for framing in ["Content-Length: 1000000000", "Transfer-Encoding: chunked"] {
             let fixture = try ConnectionFixture()
             fixture.serve = { $0.answer(413) }
-            fixture.receive("PUT /a HTTP/1.1\r\nHost: x\r\n\(framing)\r\n\r\n1000000\r\n")
+            fixture.receive("PUT /a HTTP/1.1\r\nHost: localhost\r\n\(framing)\r\n\r\n1000000\r\n")
             for _ in 0..<200 where fixture.isOpen { fixture.receive(ByteBuffer(repeating: 0, count: 10_000)) }
             #expect(!fixture.isOpen)
             let sent = try fixture.sent()
@@ -113,7 +113,7 @@ struct ConnectionHandlerTests {
     @Test("a request that ends in the middle is answered 400, and its exchange cancelled")
     func truncatedRequest() throws {
         let fixture = try ConnectionFixture()
-        fixture.receive("PUT /a HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n01234")
+        fixture.receive("PUT /a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n01234")
         fixture.closeInput()
         #expect(fixture.exchange.cancels == 1)
         #expect(!fixture.exchange.hasEnded)
@@ -133,7 +133,7 @@ struct ConnectionHandlerTests {
     @Test("a head that is too large is answered 431")
     func largeHead() throws {
         let fixture = try ConnectionFixture(maxHeadBytes: 1000)
-        fixture.receive("GET /a HTTP/1.1\r\nHost: x\r\nX-Long: \(String(repeating: "y", count: 2000))\r\n\r\n")
+        fixture.receive("GET /a HTTP/1.1\r\nHost: localhost\r\nX-Long: \(String(repeating: "y", count: 2000))\r\n\r\n")
         let reply = try fixture.sent()
         #expect(reply.statuses == [431])
         #expect(reply.contains("Contact-Relay-Error: head_too_large") && reply.contains("Connection: close"))
@@ -166,7 +166,7 @@ struct ConnectionHandlerTests {
     @Test("a body that stops coming is answered 408")
     func bodyTimeout() throws {
         let fixture = try ConnectionFixture(idleTimeoutSeconds: 20)
-        fixture.receive("PUT /a HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n0")
+        fixture.receive("PUT /a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n0")
         fixture.tick(15)
         fixture.receive("1")
         fixture.tick(20)
@@ -180,7 +180,7 @@ struct ConnectionHandlerTests {
     func pausedBodyTimeout() throws {
         let fixture = try ConnectionFixture(idleTimeoutSeconds: 20)
         fixture.serve = { $0.connection.pauseInput(from: $0) }
-        fixture.receive("PUT /a HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n0")
+        fixture.receive("PUT /a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n0")
         fixture.tick(100)
         #expect(try fixture.sent() == "")
         fixture.exchange.connection.resumeInput(from: fixture.exchange)
@@ -195,7 +195,7 @@ struct ConnectionHandlerTests {
     func pause() throws {
         let fixture = try ConnectionFixture()
         fixture.serve = { $0.connection.pauseInput(from: $0) }
-        fixture.receive("PUT /a HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\n\r\nabc")
+        fixture.receive("PUT /a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 6\r\n\r\nabc")
         fixture.receive("def" + Self.get)
         #expect(fixture.exchange.body == "")
         fixture.exchange.connection.resumeInput(from: fixture.exchange)
@@ -209,7 +209,7 @@ struct ConnectionHandlerTests {
     @Test("a client that waits for 100 is told once, and only when its body is wanted")
     func expectContinue() throws {
         let fixture = try ConnectionFixture()
-        fixture.receive("PUT /a HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nExpect: 100-Continue\r\n\r\n")
+        fixture.receive("PUT /a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\nExpect: 100-Continue\r\n\r\n")
         #expect(try fixture.sent() == "")
         fixture.exchange.connection.writeContinue()
         fixture.exchange.connection.writeContinue()
@@ -266,7 +266,7 @@ struct ConnectionHandlerTests {
     @Test("a client that goes cancels the exchange and leaves nothing behind")
     func hangUp() throws {
         let fixture = try ConnectionFixture()
-        fixture.receive("PUT /a HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n0")
+        fixture.receive("PUT /a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n0")
         fixture.hangUp()
         #expect(fixture.exchange.cancels == 1)
         #expect(fixture.loop.connections.isEmpty)

@@ -15,7 +15,7 @@ struct SocketTests {
                 let path =
                     "/v1/audiences/6a0d5bd5-8c4b-4d3a-9b37-0c6a3c3a4a01/contacts/0f8fad5b-d9cb-469f-a165-70867728950e"
                 try await client.send(
-                    "PUT \(path) HTTP/1.1\r\nHost: x\r\nX-Dexatel-Key: k\r\nContent-Type: application/json\r\n"
+                    "PUT \(path) HTTP/1.1\r\nHost: localhost\r\nX-Dexatel-Key: k\r\nContent-Type: application/json\r\n"
                         + "Content-Length: 700000\r\n\r\n"
                 )
                 try await client.send(ByteBuffer(repeating: 0x20, count: 700_000))
@@ -34,7 +34,7 @@ struct SocketTests {
         } _: { upstream in
             try await withServer(upstream: upstream.url) { port, _ in
                 try await RawClient.with(port: port) { client in
-                    try await client.send("GET /a HTTP/1.1\r\nHost: x\r\n\r\n")
+                    try await client.send("GET /a HTTP/1.1\r\nHost: localhost\r\n\r\n")
                     client.sendEnd()
                     #expect(try await client.reply().body == "ok")
                     #expect(await client.isClosed())
@@ -77,7 +77,7 @@ struct SocketTests {
                 upstream.requestTimeout = .seconds(3600)
             } _: { port, _ in
                 try await RawClient.with(port: port) { client in
-                    try await client.send("GET /a HTTP/1.1\r\nHost: x\r\n\r\n")
+                    try await client.send("GET /a HTTP/1.1\r\nHost: localhost\r\n\r\n")
                     _ = await client.head()
                     // The upstream's script, which never ends by itself, ends with its connection.
                     await upstream.stop()

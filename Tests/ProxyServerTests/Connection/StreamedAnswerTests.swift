@@ -6,7 +6,7 @@ import Testing
 
 @Suite("Streamed answers")
 struct StreamedAnswerTests {
-    private static let get = "GET /a HTTP/1.1\r\nHost: x\r\n\r\n"
+    private static let get = "GET /a HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
     private func begin(
         _ fixture: ConnectionFixture,
@@ -76,7 +76,7 @@ struct StreamedAnswerTests {
     )
     func bodiless(method: String, status: Int, length: AnswerHead.BodyLength, saysLength: Bool) throws {
         let fixture = try ConnectionFixture()
-        let request = "\(method) /a HTTP/1.1\r\nHost: x\r\n\r\n"
+        let request = "\(method) /a HTTP/1.1\r\nHost: localhost\r\n\r\n"
         let exchange = begin(fixture, length, status: status, request: request)
         write("12345", exchange)
         exchange.connection.endAnswer(from: exchange)
@@ -133,7 +133,7 @@ struct StreamedAnswerTests {
     @Test("an answer may stream while the request still comes, and the rest of it is thrown away then")
     func fullDuplex() throws {
         let fixture = try ConnectionFixture()
-        let request = "POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\n\r\nab"
+        let request = "POST /a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 6\r\n\r\nab"
         let exchange = begin(fixture, .unknown, request: request)
         write("1", exchange)
         fixture.receive("cd")
@@ -157,7 +157,11 @@ struct StreamedAnswerTests {
     @Test("an upload that stops while the answer streams breaks the answer off")
     func stalledUpload() throws {
         let fixture = try ConnectionFixture(idleTimeoutSeconds: 20)
-        let exchange = begin(fixture, .unknown, request: "POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\n\r\nab")
+        let exchange = begin(
+            fixture,
+            .unknown,
+            request: "POST /a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 6\r\n\r\nab"
+        )
         fixture.tick(21)
         #expect(!fixture.isOpen)
         #expect(exchange.cancels == 1)

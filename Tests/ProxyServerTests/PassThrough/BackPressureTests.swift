@@ -47,7 +47,7 @@ struct BackPressureTests {
         } _: { upstream in
             try await withServer(upstream: upstream.url, adjust: patient) { port, _ in
                 try await RawClient.with(port: port) { client in
-                    try await client.send("GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+                    try await client.send("GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n")
                     _ = await client.head()
                     // The client does not read: the upstream must come to a stop.
                     try await sent.settled(limit: Self.totalBytes)
@@ -87,7 +87,7 @@ struct BackPressureTests {
             try await withServer(upstream: upstream.url, adjust: patient) { port, _ in
                 try await RawClient.with(port: port) { client in
                     let framing = hasLength ? "Content-Length: \(Self.totalBytes)" : "Transfer-Encoding: chunked"
-                    try await client.send("POST /large HTTP/1.1\r\nHost: x\r\n\(framing)\r\n\r\n")
+                    try await client.send("POST /large HTTP/1.1\r\nHost: localhost\r\n\(framing)\r\n\r\n")
                     async let stopped: Int = {
                         // The upstream does not read: the client must come to a stop.
                         try await sent.settled(limit: Self.totalBytes)

@@ -29,8 +29,16 @@ struct ForwardedTests {
         #expect(ForwardedTarget.originForm(given) == nil)
     }
 
-    private func forwarded(_ headers: HTTPHeaders) -> ForwardedRequest {
-        ForwardedRequest(HTTPRequestHead(version: .http1_1, method: .POST, uri: "/a", headers: headers))
+    private func forwarded(
+        _ headers: HTTPHeaders,
+        apiKey: Secret? = nil,
+        dropsAuthorization: Bool = false
+    ) -> ForwardedRequest {
+        ForwardedRequest(
+            HTTPRequestHead(version: .http1_1, method: .POST, uri: "/a", headers: headers),
+            apiKey: apiKey,
+            dropsAuthorization: dropsAuthorization
+        )
     }
 
     @Test("the body's length is what the client says")
@@ -45,10 +53,26 @@ struct ForwardedTests {
 
     @Test("the key travels apart from the fields")
     func key() {
-        let request = forwarded(["X-Dexatel-Key": "secret", "Host": "relay", "Expect": "100-continue"]).request
+        let headers: HTTPHeaders = ["X-Dexatel-Key": "another", "Host": "relay", "Expect": "100-continue"]
+        let request = forwarded(headers, apiKey: Secret("secret")).request
         #expect(request.apiKey == Secret("secret"))
         #expect(!request.headers.contains(name: "X-Dexatel-Key"))
         #expect(!request.headers.contains(name: "Host") && !request.headers.contains(name: "Expect"))
         #expect(forwarded([:]).request.apiKey == nil)
+    }
+
+    @Test("Authorization goes on, unless it was for the relay")
+    func authorization() {
+        let headers: HTTPHeaders = ["Authorization": "Bearer a", "X-Mine": "b"]
+        #expect(forwarded(headers).request.headers["Authorization"] == ["Bearer a"])
+        let request = forwarded(headers, dropsAuthorization: true).request
+        #expect(request.headers["Authorization"] == [] && request.headers["X-Mine"] == ["b"])
+    }
+
+    @Test("a target in absolute form names a host, and no other does")
+    func authority() {
+        #expect(ForwardedTarget.authority("http://host:81/a?b") == "host:81")
+        #expect(ForwardedTarget.authority("https://host?b") == "host")
+        #expect(ForwardedTarget.authority("//host/a") == nil && ForwardedTarget.authority("*") == nil)
     }
 }

@@ -12,12 +12,12 @@ struct OrderTests {
     private static let key = "X-Dexatel-Key: secret\r\n"
 
     private static func put(_ path: String = contact) -> String {
-        "PUT \(path) HTTP/1.1\r\nHost: x\r\n\(key)Content-Type: application/json\r\nPrefer: respond-async\r\n"
+        "PUT \(path) HTTP/1.1\r\nHost: localhost\r\n\(key)Content-Type: application/json\r\nPrefer: respond-async\r\n"
             + "Content-Length: 2\r\n\r\n{}"
     }
 
     private static func post(_ prefer: String = "", method: String = "POST", path: String = "/v1/messages") -> String {
-        "\(method) \(path) HTTP/1.1\r\nHost: x\r\n\(key)\(prefer)Content-Length: 0\r\n\r\n"
+        "\(method) \(path) HTTP/1.1\r\nHost: localhost\r\n\(key)\(prefer)Content-Length: 0\r\n\r\n"
     }
 
     private func withRelay(
@@ -49,7 +49,7 @@ struct OrderTests {
             #expect(own.status == 200 && own.field("Contact-Relay-Pending") == "1")
             let other = try await RawClient.exchange(
                 port: port,
-                "POST /v1/messages HTTP/1.1\r\nHost: x\r\nX-Dexatel-Key: other\r\nContent-Length: 0\r\n\r\n"
+                "POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nX-Dexatel-Key: other\r\nContent-Length: 0\r\n\r\n"
             )
             #expect(other.status == 200 && other.field("Contact-Relay-Pending") == nil)
             deliver(parts)

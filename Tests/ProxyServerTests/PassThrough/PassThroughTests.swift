@@ -6,7 +6,7 @@ import Upstream
 
 @Suite("Pass-through")
 struct PassThroughTests {
-    private static let post = "POST /v1/messages HTTP/1.1\r\nHost: relay\r\nContent-Length: 2\r\n"
+    private static let post = "POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n"
 
     /// Answers every request with the same bytes.
     private func withReply(
@@ -71,7 +71,7 @@ struct PassThroughTests {
             let target = "/v1/things/a%2Fb?filter[x]=%20y"
             let answer = try await RawClient.exchange(
                 port: port,
-                "DELETE http://elsewhere:81\(target) HTTP/1.1\r\nHost: relay\r\n\r\n"
+                "DELETE http://localhost:81\(target) HTTP/1.1\r\nHost: localhost\r\n\r\n"
             )
             #expect(answer.status == 204)
             #expect(answer.field("Content-Length") == nil && answer.field("Transfer-Encoding") == nil)
@@ -84,7 +84,7 @@ struct PassThroughTests {
     func unknownLength() async throws {
         let reply = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
         try await withReply(reply) { port, _ in
-            let new = try await RawClient.exchange(port: port, "GET /a HTTP/1.1\r\nHost: x\r\n\r\n")
+            let new = try await RawClient.exchange(port: port, "GET /a HTTP/1.1\r\nHost: localhost\r\n\r\n")
             #expect(new.body == "abcde" && new.isWhole && new.field("Transfer-Encoding") == "chunked")
             let old = try await RawClient.exchange(port: port, "GET /a HTTP/1.0\r\n\r\n")
             #expect(old.body == "abcde" && old.field("Transfer-Encoding") == nil && old.field("Connection") == "close")
@@ -96,7 +96,7 @@ struct PassThroughTests {
         try await withReply("HTTP/1.1 200 OK\r\nContent-Length: 1234\r\n\r\n") { port, _ in
             try await RawClient.with(port: port) { client in
                 for _ in 0..<2 {
-                    try await client.send("HEAD /v1/messages HTTP/1.1\r\nHost: x\r\n\r\n")
+                    try await client.send("HEAD /v1/messages HTTP/1.1\r\nHost: localhost\r\n\r\n")
                     #expect(try await client.reply(toHead: true).field("Content-Length") == "1234")
                 }
             }
@@ -107,7 +107,7 @@ struct PassThroughTests {
     func interim() async throws {
         let reply = "HTTP/1.1 103 Early Hints\r\nLink: <x>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
         try await withReply(reply) { port, _ in
-            let answer = try await RawClient.exchange(port: port, "GET /a HTTP/1.1\r\nHost: x\r\n\r\n")
+            let answer = try await RawClient.exchange(port: port, "GET /a HTTP/1.1\r\nHost: localhost\r\n\r\n")
             #expect(answer.status == 200 && answer.body == "ok" && answer.field("Link") == nil)
         }
     }
@@ -125,7 +125,7 @@ struct PassThroughTests {
                 try await RawClient.with(port: port) { client in
                     for _ in 0..<3 {
                         try await client.send(
-                            "POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nxy\r\n"
+                            "POST /a HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nxy\r\n"
                         )
                         try await client.send("1\r\nz\r\n0\r\n\r\n")
                         #expect(try await client.reply().body == "xyz")
@@ -204,7 +204,7 @@ struct PassThroughTests {
     )
     func brokenReply(rest: String) async throws {
         try await withReply("HTTP/1.1 200 OK\r\n" + rest, closes: true) { port, _ in
-            let answer = try await RawClient.exchange(port: port, "GET /a HTTP/1.1\r\nHost: x\r\n\r\n")
+            let answer = try await RawClient.exchange(port: port, "GET /a HTTP/1.1\r\nHost: localhost\r\n\r\n")
             #expect(answer.status == 200)
             #expect(!answer.isWhole)
         }
@@ -244,7 +244,7 @@ struct PassThroughTests {
     )
     func refusals(line: String, status: Int, slug: String) async throws {
         try await withReply("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n") { port, upstream in
-            let answer = try await RawClient.exchange(port: port, "\(line) HTTP/1.1\r\nHost: x\r\n\r\n")
+            let answer = try await RawClient.exchange(port: port, "\(line) HTTP/1.1\r\nHost: localhost\r\n\r\n")
             #expect(answer.status == status)
             #expect(answer.field("Contact-Relay-Error") == slug)
             #expect((answer.field("Allow") != nil) == (status == 405))
@@ -261,7 +261,7 @@ struct PassThroughTests {
         } _: { upstream in
             try await withServer(upstream: upstream.url) { port, _ in
                 try await RawClient.with(port: port) { client in
-                    try await client.send((0..<20).map { "GET /\($0) HTTP/1.1\r\nHost: x\r\n\r\n" }.joined())
+                    try await client.send((0..<20).map { "GET /\($0) HTTP/1.1\r\nHost: localhost\r\n\r\n" }.joined())
                     for number in 0..<20 { #expect(try await client.reply().body == "/\(number)") }
                 }
             }

@@ -97,11 +97,14 @@ struct CollapsedReadTests {
                         try await RawClient.with(port: port) { client in
                             // Answered on the same event loop after the read has joined: whoever pipelines behind it waits.
                             try await client.send(Reads.get())
-                            _ = try await RawClient.exchange(port: port, "GET /_relay/live HTTP/1.1\r\nHost: x\r\n\r\n")
+                            _ = try await RawClient.exchange(
+                                port: port,
+                                "GET /_relay/live HTTP/1.1\r\nHost: localhost\r\n\r\n"
+                            )
                         }
                     }
                     group.addTask { try await RawClient.exchange(port: port, Reads.get()) }
-                    _ = try await RawClient.exchange(port: port, "GET /_relay/live HTTP/1.1\r\nHost: x\r\n\r\n")
+                    _ = try await RawClient.exchange(port: port, "GET /_relay/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
                     gate.open()
                     for try await reply in group {
                         #expect(reply.status == 503 && reply.body == "sorry")

@@ -8,7 +8,7 @@ import NIOHTTP1
 /// A connection without a network: bytes in, bytes out, seconds by hand.
 final class ConnectionFixture {
     /// The server's parts are the same for all of these tests; none of them reaches the outbox or the upstream.
-    private static let parts: TestParts = {
+    static let parts: TestParts = {
         guard let parts = try? TestParts() else { preconditionFailure("the parts of a server can be made") }
         removedAtExit = parts.directory.path
         atexit { try? FileManager.default.removeItem(atPath: removedAtExit) }

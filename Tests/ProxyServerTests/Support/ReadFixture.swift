@@ -36,7 +36,7 @@ enum Reads {
 
     static func request(_ method: String, _ target: String, key: String? = "one", _ fields: String = "") -> String {
         let keyField = key.map { "X-Dexatel-Key: \($0)\r\n" } ?? ""
-        return "\(method) \(target) HTTP/1.1\r\nHost: relay\r\n\(keyField)\(fields)\r\n"
+        return "\(method) \(target) HTTP/1.1\r\nHost: localhost\r\n\(keyField)\(fields)\r\n"
     }
 
     static func put(_ data: String, key: String = "one", to target: String = target) -> String {

@@ -1,0 +1,66 @@
+import Outbox
+
+/// Admits requests, or says why not; one for all connections, until the settings change.
+final class ClientGuard: Sendable {
+    let rules: ClientRules
+    /// The key that the relay sends for everybody.
+    private let injectedKey: KnownKey?
+
+    init(_ configuration: ServerConfiguration, _ keys: KeyRegistry) {
+        rules = ClientRules(configuration.clients, address: configuration.address)
+        injectedKey = configuration.clients.injectedKey.map(keys.key)
+    }
+
+    /// Checks a request that has come over a connection.
+    ///
+    /// - Parameters:
+    ///   - needsCredentials: False where everybody may ask who comes by an allowed way: health.
+    ///   - keys: Where the client's own key is known.
+    func admit(
+        _ fields: ClientFields,
+        isHTTP10: Bool,
+        from peer: ConnectionPeer,
+        memo: inout HostMemo,
+        needsCredentials: Bool = true,
+        key: (String) -> KnownKey
+    ) throws(ClientRefusal) -> Caller {
+        if !memo.holds(fields, self) {
+            if let refusal = rules.refusalOfHost(fields, isHTTP10: isHTTP10, from: peer) { throw refusal }
+            memo = HostMemo(host: fields.host, guardian: self)
+        }
+        if let refusal = rules.refusalOfOrigin(fields) { throw refusal }
+        if needsCredentials, let refusal = rules.refusalOfCredentials(fields, from: peer) { throw refusal }
+        return Caller(key: injectedKey ?? fields.apiKey.map(key), takesAuthorization: rules.takesAuthorization)
+    }
+}
+
+/// The `Host` that a connection's last request had and that was allowed: a client has seldom more than one, and looking at
+/// it again costs a comparison.
+struct HostMemo {
+    private var host: String?
+    private var guardian: ClientGuard?
+
+    init(host: String? = nil, guardian: ClientGuard? = nil) {
+        self.host = host
+        self.guardian = guardian
+    }
+
+    /// Whether that is the request's, too, and nothing has changed since.
+    func holds(_ fields: ClientFields, _ guardian: ClientGuard) -> Bool {
+        guard self.guardian === guardian, let host, let other = fields.host else { return false }
+        return !fields.hasSeveralHosts && host == other
+    }
+}
+
+/// Somebody whose request is served; made by ``ClientGuard`` alone, so that nothing is served past it.
+struct Caller: Sendable {
+    /// The API key that counts for the request: the client's, or the relay's own.
+    let key: KnownKey?
+    /// Whether `Authorization` was for the relay, and goes no further.
+    let takesAuthorization: Bool
+
+    fileprivate init(key: KnownKey?, takesAuthorization: Bool) {
+        self.key = key
+        self.takesAuthorization = takesAuthorization
+    }
+}

@@ -1,0 +1,19 @@
+/// Why a request is not served, whatever it asks for.
+enum ClientRefusal: Error, Equatable {
+    /// No `Host`, more than one, or something that is none (RFC 9112 §3.2).
+    case hostMalformed
+    /// The relay does not go by this name.
+    case hostNotAllowed
+    /// A page of another site has its browser ask.
+    case originNotAllowed
+    /// A proxy asks for somebody on another host.
+    case forwardedNotAllowed
+    /// A user who may not use the Unix socket.
+    case peerNotAllowed
+    /// The relay has an API key to send and no way to tell who may have it sent.
+    case nobodyAdmitted
+    case tokenMissing
+    case tokenRefused
+    /// The relay sends its own key.
+    case keyNotAccepted
+}
