@@ -108,7 +108,12 @@ let package = Package(
             swiftSettings: swiftSettings
         ),
 
-        .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: swiftSettings),
+        .target(
+            name: "TestSupport",
+            dependencies: [nioPosix] + nio,
+            path: "Tests/TestSupport",
+            swiftSettings: swiftSettings
+        ),
         .testTarget(
             name: "DexatelAPITests",
             dependencies: ["DexatelAPI", "TestSupport"],
@@ -140,8 +145,9 @@ let package = Package(
         .testTarget(name: "SystemdTests", dependencies: ["Systemd"], swiftSettings: swiftSettings),
         .testTarget(
             name: "RelayDaemonTests",
-            dependencies: ["RelayDaemon", "AdminAPI", "DexatelAPI", "Outbox", "ProxyServer", "TestSupport", logging]
-                + nio,
+            dependencies: [
+                "RelayDaemon", "AdminAPI", "DexatelAPI", "Outbox", "ProxyServer", "Upstream", "TestSupport", logging,
+            ] + nio,
             swiftSettings: swiftSettings
         ),
         .testTarget(

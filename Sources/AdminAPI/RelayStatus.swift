@@ -171,6 +171,23 @@ package struct RelayStatus: Codable, Sendable, Equatable {
         }
     }
 
+    /// The telling of deaths (`writes.on_dead_url`).
+    package struct Webhook: Codable, Sendable, Equatable {
+        /// Dead writes that nobody was told of yet.
+        package var waiting = 0
+        /// Events that were taken since the start.
+        package var told: UInt64 = 0
+        /// Events that were not, each time.
+        package var failures: UInt64 = 0
+        /// Those since the last one that was taken.
+        package var failuresInARow = 0
+        /// What went wrong last, if anything has since.
+        package var lastError: String?
+
+        /// Describes a webhook that nothing was told yet.
+        package init() {}
+    }
+
     /// The daemon itself.
     package var daemon: Daemon
     /// The way to the upstream.
@@ -179,12 +196,21 @@ package struct RelayStatus: Codable, Sendable, Equatable {
     package var outbox: Outbox
     /// The cache; nil from a daemon that has none.
     package var cache: Cache?
+    /// The telling of deaths; nil where there is no `writes.on_dead_url`.
+    package var webhook: Webhook?
 
     /// Puts a status together.
-    package init(daemon: Daemon, upstream: Upstream, outbox: Outbox, cache: Cache? = nil) {
+    package init(
+        daemon: Daemon,
+        upstream: Upstream,
+        outbox: Outbox,
+        cache: Cache? = nil,
+        webhook: Webhook? = nil
+    ) {
         self.daemon = daemon
         self.upstream = upstream
         self.outbox = outbox
         self.cache = cache
+        self.webhook = webhook
     }
 }

@@ -8,7 +8,7 @@ package struct StatusLine: CustomStringConvertible {
     }
 
     package var description: String {
-        [upstream, queue, trouble, cache].compactMap { $0 }.joined(separator: "; ")
+        [upstream, queue, trouble, untold, cache].compactMap { $0 }.joined(separator: "; ")
     }
 
     private var upstream: String {
@@ -37,6 +37,11 @@ package struct StatusLine: CustomStringConvertible {
         case "disk_low": return "DISK LOW, writes are refused"
         default: return "OUTBOX FAILED, writes are refused"
         }
+    }
+
+    private var untold: String? {
+        guard let webhook = status.webhook, webhook.failuresInARow > 0 else { return nil }
+        return "webhook fails, \(Self.grouped(Int64(webhook.waiting))) untold"
     }
 
     private var cache: String? { status.cache?.hitPercent.map { "cache \($0) % hits" } }

@@ -186,11 +186,11 @@ package final class Outbox: Sendable {
         return commits.deadCounts.count(contact, keyRows: keys.rows(of: row))
     }
 
-    /// Has somebody told of each write that dies from now on, once that is durable: for the log, metrics, the webhook.
+    /// Has somebody told of each write that dies from now on, once that is durable: for the webhook.
     ///
     /// Called on the commit thread, and must not block it; after a crash in between nobody is told again, but
     /// `untoldDeadWrites` still has it.
-    package func setDeathObserver(_ observer: @escaping @Sendable (DeadWrite) -> Void) {
+    package func setDeathObserver(_ observer: @escaping @Sendable (WriteID) -> Void) {
         commits.setDeathObserver(observer)
     }
 

@@ -1,3 +1,4 @@
+import GRDB
 import Glibc
 
 /// An error that ends the start of the outbox, or of a call on it.
@@ -28,6 +29,16 @@ package struct OutboxError: Error, Sendable, Equatable, CustomStringConvertible 
     }
 
     package var description: String { message }
+
+    /// Whether an error says that the database is damaged, and not only that it cannot be read just now.
+    static func isDamage(_ error: any Error) -> Bool {
+        switch error {
+        case let error as OutboxError: error.code == .damaged
+        case let error as DatabaseError:
+            error.resultCode == .SQLITE_CORRUPT || error.resultCode == .SQLITE_NOTADB
+        default: error is RowDecodingError
+        }
+    }
 
     static func text(ofErrno number: Int32) -> String { String(cString: strerror(number)) }
 }

@@ -86,7 +86,11 @@ package struct RelayDaemon: Sendable {
             cache: cache,
             disk: disk
         )
-        let services: [any Service]
+        let webhook = configuration.writes.onDeadURL.flatMap(WebhookURL.init).map {
+            DeadWriteWebhook($0, outbox: outbox, group: group, logger: logger)
+        }
+        health.setWebhook(webhook)
+        var services: [any Service]
         do {
             services = try await bind(
                 group,
@@ -104,6 +108,8 @@ package struct RelayDaemon: Sendable {
             await client.shutdown()
             throw error
         }
+        // It stops before the outbox, in which it notes what was told.
+        if let webhook { services.insert(webhook, at: 2) }
         // They stop in the reverse order: the last word to systemd, then the connections, the deliveries, and the disk of
         // the cache, which both of them change.
         let serviceGroup = ServiceGroup(

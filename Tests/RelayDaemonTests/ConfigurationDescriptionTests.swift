@@ -31,7 +31,7 @@ import Testing
         let text = RelayConfiguration().effectiveDescription()
         #expect(text.hasPrefix("listen:\n  address: \"127.0.0.1\"\n  port: 8080\n  unix_socket: \"\"\n"))
         #expect(text.contains("\nwrites:\n  reply_wait: 2s\n"))
-        #expect(text.contains("\n  settle: 0s\n  limits:\n    first_name: 32\n"))
+        #expect(text.contains("\n  settle: 0s\n  on_dead_url: \"\"\n  limits:\n    first_name: 32\n"))
         #expect(
             text.contains(
                 "\n    date: 70\n  retry:\n    initial: 1s\n    max: 15m\n    max_retry_after: 1h\nreads:\n"

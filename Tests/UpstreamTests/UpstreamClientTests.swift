@@ -1,6 +1,7 @@
 import DexatelAPI
 import NIOCore
 import NIOHTTP1
+import TestSupport
 import Testing
 import Upstream
 

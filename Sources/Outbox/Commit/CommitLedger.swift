@@ -171,9 +171,11 @@ struct CommitLedger {
     }
 
     mutating func restarted(_ contact: ContactReference) { transaction.restarted.append(contact) }
-    mutating func told(_ sequence: Int64) { transaction.told.append(sequence) }
+    mutating func told(_ death: OutboxTransaction.Death) { transaction.told.append(death) }
 
-    mutating func tellLater(_ sequence: Int64, at time: RelayTime) { transaction.untold.append((sequence, time)) }
+    mutating func tellLater(_ death: OutboxTransaction.Death, at time: RelayTime) {
+        transaction.untold.append((death, time))
+    }
 }
 
 extension PendingWrite {

@@ -9,6 +9,8 @@ struct CommitLoop {
     private static let housekeepingMilliseconds = 1_000
     /// How long after a failed reopening the next one follows.
     private static let reopenMilliseconds = 1_000
+    /// The same where it is damaged, and all of it would be looked through in vain.
+    private static let damagedMilliseconds = 60_000
 
     let thread: CommitThread
     let storage: any OutboxStorage
@@ -17,6 +19,7 @@ struct CommitLoop {
     private var nextSequence: Int64
     private var nextKeyRow: Int64
     private var isFailed = false
+    private var isDamageLogged = false
     private var reopenAt = DispatchTime.now()
     private var housekeeping: Housekeeping
 
@@ -39,7 +42,7 @@ struct CommitLoop {
 
     mutating func run() {
         var housekeepingAt = DispatchTime.now()
-        while let work = thread.inbox.next(until: isFailed ? reopenAt : housekeepingAt) {
+        while let work = thread.inbox.next(until: isFailed ? nextLook : housekeepingAt) {
             thread.turnCount.add(1, ordering: .relaxed)
             if isFailed {
                 refuse(work)
@@ -57,6 +60,9 @@ struct CommitLoop {
         if !isFailed { commitQuietly() }
         storage.close()
     }
+
+    /// The thread turns while it is failed, too: the watchdog is not to kill it for a disk that is full.
+    private var nextLook: DispatchTime { min(reopenAt, .now() + .milliseconds(Self.reopenMilliseconds)) }
 
     private func newLedger() -> CommitLedger {
         var transaction = OutboxTransaction()
@@ -243,12 +249,26 @@ struct CommitLoop {
         isFailed = true
         reopenAt = .now() + .milliseconds(Self.reopenMilliseconds)
         thread.health.withLock { $0 = .failed("\(error)") }
-        thread.logger.error(
-            "a commit failed; the outbox takes no writes until it has been reopened and verified",
-            metadata: ["error": "\(error)"]
-        )
+        if OutboxError.isDamage(error) {
+            logDamage(error)
+        } else {
+            thread.logger.error(
+                "a commit failed; the outbox takes no writes until it has been reopened and verified",
+                metadata: ["error": "\(error)"]
+            )
+        }
         storage.closeWriter()
         observer.storageFailed()
+    }
+
+    /// Once for each time that the outbox fails, not for each look at it.
+    private mutating func logDamage(_ error: any Error) {
+        guard !isDamageLogged else { return }
+        isDamageLogged = true
+        thread.logger.critical(
+            "the outbox is damaged; it takes no writes, and is left as it is",
+            metadata: ["error": "\(error)"]
+        )
     }
 
     private mutating func reopen() {
@@ -259,14 +279,17 @@ struct CommitLoop {
             nextSequence = opened.nextSequence
             nextKeyRow = Self.nextKeyRow(opened)
             isFailed = false
+            isDamageLogged = false
             thread.deadCounts.load(opened.dead)
             thread.admission.commit(opened.counts, writes: 0, bytes: 0)
             thread.health.withLock { $0 = .working }
             thread.logger.notice("the outbox has been reopened and verified")
             observer.reopened(opened)
         } catch {
-            reopenAt = .now() + .milliseconds(Self.reopenMilliseconds)
+            let isDamaged = OutboxError.isDamage(error)
+            reopenAt = .now() + .milliseconds(isDamaged ? Self.damagedMilliseconds : Self.reopenMilliseconds)
             thread.health.withLock { $0 = .failed("\(error)") }
+            if isDamaged { logDamage(error) }
             thread.logger.debug("the outbox cannot be reopened yet", metadata: ["error": "\(error)"])
         }
     }

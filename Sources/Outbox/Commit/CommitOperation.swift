@@ -52,6 +52,15 @@ struct CommitDesk {
     }
 }
 
+/// Damage that somebody has read is a failure of the whole outbox.
+struct FailDamaged: CommitOperation {
+    let error: any Error
+
+    func run(_ desk: inout CommitDesk) throws -> () -> Void { throw error }
+
+    func failed(_ error: OutboxError) {}
+}
+
 /// What a transaction changed that is counted in memory, too.
 struct CommitNews {
     var sealedKeys: [(key: KnownKey, row: Int64)] = []

@@ -32,7 +32,7 @@ final class CommitThread: Sendable {
     let health = Mutex(Health.working)
     let turnCount = Atomic<UInt64>(0)
     let deadCounts = DeadCounts()
-    private let deathObserver = Mutex<(@Sendable (DeadWrite) -> Void)?>(nil)
+    private let deathObserver = Mutex<(@Sendable (WriteID) -> Void)?>(nil)
     private let ended = DispatchSemaphore(value: 0)
 
     init(settings: Settings, keys: KeyRegistry, admission: Admission, clock: RelayClock, logger: Logger) {
@@ -63,27 +63,27 @@ final class CommitThread: Sendable {
         if !inbox.add(operation) { operation.failed(OutboxError(.storage, "the relay is stopping")) }
     }
 
+    /// Has the database reopened and verified, and takes nothing before it has been, when an error says that it is damaged.
+    func reportDamage(_ error: any Error) {
+        guard OutboxError.isDamage(error) else { return }
+        perform(FailDamaged(error: error))
+    }
+
     /// Has somebody told of each death, on the commit thread, once it is durable.
-    func setDeathObserver(_ observer: @escaping @Sendable (DeadWrite) -> Void) {
+    func setDeathObserver(_ observer: @escaping @Sendable (WriteID) -> Void) {
         deathObserver.withLock { $0 = observer }
     }
 
+    /// Tells the log, and who wants to know, of each death once it is durable, whatever brought it (design §3.5).
     func tellDeaths(_ ends: [EndRecord]) {
-        guard ends.contains(where: { $0.state == .dead }), let observer = deathObserver.withLock({ $0 }) else { return }
+        guard ends.contains(where: { $0.state == .dead }) else { return }
+        let observer = deathObserver.withLock { $0 }
         for end in ends where end.state == .dead {
-            let write = end.write
-            observer(
-                DeadWrite(
-                    id: write.id,
-                    contact: write.contact,
-                    keyFingerprint: keys.key(row: write.keyRow)?.fingerprint.description ?? "",
-                    method: write.method,
-                    reason: end.lastError ?? "unknown",
-                    status: end.response?.status,
-                    body: end.response?.body,
-                    attempts: write.attempts
-                )
+            logger.warning(
+                "a write died after its sender was told 202",
+                metadata: ["write": "\(end.write.id)", "error": "\(end.lastError ?? "unknown")"]
             )
+            observer?(end.write.id)
         }
     }
 

@@ -216,6 +216,7 @@ final class DeliveryEngine: CommitObserver {
             if wantsMore { wake() }
         } catch {
             parts.logger.error("pending writes cannot be read", metadata: ["error": "\(error)"])
+            parts.commits.reportDamage(error)
             let retryAt = parts.clock.now() + Self.readRetryMilliseconds
             state.withLock { state in
                 state.schedule.refillFailed()
@@ -291,6 +292,7 @@ final class DeliveryEngine: CommitObserver {
             outcome = await parts.transport.send(delivery, permit: permit)
         } catch {
             parts.transport.release(permit)
+            parts.commits.reportDamage(error)
             outcome = .failure(DeliveryFailure(message: "the outbox cannot be read: \(error)", isAmbiguous: false))
         }
         // Before the end of the write is durable: in between, a read would find neither it nor what it has made.
@@ -315,7 +317,7 @@ final class DeliveryEngine: CommitObserver {
             wakeAfterAttempt()
             return
         }
-        log(ended.record, write)
+        if case .attempt(let attempt) = ended.record { log(attempt) }
         send(ended.answers)
     }
 
@@ -336,23 +338,14 @@ final class DeliveryEngine: CommitObserver {
         )
     }
 
-    private func log(_ record: LaneSchedule.Ended.Record, _ write: LaneSchedule.Write) {
-        switch record {
-        case .attempt(let attempt):
-            parts.logger.debug(
-                "a write will be tried again",
-                metadata: [
-                    "write": "\(write.pending.id)", "attempts": "\(attempt.after.attempts)",
-                    "error": "\(attempt.lastError)",
-                ]
-            )
-        case .end(let end) where end.state == .dead:
-            parts.logger.warning(
-                "a write died after its sender was told 202",
-                metadata: ["write": "\(write.pending.id)", "error": "\(end.lastError ?? "unknown")"]
-            )
-        case .end: break
-        }
+    private func log(_ attempt: AttemptRecord) {
+        parts.logger.debug(
+            "a write will be tried again",
+            metadata: [
+                "write": "\(attempt.after.id)", "attempts": "\(attempt.after.attempts)",
+                "error": "\(attempt.lastError)",
+            ]
+        )
     }
 
     func send(_ answers: [LaneSchedule.Answer]) {

@@ -234,8 +234,16 @@ extension LaneSchedule {
         guard !isSuspended, recalling == nil else { return nil }
         let room = limits.maxWindowWrites - windowCount - (refilling?.limit ?? 0) - returnedLate.count
         guard room > 0, let recall = nextRecallKind(now) else { return nil }
-        recalling = RecallRequest(recall: recall, limit: min(room, Self.maxRecalled))
+        var limit = min(room, Self.maxRecalled)
+        if recall == .due { limit = min(limit, limits.maxForbiddenRetries - forbiddenRetries.count) }
+        recalling = RecallRequest(recall: recall, limit: limit)
         return recalling
+    }
+
+    /// One that was answered 403 has been taken: others may be, too, and need not wait for the next `hold_probe`.
+    mutating func allowForbiddenRetries(_ now: RelayTime) {
+        forbiddenRetries.count = 0
+        if let due = heldWritesDueAt, due == forbiddenRetries.until { heldWritesDueAt = now }
     }
 
     private mutating func nextRecallKind(_ now: RelayTime) -> Recall? {
@@ -249,7 +257,9 @@ extension LaneSchedule {
         }
         if let due = heldWritesDueAt, due <= now {
             heldWritesDueAt = nil
-            return .due
+            if now >= forbiddenRetries.until { forbiddenRetries = (0, now + limits.holdProbeMilliseconds) }
+            if forbiddenRetries.count < limits.maxForbiddenRetries { return .due }
+            heldWritesDueAt = forbiddenRetries.until
         }
         return recalls.first
     }
@@ -282,6 +292,7 @@ extension LaneSchedule {
             }
         case .due:
             for write in recalled.writes { returned(write, by: .due, now) }
+            forbiddenRetries.count += recalled.writes.count
             let next = recalled.isExhausted ? recalled.nextDue : now
             heldWritesDueAt = [next, heldWritesDueAt].compactMap { $0 }.min()
         case .key, .contact, .queued:

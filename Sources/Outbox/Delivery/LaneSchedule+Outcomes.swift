@@ -35,6 +35,7 @@ extension LaneSchedule {
         case .delivered:
             // Only what a 401 has held: a success that was under way already says nothing about a 429's Retry-After.
             release(key: write.keyRow)
+            if before.log.forbiddenInARow > 0 { allowForbiddenRetries(now) }
             pauseSuspect = nil
             return ended(change, as: .delivered, outcome, keyVerdict: .verified)
         case .refused:
@@ -49,7 +50,9 @@ extension LaneSchedule {
             ended.answers += hold(key: write.keyRow, now: now)
             return ended
         case .holdWrite:
-            let until = now + limits.holdProbeMilliseconds
+            // The more often it was refused, the longer it rests.
+            let times: Int64 = 1 << (write.pending.log.forbiddenInARow - 1)
+            let until = now + limits.holdProbeMilliseconds * times
             heldWritesDueAt = min(heldWritesDueAt ?? until, until)
             return held(change, .write, error: "status 403", until: until)
         }

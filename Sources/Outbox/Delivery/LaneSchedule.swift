@@ -35,6 +35,9 @@ struct LaneSchedule: Sendable {
         /// `writes.put_semantics`.
         var putSemantics = PutSemantics.unknown
 
+        /// Writes answered 403 that are tried again in each `hold_probe` at most.
+        var maxForbiddenRetries = 256
+
         /// Room that only writes which come back from a hold may take, so that a window full of others never keeps
         /// them out.
         var recallReserve: Int { max(1, maxWindowWrites / 8) }
@@ -167,6 +170,8 @@ struct LaneSchedule: Sendable {
     var returnedLate: [(write: Write, recall: Recall)] = []
     /// When the first write that is held on a 403 is to be tried again.
     var heldWritesDueAt: RelayTime?
+    /// How many of them were tried again in this `hold_probe`, and when it ends.
+    var forbiddenRetries = (count: 0, until: RelayTime(milliseconds: 0))
     /// Writes that an operator is ending, and that a read of the database may still bring.
     var withdrawn: Set<Int64> = []
     var isWithdrawing = false

@@ -15,12 +15,29 @@ package struct AttemptLog: Sendable, Equatable {
         package var status: Int?
         /// What went wrong, when there was no reply; without secrets.
         package var error: String?
+
+        /// Describes an attempt.
+        package init(
+            startedAtMilliseconds: Int64,
+            durationMilliseconds: Int64,
+            status: Int? = nil,
+            error: String? = nil
+        ) {
+            self.startedAtMilliseconds = startedAtMilliseconds
+            self.durationMilliseconds = durationMilliseconds
+            self.status = status
+            self.error = error
+        }
     }
 
     /// The attempts, the oldest first.
     package private(set) var entries: [Entry] = []
 
-    mutating func append(_ entry: Entry) {
+    /// How many of the last attempts were answered 403, without another outcome in between; `maxEntries` at most.
+    var forbiddenInARow: Int { entries.reversed().prefix { $0.status == 403 }.count }
+
+    /// Adds an attempt; the oldest makes room.
+    package mutating func append(_ entry: Entry) {
         if entries.count == Self.maxEntries { entries.removeFirst() }
         entries.append(entry)
     }

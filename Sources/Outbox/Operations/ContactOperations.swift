@@ -20,13 +20,13 @@ struct StopContact: CommitOperation {
 
 /// Notes that deaths were told, or when they are to be told again.
 struct NoteTold: CommitOperation {
-    let told: [Int64]
+    let deaths: [OutboxTransaction.Death]
     let retryAt: RelayTime?
     let done: @Sendable (Result<Void, OutboxError>) -> Void
 
     func run(_ desk: inout CommitDesk) throws -> () -> Void {
-        for sequence in told {
-            if let retryAt { desk.ledger.tellLater(sequence, at: retryAt) } else { desk.ledger.told(sequence) }
+        for death in deaths {
+            if let retryAt { desk.ledger.tellLater(death, at: retryAt) } else { desk.ledger.told(death) }
         }
         return { [done] in done(.success(())) }
     }

@@ -114,16 +114,19 @@ extension Outbox {
         try await engine.reader.untoldDeadWrites(now: clock.now(), limit: min(limit, Self.maxPageWrites))
     }
 
-    /// Somebody has been told of these.
-    package func markTold(_ ids: [WriteID]) async throws {
-        let told = ids.map(\.sequence)
-        try await perform { NoteTold(told: told, retryAt: nil, done: $0) }
+    /// How many dead writes nobody was told of, due or not.
+    package func untoldDeadWriteCount() async throws -> Int { try await engine.reader.untoldCount() }
+
+    /// Somebody has been told of these deaths; a write that has died again since is still to be told of.
+    package func markTold(_ dead: [DeadWrite]) async throws {
+        let deaths = dead.map(\.death)
+        try await perform { NoteTold(deaths: deaths, retryAt: nil, done: $0) }
     }
 
     /// Telling these has failed; they are due again after so many milliseconds, over a restart too.
-    package func tellLater(_ ids: [WriteID], milliseconds: Int64) async throws {
-        let (told, retryAt) = (ids.map(\.sequence), clock.now() + milliseconds)
-        try await perform { NoteTold(told: told, retryAt: retryAt, done: $0) }
+    package func tellLater(_ dead: [DeadWrite], milliseconds: Int64) async throws {
+        let (deaths, retryAt) = (dead.map(\.death), clock.now() + milliseconds)
+        try await perform { NoteTold(deaths: deaths, retryAt: retryAt, done: $0) }
     }
 
     // MARK: - Checking

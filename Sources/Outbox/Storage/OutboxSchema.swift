@@ -39,7 +39,7 @@ enum OutboxSchema {
         else {
             throw OutboxError(.damaged, "\(path) does not say which version of the outbox it is; it was left alone")
         }
-        let (found, oldest): (Int, Int) = (row["version"], row["oldest_reader"])
+        let (found, oldest): (Int, Int) = (try row.value("version"), try row.value("oldest_reader"))
         guard oldest <= version else {
             throw OutboxError(
                 .schemaTooNew,

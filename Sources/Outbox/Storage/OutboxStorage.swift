@@ -80,6 +80,8 @@ protocol OutboxReading: Sendable {
     func contact(ofKeys rows: [Int64]) async throws -> ContactReference?
     /// Dead writes that nobody was told of, and that are due to be told.
     func untoldDeadWrites(now: RelayTime, limit: Int) async throws -> [DeadWrite]
+    /// How many dead writes nobody was told of, due or not.
+    func untoldCount() async throws -> Int
     /// Looks through the whole database for damage, and counts everything again; what is wrong, if anything.
     func check() async throws -> [String]
 }
@@ -162,6 +164,13 @@ struct OutboxTransaction: Sendable {
         var payload: WritePayload?
     }
 
+    /// One of perhaps several deaths of a write.
+    struct Death: Sendable, Equatable {
+        var sequence: Int64
+        /// When it died: a write that was retried in between, and died again, has not been told of.
+        var endedAtMilliseconds: Int64
+    }
+
     /// A write that is brought back from the dead.
     struct Revival: Sendable {
         var write: PendingWrite
@@ -185,8 +194,8 @@ struct OutboxTransaction: Sendable {
     /// Contacts all of whose writes have come back.
     var restarted: [ContactReference] = []
     /// Deaths that were told, and those that could not be told yet.
-    var told: [Int64] = []
-    var untold: [(sequence: Int64, nextClock: RelayTime)] = []
+    var told: [Death] = []
+    var untold: [(death: Death, nextClock: RelayTime)] = []
     /// By how much the number of pending and dead writes of each key changes.
     var pendingByKey: [Int64: Int64] = [:]
     var deadByKey: [Int64: Int64] = [:]

@@ -12,7 +12,8 @@ extension Receipt {
                     FROM \(table) w JOIN api_key k ON k.row = w.api_key LEFT JOIN books b WHERE w.sequence = ?
                     """
             )
-            guard let row = try Row.fetchOne(statement, arguments: [id.sequence]), row["nonce"] == id.nonce else {
+            guard let row = try Row.fetchOne(statement, arguments: [id.sequence]), try row.value("nonce") == id.nonce
+            else {
                 continue
             }
             return try Receipt(row, isEnded: table == "ended_write", database)
@@ -21,43 +22,41 @@ extension Receipt {
     }
 
     /// Reads a row that `read` and listings ask for.
-    init?(_ row: Row, isEnded: Bool, _ database: Database) throws {
-        guard let contact = ContactReference(bytes: row["contact"] as Data),
-            let method = WriteMethod(rawValue: row["method"])
-        else { return nil }
-        self.init(
-            id: WriteID(sequence: row["sequence"], nonce: row["nonce"]),
+    init(_ row: Row, isEnded: Bool, _ database: Database) throws {
+        try self.init(
+            id: WriteID(sequence: row.value("sequence"), nonce: row.value("nonce")),
             state: .pending,
-            method: method,
-            contact: contact,
-            keyFingerprint: KeyFingerprint(row["fingerprint"] as Data),
-            acceptedAtMilliseconds: row["accepted_at"],
-            attempts: row["attempts"],
-            lastError: row["last_error"],
-            isAmbiguous: row["is_ambiguous"]
+            method: try row.method(),
+            contact: try row.contact(),
+            keyFingerprint: KeyFingerprint(row.value("fingerprint", as: Data.self)),
+            acceptedAtMilliseconds: row.value("accepted_at"),
+            attempts: row.value("attempts"),
+            lastError: row.value("last_error"),
+            isAmbiguous: row.value("is_ambiguous")
         )
-        lastAttempts = AttemptLog(text: row["attempt_log"])
+        lastAttempts = AttemptLog(text: try row.value("attempt_log"))
         guard isEnded else {
-            readPending(row)
+            try readPending(row)
             return
         }
-        guard let state = WriteState(endedCode: row["state"]) else { return nil }
+        guard let state = WriteState(endedCode: try row.value("state")) else { throw row.damage("state") }
         self.state = state
-        endedAtMilliseconds = row["ended_at"]
-        responseStatus = row["response_status"]
-        responseBody = (row["response_body"] as Data?).map(Array.init)
-        if let successor = row["superseded_by"] as Int64? {
+        endedAtMilliseconds = try row.value("ended_at")
+        responseStatus = try row.value("response_status")
+        responseBody = try row.value("response_body", as: Data?.self).map(Array.init)
+        if let successor = try row.value("superseded_by", as: Int64?.self) {
             supersededBy = try Self.nonce(of: successor, database).map { WriteID(sequence: successor, nonce: $0) }
         }
     }
 
-    private mutating func readPending(_ row: Row) {
-        hold = WriteHold(rawValue: row["hold"]) ?? .none
+    private mutating func readPending(_ row: Row) throws {
+        hold = try row.hold()
         if hold.isHeld { state = .held }
-        if let next = row["next_attempt_clock"] as Int64?, let relay = row["clock_relay"] as Int64?,
-            let wall = row["clock_wall"] as Int64?
+        if let next = try row.value("next_attempt_clock", as: Int64?.self),
+            let relay = try row.value("clock_relay", as: Int64?.self),
+            let wall = try row.value("clock_wall", as: Int64?.self)
         {
-            nextAttemptAtMilliseconds = wall + (next - relay)
+            nextAttemptAtMilliseconds = wall &+ (next &- relay)
         }
     }
 

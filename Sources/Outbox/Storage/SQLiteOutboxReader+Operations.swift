@@ -61,13 +61,14 @@ extension SQLiteOutboxReader {
                 """,
             arguments: arguments
         )
-        let entries = try rows.compactMap { row in
-            try Receipt(row, isEnded: table.isEnded, database).map {
-                WriteEntry(receipt: $0, storedBytes: row["stored_bytes"])
-            }
+        let entries = try rows.map { row in
+            try WriteEntry(
+                receipt: Receipt(row, isEnded: table.isEnded, database),
+                storedBytes: row.value("stored_bytes")
+            )
         }
         guard rows.count > limit else { return (entries, last) }
-        return (Array(entries.prefix(limit)), rows[limit - 1]["sequence"])
+        return (Array(entries.prefix(limit)), try rows[limit - 1].value("sequence"))
     }
 
     func details(_ sequence: Int64) async throws -> WriteDetails? {
@@ -81,11 +82,12 @@ extension SQLiteOutboxReader {
                         """,
                     arguments: [sequence]
                 )
-                guard let row, let receipt = try Receipt(row, isEnded: isEnded, database) else { continue }
-                return WriteDetails(
-                    entry: WriteEntry(receipt: receipt, storedBytes: row["stored_bytes"]),
-                    payload: row["target"] == nil ? nil : WritePayload(row),
-                    fieldNames: FieldSet(storedKnown: row["fields"], othersText: row["other_fields"])?.names
+                guard let row else { continue }
+                let receipt = try Receipt(row, isEnded: isEnded, database)
+                return try WriteDetails(
+                    entry: WriteEntry(receipt: receipt, storedBytes: row.value("stored_bytes")),
+                    payload: row.has("target") ? WritePayload(row) : nil,
+                    fieldNames: FieldSet(storedKnown: row.value("fields"), othersText: row.value("other_fields"))?.names
                 )
             }
             return nil
@@ -106,19 +108,17 @@ extension SQLiteOutboxReader {
                             WHERE w.sequence = ? AND w.target IS NOT NULL
                             """
                     )
-                    guard let row = try Row.fetchOne(statement, arguments: [sequence]),
-                        let receipt = try Receipt(row, isEnded: isEnded, database)
-                    else { continue }
-                    return Self.export(row, receipt)
+                    guard let row = try Row.fetchOne(statement, arguments: [sequence]) else { continue }
+                    return try Self.export(row, Receipt(row, isEnded: isEnded, database))
                 }
                 return nil
             }
         }
     }
 
-    private static func export(_ row: Row, _ receipt: Receipt) -> ExportedWrite {
-        let payload = WritePayload(row)
-        return ExportedWrite(
+    private static func export(_ row: Row, _ receipt: Receipt) throws -> ExportedWrite {
+        let payload = try WritePayload(row)
+        return try ExportedWrite(
             id: receipt.id.description,
             state: receipt.state.rawValue,
             method: receipt.method.name,
@@ -126,11 +126,11 @@ extension SQLiteOutboxReader {
             contact: receipt.contact.contactText,
             target: payload.target,
             headers: payload.headers.map { [$0.name, $0.value] },
-            body: row["body"],
+            body: row.value("body"),
             acceptedAtMilliseconds: receipt.acceptedAtMilliseconds,
-            keyFingerprint: row["fingerprint"],
-            sealedKey: row["sealed"],
-            masterKey: row["master_key"]
+            keyFingerprint: row.value("fingerprint"),
+            sealedKey: row.value("sealed"),
+            masterKey: row.value("master_key")
         )
     }
 
@@ -148,17 +148,17 @@ extension SQLiteOutboxReader {
                     FROM api_key k LEFT JOIN api_key s ON s.row = k.successor ORDER BY k.row
                     """
             )
-            return rows.map { row in
-                KeySummary(
-                    fingerprint: KeyFingerprint(row["fingerprint"] as Data).hexadecimal,
-                    createdAtMilliseconds: row["created_at"],
-                    verifiedAtMilliseconds: row["verified_at"],
-                    refusedAtMilliseconds: row["refused_at"],
-                    successor: (row["heir"] as Data?).map { KeyFingerprint($0).hexadecimal },
-                    isSealed: row["sealed"] != nil,
-                    pending: row["pending"],
-                    held: row["held"],
-                    dead: row["dead"]
+            return try rows.map { row in
+                try KeySummary(
+                    fingerprint: row.fingerprint().hexadecimal,
+                    createdAtMilliseconds: row.value("created_at"),
+                    verifiedAtMilliseconds: row.value("verified_at"),
+                    refusedAtMilliseconds: row.value("refused_at"),
+                    successor: row.has("heir") ? row.fingerprint("heir").hexadecimal : nil,
+                    isSealed: row.has("sealed"),
+                    pending: row.value("pending"),
+                    held: row.value("held"),
+                    dead: row.value("dead")
                 )
             }
         }
@@ -207,23 +207,31 @@ extension SQLiteOutboxReader {
                 sql: Self.untoldDue,
                 arguments: [now.milliseconds, limit - rows.count]
             )
-            return rows.compactMap { row in
-                guard let contact = ContactReference(bytes: row["contact"] as Data),
-                    let method = WriteMethod(rawValue: row["method"])
-                else { return nil }
-                return DeadWrite(
-                    id: WriteID(sequence: row["sequence"], nonce: row["nonce"]),
-                    contact: contact,
-                    keyFingerprint: KeyFingerprint(row["fingerprint"] as Data).description,
-                    method: method,
-                    reason: row["last_error"] ?? "unknown",
-                    status: row["response_status"],
-                    body: (row["response_body"] as Data?).map(Array.init),
-                    attempts: row["attempts"],
-                    tellAttempts: row["tell_attempts"]
+            return try rows.map { row in
+                try DeadWrite(
+                    id: WriteID(sequence: row.value("sequence"), nonce: row.value("nonce")),
+                    contact: row.contact(),
+                    keyFingerprint: row.fingerprint().description,
+                    method: row.method(),
+                    reason: row.value("last_error", as: String?.self) ?? "unknown",
+                    status: row.value("response_status"),
+                    body: row.value("response_body", as: Data?.self).map(Array.init),
+                    attempts: row.value("attempts"),
+                    isAmbiguous: row.value("is_ambiguous"),
+                    acceptedAtMilliseconds: row.value("accepted_at"),
+                    endedAtMilliseconds: row.value("ended_at"),
+                    tellAttempts: row.value("tell_attempts")
                 )
             }
         }
+    }
+
+    static let untold = """
+        SELECT count(*) FROM ended_write INDEXED BY ended_write_untold WHERE state = 4 AND told_at IS NULL
+        """
+
+    func untoldCount() async throws -> Int {
+        try await read { try Int.fetchOne($0, sql: Self.untold) ?? 0 }
     }
 
     func check() async throws -> [String] {

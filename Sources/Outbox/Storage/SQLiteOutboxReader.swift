@@ -95,14 +95,11 @@ final class SQLiteOutboxReader: OutboxReading {
             )
             return try contacts.flatMap { contact in
                 try Row.fetchAll(statement, arguments: [Data(contact.bytes), keyRow, limit]).reversed().map { row in
-                    guard let method = WriteMethod(rawValue: row["method"]) else {
-                        throw OutboxError(.damaged, "the pending write \(row["sequence"] as Int64) cannot be read")
-                    }
-                    return PendingContactWrite(
+                    try PendingContactWrite(
                         contact: contact,
-                        sequence: row["sequence"],
-                        method: method,
-                        body: ByteBuffer(bytes: row["body"] as Data)
+                        sequence: row.value("sequence"),
+                        method: row.method(),
+                        body: ByteBuffer(bytes: row.value("body", as: Data.self))
                     )
                 }
             }

@@ -223,7 +223,7 @@ extension SQLiteOutboxStorage {
             sql: "SELECT last, whole, fields FROM contact_order WHERE contact = ?"
         )
         return try Row.fetchOne(statement, arguments: [Data(contact.bytes)]).map { row in
-            ContactOrder(last: row["last"], whole: row["whole"], fieldsText: row["fields"])
+            try ContactOrder(last: row.value("last"), whole: row.value("whole"), fieldsText: row.value("fields"))
         }
     }
 
@@ -288,19 +288,19 @@ extension SQLiteOutboxStorage {
     }
 
     private static func writeTold(_ transaction: OutboxTransaction, _ database: Database) throws {
-        for sequence in transaction.told {
+        for death in transaction.told {
             try database.execute(
-                sql: "UPDATE ended_write SET told_at = ? WHERE sequence = ? AND state = 4",
-                arguments: [transaction.wallMilliseconds, sequence]
+                sql: "UPDATE ended_write SET told_at = ? WHERE sequence = ? AND state = 4 AND ended_at = ?",
+                arguments: [transaction.wallMilliseconds, death.sequence, death.endedAtMilliseconds]
             )
         }
-        for (sequence, next) in transaction.untold {
+        for (death, next) in transaction.untold {
             try database.execute(
                 sql: """
                     UPDATE ended_write SET tell_attempts = tell_attempts + 1, tell_clock = ?
-                    WHERE sequence = ? AND state = 4
+                    WHERE sequence = ? AND state = 4 AND ended_at = ?
                     """,
-                arguments: [next.milliseconds, sequence]
+                arguments: [next.milliseconds, death.sequence, death.endedAtMilliseconds]
             )
         }
     }

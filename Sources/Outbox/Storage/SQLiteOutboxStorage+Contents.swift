@@ -20,25 +20,25 @@ extension SQLiteOutboxStorage {
     static func keys(_ database: Database) throws -> [StoredKey] {
         let hasDead = try database.columns(in: "api_key").contains { $0.name == "dead" }
         return try Row.fetchAll(database, sql: "SELECT * FROM api_key").map { row in
-            StoredKey(
-                row: row["row"],
-                fingerprint: KeyFingerprint(row["fingerprint"] as Data),
-                sealed: (row["sealed"] as Data?).map(Array.init),
-                masterKeyIdentifier: Array(row["master_key"] as Data),
-                isVerified: row["verified_at"] != nil,
-                isRefused: row["refused_at"] != nil,
-                pending: row["pending"],
-                dead: hasDead ? row["dead"] : 0,
-                successor: row["successor"]
+            try StoredKey(
+                row: row.value("row"),
+                fingerprint: row.fingerprint(),
+                sealed: row.value("sealed", as: Data?.self).map(Array.init),
+                masterKeyIdentifier: Array(row.value("master_key", as: Data.self)),
+                isVerified: row.has("verified_at"),
+                isRefused: row.has("refused_at"),
+                pending: row.value("pending"),
+                dead: hasDead ? row.value("dead") : 0,
+                successor: row.value("successor")
             )
         }
     }
 
     static func vault(_ database: Database) throws -> StoredVault? {
         try Row.fetchOne(database, sql: "SELECT * FROM vault").map { row in
-            StoredVault(
-                sealedFingerprintKey: Array(row["fingerprint_key"] as Data),
-                masterKeyIdentifier: Array(row["master_key"] as Data)
+            try StoredVault(
+                sealedFingerprintKey: Array(row.value("fingerprint_key", as: Data.self)),
+                masterKeyIdentifier: Array(row.value("master_key", as: Data.self))
             )
         }
     }
@@ -47,25 +47,31 @@ extension SQLiteOutboxStorage {
         var contents = Contents()
         contents.keys = try keys(database)
         guard let row = try Row.fetchOne(database, sql: "SELECT * FROM books") else { return contents }
-        contents.counts = counts(row)
+        contents.counts = try counts(row)
         guard contents.counts.isBalanced else {
             throw OutboxError(
                 .damaged,
                 "the books of \(path) do not balance (\(contents.counts)); it was left as it is"
             )
         }
-        contents.nextSequence = row["next_sequence"]
-        contents.relay = row["clock_relay"]
-        contents.wall = row["clock_wall"]
+        contents.nextSequence = try row.value("next_sequence")
+        contents.relay = try row.value("clock_relay")
+        contents.wall = try row.value("clock_wall")
         contents.keysWithHeldWrites = Set(try Int64.fetchAll(database, sql: keysWithHeldWrites))
         for row in try Row.fetchAll(database, sql: "SELECT contact, is_releasing FROM stopped_contact") {
-            guard let contact = ContactReference(bytes: row["contact"] as Data) else { continue }
-            if row["is_releasing"] { contents.releasing.insert(contact) } else { contents.stopped.insert(contact) }
-        }
-        contents.dead = try Row.fetchAll(database, sql: deadCounts).compactMap { row in
-            ContactReference(bytes: row["contact"] as Data).map {
-                OpenedOutbox.DeadCount(contact: $0, keyRow: row["api_key"], count: row["number"])
+            let contact = try row.contact()
+            if try row.value("is_releasing") {
+                contents.releasing.insert(contact)
+            } else {
+                contents.stopped.insert(contact)
             }
+        }
+        contents.dead = try Row.fetchAll(database, sql: deadCounts).map { row in
+            try OpenedOutbox.DeadCount(
+                contact: row.contact(),
+                keyRow: row.value("api_key"),
+                count: row.value("number")
+            )
         }
         contents.hasOrders = try hasOrders(database)
         try checkCheaply(database, contents, path: path)
@@ -86,18 +92,18 @@ extension SQLiteOutboxStorage {
         WHERE state = 4 GROUP BY contact, api_key
         """
 
-    static func counts(_ row: Row) -> WriteCounts {
+    static func counts(_ row: Row) throws -> WriteCounts {
         var counts = WriteCounts()
-        counts.accepted = row["accepted"]
-        counts.pending = row["pending"]
-        counts.held = row["held"]
-        counts.delivered = row["delivered"]
-        counts.rejected = row["rejected"]
-        counts.superseded = row["superseded"]
-        counts.dead = row["dead"]
-        counts.discarded = row["discarded"]
-        counts.storedBytes = row["stored_bytes"]
-        counts.receipts = row["receipts"]
+        counts.accepted = try row.value("accepted")
+        counts.pending = try row.value("pending")
+        counts.held = try row.value("held")
+        counts.delivered = try row.value("delivered")
+        counts.rejected = try row.value("rejected")
+        counts.superseded = try row.value("superseded")
+        counts.dead = try row.value("dead")
+        counts.discarded = try row.value("discarded")
+        counts.storedBytes = try row.value("stored_bytes")
+        counts.receipts = try row.value("receipts")
         return counts
     }
 
@@ -106,7 +112,7 @@ extension SQLiteOutboxStorage {
     /// What can be found out in milliseconds at each start: the sums of the keys and of the dead against the books, and
     /// that no sequence is given twice.
     private static func checkCheaply(_ database: Database, _ contents: Contents, path: String) throws {
-        let pendingOfKeys = contents.keys.reduce(0) { $0 + $1.pending }
+        let pendingOfKeys = contents.keys.reduce(0) { $0 &+ $1.pending }
         let dead = contents.dead.reduce(0) { $0 + Int64($1.count) }
         let newest = try Int64.fetchOne(
             database,

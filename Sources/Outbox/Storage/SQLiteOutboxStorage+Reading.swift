@@ -80,6 +80,14 @@ extension SQLiteOutboxStorage {
         }
     }
 
+    /// Reads everything that is still to be sent, or may be sent again: SQLite knows nothing of what a row means.
+    static func verifyRows(_ database: Database) throws {
+        let pendingWrites = try Row.fetchCursor(database, sql: "SELECT \(columns) FROM pending_write")
+        while let row = try pendingWrites.next() { _ = try pending(row) }
+        let deadWrites = try Row.fetchCursor(database, sql: "SELECT * FROM ended_write WHERE state = 4")
+        while let row = try deadWrites.next() { _ = try dead(row) }
+    }
+
     func nextHeldWriteDue() throws -> RelayTime? {
         try connection().inDatabase { database in
             try Int64.fetchOne(try database.cachedStatement(sql: Self.nextDue)).map(RelayTime.init)
@@ -91,35 +99,30 @@ extension SQLiteOutboxStorage {
     }
 
     private static func pending(_ row: Row) throws -> StoredWrite {
-        StoredWrite(write: try PendingWrite(row), payload: WritePayload(row), isDead: false)
+        StoredWrite(write: try PendingWrite(row), payload: try WritePayload(row), isDead: false)
     }
 
     private static func dead(_ row: Row) throws -> StoredWrite {
-        guard let contact = ContactReference(bytes: row["contact"] as Data),
-            let method = WriteMethod(rawValue: row["method"]), row["target"] != nil
-        else {
-            throw OutboxError(.damaged, "the dead write \(row["sequence"] as Int64) cannot be read")
-        }
-        let payload = WritePayload(row)
-        var write = PendingWrite(
-            id: WriteID(sequence: row["sequence"], nonce: row["nonce"]),
-            contact: contact,
-            keyRow: row["api_key"],
-            method: method,
-            storedBytes: row["stored_bytes"],
-            acceptedClock: RelayTime(milliseconds: row["ended_clock"]),
-            attempts: row["attempts"],
+        let payload = try WritePayload(row)
+        var write = try PendingWrite(
+            id: WriteID(sequence: row.value("sequence"), nonce: row.value("nonce")),
+            contact: row.contact(),
+            keyRow: row.value("api_key"),
+            method: row.method(),
+            storedBytes: row.value("stored_bytes"),
+            acceptedClock: RelayTime(milliseconds: row.value("ended_clock")),
+            attempts: row.value("attempts"),
             replay: .underRule,
-            isAmbiguous: row["is_ambiguous"],
-            fields: FieldSet(storedKnown: row["fields"], othersText: row["other_fields"])
+            isAmbiguous: row.value("is_ambiguous"),
+            fields: FieldSet(storedKnown: row.value("fields"), othersText: row.value("other_fields"))
         )
-        write.log = AttemptLog(text: row["attempt_log"])
-        return StoredWrite(
+        write.log = AttemptLog(text: try row.value("attempt_log"))
+        return try StoredWrite(
             write: write,
             payload: payload,
             isDead: true,
-            status: row["response_status"],
-            lastError: row["last_error"]
+            status: row.value("response_status"),
+            lastError: row.value("last_error")
         )
     }
 
@@ -138,11 +141,11 @@ extension SQLiteOutboxStorage {
             let statement = try database.cachedStatement(sql: Self.byIdempotency)
             guard let row = try Row.fetchOne(statement, arguments: [Data(idempotency)]),
                 let receipt = try Receipt.read(
-                    WriteID(sequence: row["sequence"], nonce: row["nonce"]),
+                    WriteID(sequence: row.value("sequence"), nonce: row.value("nonce")),
                     database
                 )
             else { return nil }
-            return (receipt, (row["idempotency_content"] as Data?).map(Array.init) ?? [])
+            return (receipt, try row.value("idempotency_content", as: Data?.self).map(Array.init) ?? [])
         }
     }
 
@@ -217,7 +220,7 @@ extension SQLiteOutboxStorage {
     func emptyLog() throws -> Bool {
         try connection().writeWithoutTransaction { database in
             let row = try Row.fetchOne(database, sql: "PRAGMA wal_checkpoint(TRUNCATE)")
-            return row?["busy"] == 0
+            return try row?.value("busy") == 0
         }
     }
 }
@@ -225,38 +228,33 @@ extension SQLiteOutboxStorage {
 extension PendingWrite {
     /// Reads a row of pending writes.
     init(_ row: Row) throws {
-        guard let contact = ContactReference(bytes: row["contact"] as Data),
-            let method = WriteMethod(rawValue: row["method"]), let hold = WriteHold(rawValue: row["hold"]),
-            let replay = WriteReplay(rawValue: row["replay"])
-        else {
-            throw OutboxError(.damaged, "the pending write \(row["sequence"] as Int64) cannot be read")
-        }
-        self.init(
-            id: WriteID(sequence: row["sequence"], nonce: row["nonce"]),
-            contact: contact,
-            keyRow: row["api_key"],
-            method: method,
-            storedBytes: row["stored_bytes"],
-            acceptedClock: RelayTime(milliseconds: row["accepted_clock"]),
-            attempts: row["attempts"],
-            nextAttempt: (row["next_attempt_clock"] as Int64?).map(RelayTime.init),
-            hold: hold,
+        guard let replay = WriteReplay(rawValue: try row.value("replay")) else { throw row.damage("replay") }
+        try self.init(
+            id: WriteID(sequence: row.value("sequence"), nonce: row.value("nonce")),
+            contact: row.contact(),
+            keyRow: row.value("api_key"),
+            method: row.method(),
+            storedBytes: row.value("stored_bytes"),
+            acceptedClock: RelayTime(milliseconds: row.value("accepted_clock")),
+            attempts: row.value("attempts"),
+            nextAttempt: row.value("next_attempt_clock", as: Int64?.self).map(RelayTime.init),
+            hold: row.hold(),
             replay: replay,
-            isAmbiguous: row["is_ambiguous"],
-            fields: FieldSet(storedKnown: row["fields"], othersText: row["other_fields"]),
-            notFoundSince: (row["not_found_clock"] as Int64?).map(RelayTime.init),
-            log: AttemptLog(text: row["attempt_log"])
+            isAmbiguous: row.value("is_ambiguous"),
+            fields: FieldSet(storedKnown: row.value("fields"), othersText: row.value("other_fields")),
+            notFoundSince: row.value("not_found_clock", as: Int64?.self).map(RelayTime.init),
+            log: AttemptLog(text: row.value("attempt_log"))
         )
     }
 }
 
 extension WritePayload {
     /// Reads target, headers and body of a row.
-    init(_ row: Row) {
-        self.init(
-            target: row["target"],
-            headers: WritePayload.headers(fromText: row["headers"]),
-            body: ByteBuffer(bytes: row["body"] as Data)
+    init(_ row: Row) throws {
+        try self.init(
+            target: row.value("target"),
+            headers: WritePayload.headers(fromText: row.value("headers")),
+            body: ByteBuffer(bytes: row.value("body", as: Data.self))
         )
     }
 }

@@ -61,11 +61,13 @@ final class SQLiteOutboxStorage: OutboxStorage {
             default:
                 throw OutboxError(.storage, "cannot open \(path): \(error.message ?? error.resultCode.description)")
             }
+        } catch is RowDecodingError {
+            throw OutboxError(.damaged, "\(path) is damaged: a number in it cannot be read; it was left as it is")
         }
     }
 
     private func openChecked(verify: Bool) throws -> OpenedOutbox {
-        _ = try prepareFile()
+        _ = try prepareFile(looksInside: true)
         let queue = try DatabaseQueue(path: path, configuration: Self.writerConfiguration())
         self.queue = queue
         let needsMigration = try queue.read { try !OutboxSchema.isCurrentOrNewer($0, path: path) }
@@ -108,7 +110,9 @@ final class SQLiteOutboxStorage: OutboxStorage {
     /// Makes the file, for its owner alone (SQLite gives the -wal and -shm files the same mode), or looks at the one
     /// that is there over a connection that changes nothing: turning on the WAL would already write to a database that
     /// is to be refused.
-    private func prepareFile() throws -> StoredSecrets {
+    ///
+    /// - Parameter looksInside: Whether to look at the books, too.
+    private func prepareFile(looksInside: Bool = false) throws -> StoredSecrets {
         let descriptor = Glibc.open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
         if descriptor >= 0 {
             Glibc.close(descriptor)
@@ -122,7 +126,8 @@ final class SQLiteOutboxStorage: OutboxStorage {
         let queue = try DatabaseQueue(path: path, configuration: configuration)
         defer { try? queue.close() }
         return try queue.read { database in
-            _ = try OutboxSchema.isCurrentOrNewer(database, path: path)
+            let isCurrent = try OutboxSchema.isCurrentOrNewer(database, path: path)
+            if looksInside, isCurrent { _ = try Self.contents(database, path: path) }
             return StoredSecrets(
                 keys: try database.tableExists("api_key") ? try Self.keys(database) : [],
                 vault: try database.tableExists("vault") ? try Self.vault(database) : nil
@@ -153,6 +158,7 @@ final class SQLiteOutboxStorage: OutboxStorage {
         guard finding == "ok" else {
             throw OutboxError(.damaged, "\(path) is damaged (\(finding)); it was left as it is")
         }
+        try verifyRows(database)
     }
 
     /// Brings what the WAL holds into the database itself, and syncs that.

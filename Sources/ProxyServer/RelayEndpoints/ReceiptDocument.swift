@@ -20,9 +20,26 @@ struct ReceiptDocument {
         object.add("ambiguous", receipt.isAmbiguous)
         object.add("next_attempt_at", receipt.nextAttemptAtMilliseconds.map(RFC3339.text))
         object.add("last_error", receipt.lastError)
+        object.addRaw("last_attempts", lastAttempts)
+        object.add("hold", receipt.state == .held ? receipt.hold.name ?? WriteHold.key.name : nil)
         object.addRaw("response", response)
         object.add("superseded_by", receipt.supersededBy?.description)
         return object.finished()
+    }
+
+    private var lastAttempts: [UInt8] {
+        var array = [UInt8(ascii: "[")]
+        for entry in receipt.lastAttempts.entries {
+            if array.count > 1 { array.append(UInt8(ascii: ",")) }
+            var object = JSONObjectText()
+            object.add("started_at", RFC3339.text(millisecondsSinceEpoch: entry.startedAtMilliseconds))
+            object.add("duration_milliseconds", entry.durationMilliseconds)
+            object.add("status", entry.status.map(Int64.init))
+            object.add("error", entry.error)
+            array += object.finished()
+        }
+        array.append(UInt8(ascii: "]"))
+        return array
     }
 
     private var response: [UInt8]? {
@@ -48,9 +65,9 @@ struct JSONObjectText {
         if let value { JSONText.appendQuoted(value, to: &bytes) } else { bytes += Array("null".utf8) }
     }
 
-    mutating func add(_ name: String, _ value: Int64) {
+    mutating func add(_ name: String, _ value: Int64?) {
         addName(name)
-        bytes += Array(String(value).utf8)
+        bytes += Array((value.map { String($0) } ?? "null").utf8)
     }
 
     mutating func add(_ name: String, _ value: Bool) {

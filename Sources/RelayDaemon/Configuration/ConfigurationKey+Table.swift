@@ -230,6 +230,13 @@ extension ConfigurationKey {
             "Pause before a contact's next write after an attempt with an unknown outcome."
         ),
         .init(
+            "writes.on_dead_url",
+            \.writes.onDeadURL,
+            .optionalWebhook,
+            "Where each dead write is told with a POST; \"\" for nowhere. It may hold a secret.",
+            isSecret: true
+        ),
+        .init(
             "writes.limits.first_name",
             \.writes.limits.firstName,
             .count(1...65_536),

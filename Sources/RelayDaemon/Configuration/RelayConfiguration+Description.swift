@@ -23,7 +23,7 @@ extension RelayConfiguration {
     }
 
     private func setting(_ key: ConfigurationKey, named name: Substring) -> String {
-        if key.isSecret { return "#\(name): <redacted>" }
+        if key.isSecret, !key.text(in: self).isEmpty { return "#\(name): <redacted>" }
         return "\(name): \(key.yaml(in: self))"
     }
 

@@ -41,6 +41,8 @@ extension RelayConfiguration {
         package var holdProbe: Duration = .seconds(300)
         /// How long a contact's next write waits after an attempt with an unknown outcome.
         package var settle: Duration = .zero
+        /// Where each dead write is told.
+        package var onDeadURL: String?
         /// The lengths of a contact's fields.
         package var limits = Limits()
         /// The pauses between attempts.

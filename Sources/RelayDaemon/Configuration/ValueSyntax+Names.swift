@@ -65,6 +65,21 @@ extension ValueSyntax where Value == String {
 }
 
 extension ValueSyntax where Value == String? {
+    /// The URL of a webhook, or nothing; a refused text is not repeated, as it may hold a secret.
+    static var optionalWebhook: Self {
+        var syntax = optional(
+            ValueSyntax<String>(
+                type: "URL",
+                allowed: "an https:// URL, or an http:// one on loopback, without a user",
+                isQuoted: true,
+                parse: { WebhookURL($0) == nil ? nil : $0 },
+                format: { $0 }
+            )
+        )
+        syntax.showsRefusedValue = false
+        return syntax
+    }
+
     /// A path, or nothing.
     static var optionalPath: Self { .optional(.path) }
 

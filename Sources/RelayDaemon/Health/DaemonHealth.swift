@@ -18,6 +18,8 @@ final class DaemonHealth: HealthSource {
     private let server = Mutex<WeakServer>(WeakServer())
     private let readySince: Mutex<(isReady: Bool, sinceMilliseconds: Int64)>
 
+    private let webhook = Mutex<DeadWriteWebhook?>(nil)
+
     private struct WeakServer: Sendable { weak var server: ProxyServer? }
 
     init(
@@ -38,6 +40,11 @@ final class DaemonHealth: HealthSource {
     /// Tells where to ask for connections and requests, once there is a server.
     func setServer(_ server: ProxyServer) {
         self.server.withLock { $0.server = server }
+    }
+
+    /// Tells who tells deaths, if somebody does.
+    func setWebhook(_ webhook: DeadWriteWebhook?) {
+        self.webhook.withLock { $0 = webhook }
     }
 
     private var currentServer: ProxyServer? { server.withLock { $0.server } }
@@ -92,7 +99,8 @@ final class DaemonHealth: HealthSource {
                 lastError: snapshot.lastError
             ),
             outbox: Self.outbox(outboxStatus, now: now),
-            cache: cacheStatus()
+            cache: cacheStatus(),
+            webhook: await webhook.withLock { $0 }?.status()
         )
     }
 

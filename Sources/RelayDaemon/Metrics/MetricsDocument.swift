@@ -13,6 +13,7 @@ struct MetricsDocument {
         addRequests(&text)
         addUpstream(&text)
         addOutbox(&text)
+        if let webhook = status.webhook { addWebhook(webhook, &text) }
         if let cache = status.cache { addCache(cache, &text) }
         return text.bytes
     }
@@ -117,6 +118,17 @@ struct MetricsDocument {
             "Age of the oldest pending write; 0 when nothing is pending.",
             [.init(value: Double(outbox.oldestPendingMilliseconds ?? 0) / 1000)]
         )
+    }
+
+    private func addWebhook(_ webhook: RelayStatus.Webhook, _ text: inout PrometheusText) {
+        text.add("contact_relay_webhook_told_total", .counter, "Dead writes that were told.", webhook.told)
+        text.add(
+            "contact_relay_webhook_failures_total",
+            .counter,
+            "Events that writes.on_dead_url did not take, each time.",
+            webhook.failures
+        )
+        text.add("contact_relay_webhook_waiting", .gauge, "Dead writes that nobody was told of yet.", webhook.waiting)
     }
 
     private func addCache(_ cache: RelayStatus.Cache, _ text: inout PrometheusText) {

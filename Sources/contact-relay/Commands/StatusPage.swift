@@ -31,8 +31,15 @@ struct StatusPage {
             row("dead", outbox.dead),
             row("discarded", outbox.discarded),
         ]
+        if let webhook = status.webhook {
+            lines.append(row("told", Int64(clamping: webhook.told), note: note(webhook)))
+        }
         if let cache = status.cache { lines += [""] + cacheRows(cache) }
         return lines.joined(separator: "\n")
+    }
+
+    private func note(_ webhook: RelayStatus.Webhook) -> String {
+        "\(webhook.waiting) untold" + (webhook.lastError.map { "; \($0)" } ?? "")
     }
 
     private func cacheRows(_ cache: RelayStatus.Cache) -> [String] {

@@ -120,6 +120,98 @@ import Testing
         #expect(lanes.schedule.nextRecall(now: lanes.now) == nil)
     }
 
+    @Test func `a write that is answered 403 again and again is tried less and less often, to a bound`() {
+        let lanes = LaneHarness()
+        lanes.accept(1)
+        _ = lanes.claim()
+        let probe = lanes.schedule.limits.holdProbeMilliseconds
+        var write = lanes.finish(1, Sample.outcome(403))?.attempt?.after
+        for times in [1, 2, 4, 8, 16, 16, 16].map(Int64.init) {
+            guard let held = write else {
+                Issue.record("it is held")
+                return
+            }
+            #expect(held.hold == .write && held.nextAttempt == lanes.now + probe * times)
+            lanes.now = lanes.now + (probe * times - 1)
+            #expect(lanes.schedule.nextRecall(now: lanes.now) == nil)
+            lanes.now = lanes.now + 1
+            var back = lanes.write(1, 1, attempts: held.attempts, replay: .underRule)
+            back.pending.log = held.log
+            #expect(lanes.recall([back]) == .due)
+            #expect(lanes.claimSequence() == 1)
+            write = lanes.finish(1, Sample.outcome(403))?.attempt?.after
+        }
+    }
+
+    @Test func `of thousands of writes that are answered 403, so many are tried again in each hold_probe, and no more`()
+    {
+        let lanes = LaneHarness { $0.maxForbiddenRetries = 10 }
+        let count = 1_000
+        for contact in 1...count {
+            lanes.accept(contact)
+            _ = lanes.claim()
+            lanes.finish(contact, Sample.outcome(403))
+        }
+        // As the database would: those that are due, the longest first.
+        var due: [Int64: RelayTime] = Dictionary(uniqueKeysWithValues: (1...Int64(count)).map { ($0, lanes.now) })
+        /// Tries again what may be, and returns how much that was.
+        func round(_ outcome: DeliveryOutcome) -> [Int64] {
+            var sent: [Int64] = []
+            while let request = lanes.schedule.nextRecall(now: lanes.now) {
+                let found = due.filter { $0.value <= lanes.now }.sorted { ($0.value, $0.key) < ($1.value, $1.key) }
+                    .prefix(request.limit).map(\.key)
+                let writes = found.map { sequence in
+                    var write = lanes.write(sequence, Int(sequence), attempts: 1, replay: .underRule)
+                    write.pending.log.append(.init(startedAtMilliseconds: 0, durationMilliseconds: 1, status: 403))
+                    return write
+                }
+                for sequence in found { due[sequence] = nil }
+                let next = due.values.min()
+                lanes.schedule.recalled(
+                    .init(request: request, writes: writes, isExhausted: found.count < request.limit, nextDue: next),
+                    now: lanes.now
+                )
+                while let sequence = lanes.claimSequence() {
+                    sent.append(sequence)
+                    if let after = lanes.finish(Int(sequence), outcome)?.attempt?.after {
+                        due[sequence] = after.nextAttempt
+                    }
+                }
+            }
+            return sent
+        }
+        lanes.now = lanes.now + lanes.schedule.limits.holdProbeMilliseconds
+        var seen: Set<Int64> = []
+        for _ in 1...5 {
+            let sent = round(Sample.outcome(403))
+            #expect(sent.count == 10)
+            #expect(seen.isDisjoint(with: sent), "the others come first")
+            seen.formUnion(sent)
+            lanes.now = lanes.now + (lanes.schedule.limits.holdProbeMilliseconds - 1)
+            #expect(round(Sample.outcome(403)) == [])
+            lanes.now = lanes.now + 1
+        }
+        // Once the upstream takes one, the others need not wait.
+        #expect(round(Sample.outcome(200)).count >= count - seen.count)
+    }
+
+    @Test func `a write that is answered 403 after an unclear attempt is sent after what it had covered`() {
+        let lanes = LaneHarness()
+        let covered = lanes.accept(1, fields: ["date"])
+        let covering = lanes.accept(1, fields: ["date"])
+        #expect(lanes.claimSequence() == covering)
+        lanes.finish(1, Sample.timeout, backoff: 10)
+        lanes.now = lanes.now + 10
+        #expect(lanes.claimSequence() == covering)
+        let held = lanes.finish(1, Sample.outcome(403))?.attempt?.after
+        #expect(held?.hold == .write && held?.isAmbiguous == true)
+        #expect(lanes.claimSequence() == covered)
+        #expect(lanes.finish(1, Sample.outcome(200))?.endState == .delivered)
+        lanes.now = lanes.now + lanes.schedule.limits.holdProbeMilliseconds
+        #expect(lanes.recall([lanes.write(covering, 1, attempts: 2, replay: .underRule, fields: ["date"])]) == .due)
+        #expect(lanes.claimSequence() == covering, "the newer values come last")
+    }
+
     @Test func `a write that comes back while a later one is under way is overtaken when that is delivered`() {
         for outcome in [200, 422] {
             let lanes = LaneHarness()

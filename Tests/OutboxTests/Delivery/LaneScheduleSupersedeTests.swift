@@ -137,6 +137,27 @@ import Testing
         #expect(lanes.schedule.windowCount == 0)
     }
 
+    /// A decision (docs/outbox.md): what was acknowledged and not refused is what the upstream is to have in the end, even
+    /// if the refused write may have taken effect before.
+    @Test func `a later write that may have taken effect and is then refused leaves the covered one to be delivered`() {
+        let lanes = LaneHarness { $0.settleMilliseconds = 500 }
+        let covered = lanes.accept(1, fields: ["date"])
+        let covering = lanes.accept(1, fields: ["date"])
+        #expect(lanes.claimSequence() == covering)
+        lanes.finish(1, Sample.timeout, backoff: 10)
+        lanes.now = lanes.now + 10
+        #expect(lanes.claimSequence() == covering)
+        guard case .end(let end) = lanes.finish(1, Sample.outcome(422)) else {
+            Issue.record("it is refused")
+            return
+        }
+        #expect(end.state == .dead && end.write.isAmbiguous && end.covered == [], "the receipt says what is not known")
+        #expect(lanes.claimSequence() == nil, "late effects come first: writes.settle")
+        lanes.now = lanes.now + 500
+        #expect(lanes.claimSequence() == covered)
+        #expect(lanes.finish(1, Sample.outcome(200))?.endState == .delivered)
+    }
+
     @Test func `when the later write is discarded, the covered one is delivered`() {
         let lanes = LaneHarness()
         lanes.accept(1, fields: ["date"])

@@ -209,7 +209,7 @@ import Testing
     @Test func `each death is told once it is durable, and stays untold in the database until somebody was`()
         async throws
     {
-        let told = Mutex<[DeadWrite]>([])
+        let told = Mutex<[WriteID]>([])
         let rig = try rig()
         rig.outbox.setDeathObserver { dead in told.withLock { $0.append(dead) } }
         replies.contact(1, Sample.outcome(422, "no"))
@@ -217,18 +217,50 @@ import Testing
         try await rig.waitFor(first, .dead)
         let second = try await rig.accept(2, 1)
         try await eventually("both to be told") { told.withLock { $0.count } == 2 }
-        let dead = told.withLock { $0[0] }
+        let untold = try await rig.outbox.untoldDeadWrites(limit: 10)
+        let dead = try #require(untold.first)
         #expect(dead.id == first && dead.status == 422 && dead.body == Array("no".utf8) && dead.reason == "status 422")
         #expect(dead.keyFingerprint == rig.outbox.keys.key(for: Secret("api-key")).fingerprint.description)
-        #expect(try await rig.outbox.untoldDeadWrites(limit: 10).map(\.id) == [first, second])
-        try await rig.outbox.markTold([first])
-        try await rig.outbox.tellLater([second], milliseconds: 3_600_000)
+        #expect(dead.attempts == 1 && dead.acceptedAtMilliseconds <= dead.endedAtMilliseconds)
+        #expect(untold.map(\.id) == [first, second])
+        try await rig.outbox.markTold([dead])
+        try await rig.outbox.tellLater([untold[1]], milliseconds: 3_600_000)
         #expect(try await rig.outbox.untoldDeadWrites(limit: 10) == [])
-        try await rig.outbox.tellLater([second], milliseconds: -1)
+        #expect(try await rig.outbox.untoldDeadWriteCount() == 1)
+        try await rig.outbox.tellLater([untold[1]], milliseconds: -1)
         await rig.stop()
         let again = try self.rig()
-        let untold = try await again.outbox.untoldDeadWrites(limit: 10)
-        #expect(untold.map(\.id) == [second] && untold[0].tellAttempts == 2)
+        let later = try await again.outbox.untoldDeadWrites(limit: 10)
+        #expect(later.map(\.id) == [second] && later[0].tellAttempts == 2)
         await again.stop()
+    }
+
+    @Test
+    func `a death is not told of a write that was discarded, and told anew of one that was retried and died again`()
+        async throws
+    {
+        let rig = try rig()
+        replies.contact(1, Sample.outcome(422, "no"))
+        let first = try await rig.accept(1, 1)
+        let second = try await rig.accept(2, 1)
+        for id in [first, second] { try await rig.waitFor(id, .dead) }
+        let before = try await rig.outbox.untoldDeadWrites(limit: 10)
+        #expect(before.map(\.id) == [first, second])
+        #expect(try await rig.outbox.discard(WriteSelection(ids: [second])).changed == 1)
+        #expect(try await rig.outbox.untoldDeadWrites(limit: 10).map(\.id) == [first])
+        // The wall clock has moved on by the time of the second death: it is another one.
+        try await eventually("the next millisecond") { RelayClock.wallMilliseconds() > before[0].endedAtMilliseconds }
+        #expect(try await rig.outbox.retry(WriteSelection(ids: [first])).changed == 1)
+        try await eventually("the second death") {
+            let dead = try await rig.outbox.untoldDeadWrites(limit: 1).first
+            return dead.map { $0.endedAtMilliseconds > before[0].endedAtMilliseconds } ?? false
+        }
+        // Whoever was told of the first death was not told of the second.
+        try await rig.outbox.markTold(before)
+        let after = try await rig.outbox.untoldDeadWrites(limit: 10)
+        #expect(after.map(\.id) == [first] && after[0].deathID != before[0].deathID)
+        try await rig.outbox.markTold(after)
+        #expect(try await rig.outbox.untoldDeadWriteCount() == 0)
+        await rig.stop()
     }
 }

@@ -13,6 +13,7 @@ import Testing
         ("next due", SQLiteOutboxStorage.nextDue), ("purge by age", SQLiteOutboxStorage.purgeByAge),
         ("purge of the oldest", SQLiteOutboxStorage.purgeExcess),
         ("idempotency", SQLiteOutboxStorage.byIdempotency), ("untold", SQLiteOutboxReader.untoldNew),
+        ("how many untold", SQLiteOutboxReader.untold),
         ("due to be told", SQLiteOutboxReader.untoldDue),
     ]
 

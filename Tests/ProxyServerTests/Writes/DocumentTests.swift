@@ -115,8 +115,8 @@ struct DocumentTests {
         let document = try object(ReceiptDocument(receipt: try receipt(status: 400, body: #"{"a":[1]}"#)).rendered())
         #expect(
             document.keys.sorted() == [
-                "accepted_at", "ambiguous", "attempts", "audience_id", "contact_id", "id", "last_error", "method",
-                "next_attempt_at", "response", "sequence", "state", "superseded_by",
+                "accepted_at", "ambiguous", "attempts", "audience_id", "contact_id", "hold", "id", "last_attempts",
+                "last_error", "method", "next_attempt_at", "response", "sequence", "state", "superseded_by",
             ]
         )
         #expect(document["id"] as? String == WriteID(sequence: 42, nonce: 1).description)
@@ -125,9 +125,39 @@ struct DocumentTests {
         #expect(document["attempts"] as? Int == 3 && document["sequence"] as? Int == 42)
         #expect(document["ambiguous"] as? Bool == true)
         #expect(document["next_attempt_at"] is NSNull && document["superseded_by"] is NSNull)
+        #expect((document["last_attempts"] as? [Any])?.isEmpty == true && document["hold"] is NSNull)
         let response = try #require(document["response"] as? [String: Any])
         #expect(response["status"] as? Int == 400)
         #expect((response["body"] as? [String: Any])?["a"] as? [Int] == [1])
+    }
+
+    @Test("a receipt shows its last attempts, the newest last, and why it is held")
+    func receiptAttempts() throws {
+        var receipt = try receipt(status: nil, body: nil)
+        receipt.state = .held
+        receipt.hold = .write
+        receipt.lastAttempts.append(
+            .init(
+                startedAtMilliseconds: 784_111_777_123,
+                durationMilliseconds: 41,
+                status: nil,
+                error: "timeout: \"no\""
+            )
+        )
+        receipt.lastAttempts.append(
+            .init(startedAtMilliseconds: 784_111_778_123, durationMilliseconds: 7, status: 403, error: nil)
+        )
+        let document = try object(ReceiptDocument(receipt: receipt).rendered())
+        #expect(document["hold"] as? String == "write")
+        let attempts = try #require(document["last_attempts"] as? [[String: Any]])
+        #expect(attempts.count == 2)
+        #expect(attempts[0]["started_at"] as? String == "1994-11-06T08:49:37.123Z")
+        #expect(attempts[0]["duration_milliseconds"] as? Int == 41)
+        #expect(attempts[0]["status"] is NSNull && attempts[0]["error"] as? String == "timeout: \"no\"")
+        #expect(attempts[1]["status"] as? Int == 403 && attempts[1]["error"] is NSNull)
+        // A key that is held holds writes that stand in their lanes, too.
+        receipt.hold = .none
+        #expect(try object(ReceiptDocument(receipt: receipt).rendered())["hold"] as? String == "key")
     }
 
     @Test("a receipt's response may be text, empty or not there")

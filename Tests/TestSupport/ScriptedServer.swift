@@ -9,12 +9,18 @@ import Musl
 #endif
 
 /// A server on a loopback port that answers raw bytes with raw bytes, as well or badly as the test wants.
-final class ScriptedServer: Sendable {
-    enum Reaction: Sendable {
+package final class ScriptedServer: Sendable {
+    /// What a request is answered with.
+    package enum Reaction: Sendable {
+        /// These bytes.
         case reply(String)
+        /// These bytes, and then the end of the connection.
         case replyThenClose(String)
+        /// These bytes, and then a reset.
         case replyThenReset(String)
+        /// Nothing.
         case silence
+        /// A body without an end.
         case endless
     }
 
@@ -42,8 +48,8 @@ final class ScriptedServer: Sendable {
         var closes: [EventLoopFuture<Void>] { self.record.withLock { $0.closes } }
     }
 
-    /// `script` gets each whole request and its number, from 1.
-    init(_ script: @escaping @Sendable (String, Int) -> Reaction) async throws {
+    /// Binds a port; `script` gets each whole request and its number, from 1.
+    package init(_ script: @escaping @Sendable (String, Int) -> Reaction) async throws {
         let record = Recorder()
         self.record = record
         self.channel = try await ServerBootstrap(group: self.group)
@@ -58,17 +64,22 @@ final class ScriptedServer: Sendable {
             .get()
     }
 
-    var port: Int { self.channel.localAddress?.port ?? 0 }
-    var url: String { "http://127.0.0.1:\(self.port)" }
-    var requests: [String] { self.record.requests }
-    var connectionCount: Int { self.record.closes.count }
+    /// The port that it listens at.
+    package var port: Int { self.channel.localAddress?.port ?? 0 }
+    /// Its base URL.
+    package var url: String { "http://127.0.0.1:\(self.port)" }
+    /// What has arrived, in order, each request whole.
+    package var requests: [String] { self.record.requests }
+    /// Connections that were ever made.
+    package var connectionCount: Int { self.record.closes.count }
 
     /// Returns when every connection made so far is closed.
-    func allConnectionsClosed() async throws {
+    package func allConnectionsClosed() async throws {
         for close in self.record.closes { try await close.get() }
     }
 
-    func stop() async throws {
+    /// Listens no more.
+    package func stop() async throws {
         try await self.channel.close()
     }
 
