@@ -140,7 +140,7 @@ let package = Package(
         .testTarget(name: "SystemdTests", dependencies: ["Systemd"], swiftSettings: swiftSettings),
         .testTarget(
             name: "RelayDaemonTests",
-            dependencies: ["RelayDaemon", "AdminAPI", "Outbox", "TestSupport", logging] + nio,
+            dependencies: ["RelayDaemon", "AdminAPI", "Outbox", "ResponseCache", "TestSupport", logging] + nio,
             swiftSettings: swiftSettings
         ),
         .testTarget(
