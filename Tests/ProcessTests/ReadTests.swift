@@ -184,6 +184,28 @@ extension ProcessTests {
             }
         }
 
+        @Test("200 clients that ask for one cold contact cost the upstream one request, and the metrics say so")
+        func collapsed() async throws {
+            try await withSandbox { sandbox in
+                let simulator = try await SimulatorProcess(in: sandbox)
+                let relay = try await RelayProcess(in: sandbox, upstream: simulator)
+                try await simulator.setFaults(#"{"latency_ms":400}"#)
+                let targets = [String](repeating: Samples.target, count: 200)
+                let answers = try await read(relay, targets, clients: 200)
+                #expect(answers.count == 200 && answers.allSatisfy { $0.status == 200 })
+                #expect(try await simulator.log().count == 1)
+                let lines = try await relay.send(.GET, "/_relay/metrics").text.split(separator: "\n")
+                func count(_ result: String) -> Int? {
+                    let name = "contact_relay_reads_total{route=\"contact_read\",result=\"\(result)\"} "
+                    return lines.first { $0.hasPrefix(name) }.flatMap { Int($0.dropFirst(name.count)) }
+                }
+                let collapsed = try #require(count("collapsed"))
+                // Who came late had a hit.
+                #expect(collapsed > 0 && collapsed + (count("hit") ?? 0) == 199 && count("fetched") == 1)
+                #expect(try await relay.status().cache?.collapsed == UInt64(collapsed))
+            }
+        }
+
         @Test("metrics count what was read and written, and name no contact and no key")
         func metrics() async throws {
             try await withSandbox { sandbox in
@@ -201,6 +223,10 @@ extension ProcessTests {
                     #"contact_relay_requests_total{route="contact_write",status="2xx"} 1"#,
                     #"contact_relay_cache_lookups_total{result="hit"} 2"#,
                     #"contact_relay_cache_lookups_total{result="miss"} 1"#,
+                    #"contact_relay_reads_total{route="contact_read",result="hit"} 2"#,
+                    #"contact_relay_reads_total{route="contact_read",result="fetched"} 1"#,
+                    #"contact_relay_reads_total{route="contact_list",result="hit"} 0"#,
+                    "contact_relay_cache_collapsed_total 0", "contact_relay_cache_evicted_total 0",
                     #"contact_relay_outbox_writes{state="delivered"} 1"#,
                     "contact_relay_outbox_accepted_total 1",
                 ] {
