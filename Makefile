@@ -7,6 +7,8 @@ SWIFT ?= swift
 CONFIGURATION ?= debug
 # How often `make crash` kills the relay.
 KILLS ?= 2000
+# How many replies `make model` looks at.
+REPLIES ?= 200000
 
 build_packages := libsqlite3-dev libsystemd-dev make=make pkg-config=pkg-config
 # The runtime is linked in, so that the program runs where no toolchain is; exclusivity is checked by the debug build,
@@ -15,7 +17,7 @@ release_flags := -c release --static-swift-stdlib -Xswiftc -enforce-exclusivity=
 build_flags = $(if $(filter release,$(CONFIGURATION)),$(release_flags),-c $(CONFIGURATION))
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test crash clients lint format bench backlog build release clean packages
+.PHONY: help run demo test crash model clients lint format bench hits backlog build release clean packages
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +38,10 @@ crash: packages ## kill the relay 2 000 times under writes and a failing API (KI
 	@Scripts/install-packages git=git
 	@SWIFT=$(SWIFT) Scripts/crash $(KILLS)
 
+model: packages ## read and write at random under a failing API, and hold every reply against the promises (REPLIES=100000 for less)
+	@Scripts/install-packages git=git
+	@SWIFT=$(SWIFT) Scripts/model $(REPLIES)
+
 clients: build ## run curl, requests, httpx and others against a real relay
 	@Scripts/install-packages curl=curl python3=python3
 	@BIN=.build/$(CONFIGURATION) Scripts/with-python Tests/clients/run
@@ -54,6 +60,10 @@ bench: release ## measure durable writes against Redis, cached reads against ngi
 	@status=0; for benchmark in durable-put cached-get; do \
 		echo "=== $$benchmark"; BIN=.build/release Benchmarks/$$benchmark $(BENCH) || status=1; \
 	done; exit $$status
+
+hits: release ## measure cached reads with and without pending writes, for 1 000 and 1 000 000 contacts (HITS="--rounds 1")
+	@Scripts/install-packages nginx=nginx python3=python3 wrk=wrk
+	@BIN=.build/release Benchmarks/cached-hits $(HITS)
 
 backlog: release ## measure start, memory and delivery with up to a million pending writes (BACKLOG="--pending 100000")
 	@Scripts/install-packages nginx=nginx python3=python3 wrk=wrk

@@ -146,7 +146,8 @@ let package = Package(
         .testTarget(
             name: "RelayDaemonTests",
             dependencies: [
-                "RelayDaemon", "AdminAPI", "DexatelAPI", "Outbox", "ProxyServer", "Upstream", "TestSupport", logging,
+                "RelayDaemon", "AdminAPI", "DexatelAPI", "Outbox", "ProxyServer", "ResponseCache", "Upstream",
+                "TestSupport", logging,
             ] + nio,
             swiftSettings: swiftSettings
         ),

@@ -1,6 +1,6 @@
 -- wrk: reads of contacts, as four apps with a key and an HTTP client each make them.
 --
--- arguments: ORDER CONTACTS NUMBER KEY KEY KEY KEY
+-- arguments: ORDER CONTACTS NUMBER KEY KEY KEY KEY (the keys may be the same)
 --   ORDER  all       every contact with every key, one after the other from the NUMBER-th on, and then again; replies
 --                    other than 200 are counted
 --          uniform   contacts at random, all alike; NUMBER is the seed
@@ -33,6 +33,9 @@ local clients = {
 local PICKS = 65536
 
 local paths, middles, picks = {}, {}, {}
+-- One for each key, for reading everything once.
+local distinct = {}
+local isInOrder = false
 local counter = 0
 local threads = {}
 
@@ -61,15 +64,18 @@ function init(arguments)
     for number = 1, contacts do
         paths[number] = "GET /v1/audiences/22089fd7-7b74-4815-8452-3a8e864affbc/contacts/" .. contact(number)
     end
+    local known = {}
     for index, client in ipairs(clients) do
         middles[index] = " HTTP/1.1\r\nHost: " .. wrk.headers["Host"] .. "\r\n" .. client
             .. "X-Dexatel-Key: " .. arguments[3 + index] .. "\r\nX-Request-Id: 7d3f6a52-9c41-4e0b-8a17-"
+        if not known[arguments[3 + index]] then
+            known[arguments[3 + index]] = true
+            table.insert(distinct, middles[index])
+        end
     end
     if order == "all" then
         counter = start
-        for number = 1, contacts do
-            for key = 1, #middles do table.insert(picks, { paths[number], middles[key] }) end
-        end
+        isInOrder = true
         response = function(status)
             if status ~= 200 then bad = bad + 1 end
         end
@@ -87,8 +93,13 @@ function init(arguments)
 end
 
 function request()
-    local pick = picks[counter % #picks + 1]
+    local place = counter
     counter = counter + 1
+    if isInOrder then
+        local path = paths[math.floor(place / #distinct) % #paths + 1]
+        return path .. distinct[place % #distinct + 1] .. string.format("%012x\r\n\r\n", counter)
+    end
+    local pick = picks[place % #picks + 1]
     return pick[1] .. pick[2] .. string.format("%012x\r\n\r\n", counter)
 end
 

@@ -130,6 +130,8 @@ package struct RelayStatus: Codable, Sendable, Equatable {
         package var invalidated: UInt64
         /// Reads that wait for another one's reply just now.
         package var waiting: Int
+        /// Reads that were answered with another one's reply; nil from a daemon that does not say.
+        package var collapsed: UInt64?
 
         /// What the cache has on disk; nil where nothing is kept there.
         package var disk: Disk?

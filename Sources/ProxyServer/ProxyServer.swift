@@ -129,6 +129,9 @@ package final class ProxyServer: Sendable {
     /// Reads that wait for another one's reply just now.
     package var waitingReads: Int { core.reads.waiting }
 
+    /// Reads that shared another one's reply, ever.
+    package var collapsedReads: UInt64 { core.reads.collapsed }
+
     /// What was answered so far, summed up over the event loops.
     package func requestCounts() async -> RequestCounts { await loops.requestCounts() }
 

@@ -76,6 +76,8 @@ package struct RelayDaemon: Sendable {
         }
         outbox.setChangeObserver(overlay)
         disk?.start(cache)
+        disk?.setAdmission { overlay.admits($0, $1) }
+        if let delivered = disk?.delivered { overlay.restore(delivered) }
         upstreamHealth.setObserver { snapshot in
             if snapshot.isBelievedHealthy { outbox.upstreamRecovered() } else { outbox.nudge() }
         }
@@ -104,7 +106,7 @@ package struct RelayDaemon: Sendable {
             outbox.stop()
             await outbox.run()
             await outbox.close()
-            await disk?.close()
+            await disk?.close(keeping: overlay.record)
             await client.shutdown()
             throw error
         }
@@ -182,7 +184,7 @@ package struct RelayDaemon: Sendable {
         )
         let budget = ShutdownBudget(timeout: configuration.shutdown.timeout)
         return [
-            DiskCacheService(disk: reads.disk),
+            DiskCacheService(disk: reads.disk, overlay: reads.overlay),
             OutboxService(outbox: outbox, client: client, budget: budget, logger: logger),
             ServerService(server: server, admin: admin, budget: budget, logger: logger),
             NotifierService(

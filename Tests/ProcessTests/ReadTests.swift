@@ -43,16 +43,22 @@ extension ProcessTests {
             }
         }
 
-        @Test("1 000 contacts, read once, answer through an outage as stale, and cost one request each afterwards")
+        private static let pages = (1...50).map { "/v1/audiences/\(Samples.audience)/contacts?page_size=\($0)" }
+
+        @Test(
+            "1 000 contacts and 50 pages, read once, answer through an outage and a restart, and cost one request each afterwards"
+        )
         func outage() async throws {
             try await withSandbox { sandbox in
                 let simulator = try await SimulatorProcess(
                     in: sandbox,
                     flags: ["--seed-contacts", String(Self.contactCount)]
                 )
-                let relay = try await RelayProcess(in: sandbox, upstream: simulator, ["reads.default_ttl": "1d"])
-                let targets = try await targets(relay)
-                #expect(targets.count == Self.contactCount)
+                let settings = ["reads.default_ttl": "1d"]
+                var relay = try await RelayProcess(in: sandbox, upstream: simulator, settings)
+                let contacts = try await targets(relay)
+                #expect(contacts.count == Self.contactCount)
+                let targets = contacts + Self.pages
                 let first = try await read(relay, targets)
                 #expect(first.allSatisfy { $0.status == 200 })
                 // Somebody adds a contact: everything below is in doubt, and to be asked for again.
@@ -66,10 +72,16 @@ extension ProcessTests {
 
                 try await simulator.goDown()
                 let requestsBefore = try await simulator.log().count
-                let stale = try await read(relay, targets)
-                #expect(stale.count == Self.contactCount && stale.allSatisfy { $0.status == 200 })
-                #expect(Set(stale.map(\.body)) == Set(first.map(\.body)))
-                #expect(stale.allSatisfy(Self.isMarkedStale))
+                for isRestarted in [false, true] {
+                    if isRestarted {
+                        _ = try await relay.stop()
+                        relay = try await RelayProcess(in: sandbox, upstream: simulator, settings)
+                    }
+                    let stale = try await read(relay, targets)
+                    #expect(stale.count == targets.count && stale.allSatisfy { $0.status == 200 })
+                    #expect(Set(stale.map(\.body)) == Set(first.map(\.body)))
+                    #expect(stale.allSatisfy(Self.isMarkedStale))
+                }
                 #expect(try await simulator.log().count == requestsBefore)
 
                 try await simulator.goUp()
@@ -78,16 +90,17 @@ extension ProcessTests {
                     _ = try await relay.send(.GET, targets[0], headers: ["X-Dexatel-Key": Samples.key])
                     return try await relay.status().upstream.state == "closed"
                 }
-                let others = Array(targets.dropFirst())
+                let (others, current) = (Array(targets.dropFirst()), relay)
                 let answers = try await withThrowingTaskGroup(of: [Answer].self) { group in
                     // Five clients at a time for each of them.
-                    for _ in 0..<5 { group.addTask { try await read(relay, others, clients: 2) } }
+                    for _ in 0..<5 { group.addTask { try await read(current, others, clients: 2) } }
                     return try await group.reduce(into: []) { $0 += $1 }
                 }
                 #expect(answers.count == 5 * others.count && answers.allSatisfy { $0.status == 200 })
-                let asked = try await simulator.log().dropFirst(requestsBefore).filter { $0.contact != nil }
-                let counts = Dictionary(grouping: asked, by: \.contact).mapValues(\.count)
-                #expect(counts.count == targets.count && counts.values.allSatisfy { $0 == 1 })
+                #expect(!answers.contains(where: Self.isMarkedStale))
+                let asked = try await simulator.log().dropFirst(requestsBefore)
+                let counts = Dictionary(grouping: asked, by: \.target).mapValues(\.count)
+                #expect(others.allSatisfy { counts[$0] == 1 })
             }
         }
 
@@ -102,8 +115,7 @@ extension ProcessTests {
                     flags: ["--seed-contacts", String(Self.contactCount)]
                 )
                 var relay = try await RelayProcess(in: sandbox, upstream: simulator)
-                let pages = (1...50).map { "/v1/audiences/\(Samples.audience)/contacts?page_size=\($0)" }
-                let targets = try await targets(relay) + pages
+                let targets = try await targets(relay) + Self.pages
                 let first = try await read(relay, targets)
                 #expect(first.allSatisfy { $0.status == 200 })
                 // What was read is written behind.
@@ -184,6 +196,51 @@ extension ProcessTests {
             }
         }
 
+        @Test(
+            "what was delivered after a page was read is on that page, after a restart with the upstream dead as well"
+        )
+        func deliveredOverRestart() async throws {
+            try await withSandbox { sandbox in
+                let simulator = try await SimulatorProcess(in: sandbox)
+                var relay = try await RelayProcess(in: sandbox, upstream: simulator)
+                let list = "/v1/audiences/\(Samples.audience)/contacts"
+                let key: HTTPHeaders = ["X-Dexatel-Key": Samples.key]
+                #expect(try await relay.send(.GET, list, headers: key).status == 200)
+                let put = try await relay.put("Zoe")
+                #expect(put.status == 200)
+                try await simulator.goDown()
+                for _ in 0..<2 {
+                    let page = try await relay.send(.GET, list, headers: key)
+                    #expect(page.status == 200 && page.text.contains(#""first_name":"Zoe""#))
+                    #expect(page.headers.first(name: "Contact-Relay-Pending") == nil)
+                    _ = try await relay.stop()
+                    relay = try await RelayProcess(in: sandbox, upstream: simulator)
+                }
+            }
+        }
+
+        @Test("200 clients that ask for one cold contact cost the upstream one request, and the metrics say so")
+        func collapsed() async throws {
+            try await withSandbox { sandbox in
+                let simulator = try await SimulatorProcess(in: sandbox)
+                let relay = try await RelayProcess(in: sandbox, upstream: simulator)
+                try await simulator.setFaults(#"{"latency_ms":400}"#)
+                let targets = [String](repeating: Samples.target, count: 200)
+                let answers = try await read(relay, targets, clients: 200)
+                #expect(answers.count == 200 && answers.allSatisfy { $0.status == 200 })
+                #expect(try await simulator.log().count == 1)
+                let lines = try await relay.send(.GET, "/_relay/metrics").text.split(separator: "\n")
+                func count(_ result: String) -> Int? {
+                    let name = "contact_relay_reads_total{route=\"contact_read\",result=\"\(result)\"} "
+                    return lines.first { $0.hasPrefix(name) }.flatMap { Int($0.dropFirst(name.count)) }
+                }
+                let collapsed = try #require(count("collapsed"))
+                // Who came late had a hit.
+                #expect(collapsed > 0 && collapsed + (count("hit") ?? 0) == 199 && count("fetched") == 1)
+                #expect(try await relay.status().cache?.collapsed == UInt64(collapsed))
+            }
+        }
+
         @Test("metrics count what was read and written, and name no contact and no key")
         func metrics() async throws {
             try await withSandbox { sandbox in
@@ -201,6 +258,10 @@ extension ProcessTests {
                     #"contact_relay_requests_total{route="contact_write",status="2xx"} 1"#,
                     #"contact_relay_cache_lookups_total{result="hit"} 2"#,
                     #"contact_relay_cache_lookups_total{result="miss"} 1"#,
+                    #"contact_relay_reads_total{route="contact_read",result="hit"} 2"#,
+                    #"contact_relay_reads_total{route="contact_read",result="fetched"} 1"#,
+                    #"contact_relay_reads_total{route="contact_list",result="hit"} 0"#,
+                    "contact_relay_cache_collapsed_total 0", "contact_relay_cache_evicted_total 0",
                     #"contact_relay_outbox_writes{state="delivered"} 1"#,
                     "contact_relay_outbox_accepted_total 1",
                 ] {

@@ -12,7 +12,7 @@ extension ConnectionHandler {
     /// - Parameter exchange: Who answers; an exchange that is not being served any more is not heard, here and below.
     func beginAnswer(_ head: AnswerHead, from exchange: any Exchange) {
         guard exchange === self.exchange, let context else { return }
-        loop.requestCounts.add(route, status: head.status)
+        loop.requestCounts.add(route, status: head.status, .fetched)
         framing = AnswerFraming(head, isHead: isHead, isHTTP10: isHTTP10)
         let closes = state.beginAnswer(mustClose: framing == .untilClose)
         state.streamsAnswer(bytes: head.announcedBytes(framing))

@@ -270,7 +270,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
 
     private func write(_ reply: Reply) {
         guard let context else { return }
-        loop.requestCounts.add(route, status: reply.status)
+        loop.requestCounts.add(route, status: reply.status, .failed)
         let closes = state.beginAnswer(mustClose: reply.mustClose)
         var buffer = context.channel.allocator.buffer(capacity: 512 + (reply.body?.readableBytes ?? 0))
         reply.write(to: &buffer, date: loop.date, isHead: isHead, connection: connectionField(closes))
@@ -285,7 +285,8 @@ final class ConnectionHandler: ChannelDuplexHandler {
         from exchange: (any Exchange)?
     ) {
         guard exchange === self.exchange, let context else { return }
-        loop.requestCounts.add(route, status: hit.status)
+        let result = ReadResult(hit, additions, nowMilliseconds: nowMilliseconds)
+        loop.requestCounts.add(route, status: hit.status, result)
         let connection = connectionField(state.beginAnswer(mustClose: false))
         guard additions != nil || connection != nil else {
             return write(hit.wireImage(nowMilliseconds: nowMilliseconds), context)

@@ -20,7 +20,8 @@ struct DeliveredChanges {
         let atMilliseconds: Int64
     }
 
-    private struct List: Hashable {
+    /// An audience's contacts, as one key sees them.
+    struct List: Hashable {
         let partition: CachePartition
         let audience: UInt128
     }
@@ -32,6 +33,12 @@ struct DeliveredChanges {
     private var byPlace: [Place: [Entry]] = [:]
     /// When something of the audience was delivered last, and how many entries say so.
     private var lists: [List: (latestMilliseconds: Int64, count: Int)] = [:]
+    /// When the latest of those that had to go was delivered: pages that were asked for up to then lack it for good.
+    private(set) var horizons: [List: Int64] = [:]
+    /// The same for all lists together, once there are too many.
+    private var commonHorizon = Int64.min
+    /// Lists that have a horizon of their own, at most.
+    static let maxHorizons = 4_096
 
     init(maxEntries: Int, maxBytes: Int) {
         self.maxEntries = maxEntries
@@ -49,10 +56,30 @@ struct DeliveredChanges {
         var gone: [Entry] = []
         while entries.count > maxEntries || bytes > maxBytes, let oldest = entries.first {
             remove(oldest)
+            addHorizon(
+                List(partition: oldest.place.partition, audience: oldest.place.contact.audience),
+                oldest.atMilliseconds
+            )
             gone.append(oldest)
         }
         return gone
     }
+
+    /// Notes that pages of a list which were asked for up to a moment lack something for good.
+    mutating func addHorizon(_ list: List, _ atMilliseconds: Int64) {
+        horizons[list] = max(horizons[list] ?? .min, atMilliseconds)
+        guard horizons.count > Self.maxHorizons else { return }
+        commonHorizon = max(commonHorizon, horizons.values.max() ?? .min)
+        horizons.removeAll()
+    }
+
+    /// Whether a page that was asked for at a moment lacks something that is not remembered any more.
+    func isBehindHorizon(_ list: List, requested milliseconds: Int64) -> Bool {
+        milliseconds <= max(commonHorizon, horizons[list] ?? .min)
+    }
+
+    /// Everything that is remembered, in the order of delivery.
+    var all: some Sequence<Entry> { entries }
 
     private mutating func remove(_ oldest: Entry) {
         entries.removeFirst()

@@ -109,6 +109,64 @@ package final class PendingOverlay: OutboxChangeObserver {
         cache.forget(partition, path: path, exceptFor: path, requestedUpTo: entry.atMilliseconds)
     }
 
+    // MARK: - Over restarts
+
+    /// What replies on disk may lack.
+    package var record: DeliveredRecord {
+        state.withLock { state in
+            var record = DeliveredRecord()
+            record.entries = state.delivered.all.map {
+                DeliveredRecord.Entry(
+                    partition: $0.place.partition,
+                    contact: $0.place.contact,
+                    change: $0.change,
+                    atMilliseconds: $0.atMilliseconds
+                )
+            }
+            record.horizons = state.delivered.horizons.map {
+                DeliveredRecord.Horizon(partition: $0.partition, audience: $0.audience, atMilliseconds: $1)
+            }
+            return record
+        }
+    }
+
+    /// Goes on from what an earlier run remembered; to be called before the first delivery.
+    package func restore(_ record: DeliveredRecord) {
+        guard !record.entries.isEmpty || !record.horizons.isEmpty else { return }
+        state.withLock { state in
+            for horizon in record.horizons {
+                state.delivered.addHorizon(
+                    .init(partition: horizon.partition, audience: horizon.audience),
+                    horizon.atMilliseconds
+                )
+            }
+            for entry in record.entries {
+                // What does not fit gets a horizon: nothing of it is in memory yet.
+                _ = state.delivered.add(
+                    .init(
+                        place: .init(partition: entry.partition, contact: entry.contact),
+                        change: entry.change,
+                        atMilliseconds: entry.atMilliseconds
+                    )
+                )
+            }
+        }
+        hasDelivered.store(true, ordering: .releasing)
+    }
+
+    /// Whether a reply that was found on disk may be used: pages that lack what nobody remembers must not be.
+    package func admits(_ key: CacheKey, _ response: StoredResponse) -> Bool {
+        guard hasDelivered.load(ordering: .acquiring),
+            case .contactList(let audience) = RequestTarget.classify(key.target)
+        else { return true }
+        return state.withLock { state in
+            !state.delivered.isBehindHorizon(
+                .init(partition: key.partition, audience: audience),
+                requested: response.requestedMilliseconds
+            )
+        }
+    }
+
     // MARK: - Reading
 
     /// What a reply has to be laid under.

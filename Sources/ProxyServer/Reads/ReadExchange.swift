@@ -136,9 +136,11 @@ final class ReadExchange: Exchange {
         switch outcome {
         case .reply(let reply) where reply.response.suits(read.cacheRequest):
             status.isCollapsed = true
+            server.reads.countCollapsed()
             take(outcome)
         case .failed:
             status.isCollapsed = true
+            server.reads.countCollapsed()
             take(outcome)
         case .reply, .notShared:
             lead(token)

@@ -11,6 +11,7 @@ final class ReadParts: Sendable {
     let clock: ReadClock
     private let maxWaiters: Int
     private let waiters = Atomic<Int>(0)
+    private let collapsedReads = Atomic<UInt64>(0)
 
     init(cache: MemoryCache, disk: DiskCache? = nil, overlay: PendingOverlay, clock: ReadClock, maxWaiters: Int) {
         self.cache = cache
@@ -29,6 +30,11 @@ final class ReadParts: Sendable {
         waiters.subtract(1, ordering: .relaxed)
         return false
     }
+
+    /// Requests that shared another one's reply, ever.
+    var collapsed: UInt64 { collapsedReads.load(ordering: .relaxed) }
+
+    func countCollapsed() { collapsedReads.add(1, ordering: .relaxed) }
 
     func releaseWaiter() { waiters.subtract(1, ordering: .relaxed) }
 }

@@ -324,6 +324,12 @@ extension ConfigurationKey {
             .count(0...1_000_000),
             "Reads that wait for another one's reply at a time; further ones get 503."
         ),
+        .init(
+            "reads.obey_cdn_cache_control",
+            \.reads.obeysCDNCacheControl,
+            .boolean,
+            "Whether `CDN-Cache-Control` goes before `Cache-Control` (RFC 9213), as `Contact-Relay-Cache-Control` always does."
+        ),
     ]
 
     private static let daemon: [ConfigurationKey] = [

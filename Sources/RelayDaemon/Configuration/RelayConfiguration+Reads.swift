@@ -17,5 +17,7 @@ extension RelayConfiguration {
         package var maxObjectBytes = 1 << 20
         /// The number of reads that wait for another one's reply at a time.
         package var maxWaiters = 1024
+        /// Whether `CDN-Cache-Control` is obeyed where there is no `Contact-Relay-Cache-Control` (RFC 9213).
+        package var obeysCDNCacheControl = false
     }
 }

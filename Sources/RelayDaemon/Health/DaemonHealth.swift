@@ -119,6 +119,7 @@ final class DaemonHealth: HealthSource {
         status.evicted = counters.evicted
         status.invalidated = counters.invalidated
         status.waiting = currentServer?.waitingReads ?? 0
+        status.collapsed = currentServer?.collapsedReads ?? 0
         status.disk = disk.map { diskStatus($0.counters) }
         return status
     }

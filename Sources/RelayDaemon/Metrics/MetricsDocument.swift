@@ -43,6 +43,20 @@ struct MetricsDocument {
             }
         }
         text.add("contact_relay_requests_total", .counter, "Requests answered, by route and class of status.", samples)
+        text.add(
+            "contact_relay_reads_total",
+            .counter,
+            "Reads by route and how they were answered: from what is stored (hit, stale, revalidated), by the upstream "
+                + "(fetched), with another read's reply (collapsed), or with an error of the relay's own (failed).",
+            RequestRoute.reads.flatMap { route in
+                ReadResult.allCases.map { result in
+                    .init(
+                        labels: [("route", route.name), ("result", result.name)],
+                        value: Double(requests[route, result])
+                    )
+                }
+            }
+        )
     }
 
     private func addUpstream(_ text: inout PrometheusText) {
@@ -163,6 +177,12 @@ struct MetricsDocument {
             .counter,
             "Stored replies that writes have put in doubt.",
             cache.invalidated
+        )
+        text.add(
+            "contact_relay_cache_collapsed_total",
+            .counter,
+            "Reads that were answered with another one's reply.",
+            cache.collapsed ?? 0
         )
         text.add("contact_relay_cache_entries", .gauge, "Stored replies.", cache.entries)
         text.add("contact_relay_cache_bytes", .gauge, "What stored replies take in memory.", cache.bytes)

@@ -65,6 +65,7 @@ extension RelayConfiguration {
         cache.memoryBytes = reads.memoryBytes
         cache.diskBytes = reads.diskBytes
         cache.maxObjectBytes = reads.maxObjectBytes
+        if reads.obeysCDNCacheControl { cache.targetedFields.append("CDN-Cache-Control") }
         return cache
     }
 

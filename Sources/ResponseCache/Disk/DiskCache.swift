@@ -26,6 +26,7 @@ package final class DiskCache: Sendable {
         var thread: DiskCacheThread?
         var memory: MemoryCache?
         var lookups = 0
+        var admits: @Sendable (CacheKey, StoredResponse) -> Bool = { _, _ in true }
     }
 
     /// Notes what is wanted; nothing is opened yet.
@@ -66,16 +67,26 @@ package final class DiskCache: Sendable {
         }
     }
 
+    /// What had been delivered when the file was closed; nil where that is not known.
+    package var delivered: DeliveredRecord? { state.withLock { $0.thread }?.delivered }
+
+    /// Has replies that are found on disk looked at before they are used.
+    ///
+    /// - Parameter admits: Whether a reply to a key may be used still.
+    package func setAdmission(_ admits: @escaping @Sendable (CacheKey, StoredResponse) -> Bool) {
+        state.withLock { $0.admits = admits }
+    }
+
     /// Puts into memory what is on disk for a key, all of its variants.
     ///
     /// - Returns: Whether there is reason to look the key up again.
     package func load(_ key: CacheKey) async -> Bool {
-        let (thread, memory) = state.withLock { state in
+        let (thread, memory, admits) = state.withLock { state in
             guard state.thread != nil, state.lookups < Self.maxLookups else {
-                return (DiskCacheThread?.none, MemoryCache?.none)
+                return (DiskCacheThread?.none, MemoryCache?.none, state.admits)
             }
             state.lookups += 1
-            return (state.thread, state.memory)
+            return (state.thread, state.memory, state.admits)
         }
         guard let thread, let memory else { return false }
         defer { state.withLock { $0.lookups -= 1 } }
@@ -102,7 +113,7 @@ package final class DiskCache: Sendable {
                 journal.wakeThread()
                 return false
             }
-            guard !removals.covers(key, storedAt: reply.sequence) else { continue }
+            guard !removals.covers(key, storedAt: reply.sequence), admits(key, response) else { continue }
             let isInvalidated =
                 reply.flags.contains(.isInvalidated) || journal.isInDoubt(path, storedAt: reply.sequence)
             if memory.restore(response, for: key, isInvalidated: isInvalidated, since: token) { isFound = true }
@@ -119,12 +130,14 @@ package final class DiskCache: Sendable {
 
     /// Writes what is left and closes the file in good order, so that the next start can trust its replies; to be
     /// called when no request is under way any more.
-    package func close() async {
+    ///
+    /// - Parameter delivered: What was delivered lately; it is there again after the next start.
+    package func close(keeping delivered: DeliveredRecord = DeliveredRecord()) async {
         let thread = state.withLock { state in
             defer { state.thread = nil }
             return state.thread
         }
-        await thread?.stop()
+        await thread?.stop(keeping: delivered)
     }
 
     /// What the tier has done and holds.

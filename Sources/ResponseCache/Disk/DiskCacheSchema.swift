@@ -7,7 +7,7 @@ import GRDB
 /// reach in one step, however much it is, and is cleared away afterwards.
 enum DiskCacheSchema {
     /// A cache of another version is deleted, not migrated: it is disposable.
-    static let version: Int32 = 1
+    static let version: Int32 = 2
     /// Marks the file as a cache of the relay ("CRch").
     static let applicationID: Int32 = 0x4352_6368
 
@@ -25,7 +25,8 @@ enum DiskCacheSchema {
         ) STRICT;
         CREATE TABLE invalidation (
             one INTEGER PRIMARY KEY CHECK (one = 1),
-            marks BLOB NOT NULL
+            marks BLOB NOT NULL,
+            delivered BLOB NOT NULL
         ) STRICT;
         CREATE TABLE purge (
             path TEXT PRIMARY KEY,
@@ -47,6 +48,7 @@ enum DiskCacheSchema {
             target TEXT NOT NULL,
             vary TEXT,
             sequence INTEGER NOT NULL,
+            requested INTEGER NOT NULL,
             born INTEGER NOT NULL,
             lifetime INTEGER NOT NULL,
             stale_while_revalidate INTEGER NOT NULL,

@@ -31,6 +31,9 @@ final class DiskCacheThread: Sendable {
     private let memory: MemoryCache
     private let shared = Mutex<(connection: Connection?, counters: DiskCacheCounters)>((nil, DiskCacheCounters()))
     private let ended = DispatchSemaphore(value: 0)
+    private let kept = Mutex(DeliveredRecord())
+    /// Nil if the file does not tell.
+    private let found = Mutex<DeliveredRecord?>(nil)
 
     init(settings: Settings, journal: CacheJournal, memory: MemoryCache, logger: Logger) {
         self.settings = settings
@@ -38,6 +41,9 @@ final class DiskCacheThread: Sendable {
         self.memory = memory
         self.logger = logger
     }
+
+    /// What had been delivered when the file was closed; nil where nobody knows.
+    var delivered: DeliveredRecord? { found.withLock { $0 } }
 
     /// Nil while the tier is off.
     var connection: Connection? { shared.withLock { $0.connection } }
@@ -60,7 +66,10 @@ final class DiskCacheThread: Sendable {
     }
 
     /// Returns when all that was noted is written and the file is closed.
-    func stop() async {
+    ///
+    /// - Parameter delivered: What is to be kept with the file.
+    func stop(keeping delivered: DeliveredRecord) async {
+        kept.withLock { $0 = delivered }
         journal.stop()
         await withCheckedContinuation { continuation in
             DispatchQueue.global().async { [ended] in
@@ -214,6 +223,8 @@ final class DiskCacheThread: Sendable {
             if isOurs {
                 journal.reopen()
             } else {
+                let delivered = time.wasSetBack ? nil : opened.delivered.flatMap { DeliveredRecord(encoded: $0, time) }
+                thread.found.withLock { $0 = delivered }
                 journal.open(
                     nextSequence: opened.nextSequence,
                     marks: time.wasSetBack ? nil : opened.marks,
@@ -283,7 +294,17 @@ final class DiskCacheThread: Sendable {
             connection?.reader.close()
             do {
                 let (marks, nextSequence) = journal.closing
-                try store?.close((marks, nextSequence, now))
+                let delivered = thread.kept.withLock { $0 }.trimmed(maxBytes: settings.limits.maxReplyBytes)
+                if let time {
+                    try store?.close(
+                        DiskStore.Closing(
+                            marks: marks,
+                            delivered: delivered.encoded(time),
+                            nextSequence: nextSequence,
+                            now: now
+                        )
+                    )
+                }
             } catch {
                 thread.logger.error("the cache on disk was not closed in good order", metadata: ["error": "\(error)"])
             }

@@ -16,7 +16,8 @@ struct DiskReply {
     var vary: String?
     /// The change by which it was stored.
     var sequence: UInt64
-    /// On the disk's clock (``DiskTime``).
+    /// Both on the disk's clock (``DiskTime``).
+    var requestedMilliseconds: Int64
     var bornMilliseconds: Int64
     var lifetimeSeconds: Int64
     var staleWhileRevalidateSeconds: Int64
@@ -34,6 +35,7 @@ struct DiskReply {
         target = change.key.target
         vary = response.vary?.text
         sequence = change.sequence
+        requestedMilliseconds = time.disk(monotonicMilliseconds: response.requestedMilliseconds)
         bornMilliseconds = time.disk(monotonicMilliseconds: response.freshness.bornMilliseconds)
         lifetimeSeconds = response.freshness.lifetimeSeconds
         staleWhileRevalidateSeconds = response.freshness.staleWhileRevalidateSeconds
@@ -60,6 +62,7 @@ struct DiskReply {
         target = try row.decode(forColumn: "target")
         vary = try row.decode(forColumn: "vary")
         sequence = UInt64(bitPattern: try row.decode(Int64.self, forColumn: "sequence"))
+        requestedMilliseconds = try row.decode(forColumn: "requested")
         bornMilliseconds = try row.decode(forColumn: "born")
         lifetimeSeconds = try row.decode(forColumn: "lifetime")
         staleWhileRevalidateSeconds = try row.decode(forColumn: "stale_while_revalidate")
@@ -84,7 +87,8 @@ struct DiskReply {
         hash.combine(text: target)
         hash.combine(text: vary.map { "\($0)." } ?? "")
         for number in [
-            Int64(bitPattern: sequence), bornMilliseconds, lifetimeSeconds, staleWhileRevalidateSeconds,
+            Int64(bitPattern: sequence), requestedMilliseconds, bornMilliseconds, lifetimeSeconds,
+            staleWhileRevalidateSeconds,
             staleIfErrorSeconds, flags.rawValue, Int64(status), dateUnixSeconds,
         ] {
             hash.combine(number)
@@ -99,7 +103,8 @@ struct DiskReply {
 
     /// The reply, its age going on by this clock.
     func response(_ time: DiskTime) -> StoredResponse? {
-        guard DiskTime.plausible.contains(bornMilliseconds), DiskTime.plausible.contains(dateUnixSeconds),
+        guard DiskTime.plausible.contains(requestedMilliseconds), DiskTime.plausible.contains(bornMilliseconds),
+            DiskTime.plausible.contains(dateUnixSeconds),
             let lines = StoredFields.parse(fields), StoredFields.areWellFormed(lines)
         else {
             return nil
@@ -120,8 +125,8 @@ struct DiskReply {
                 vary: vary.map { VaryKey(text: $0) }
             ),
             dateIfNone: dateUnixSeconds,
-            // Before anything that this process has seen happen.
-            requestedMilliseconds: .min
+            // Of an earlier run: before anything that this process has seen happen.
+            requestedMilliseconds: time.monotonic(diskMilliseconds: requestedMilliseconds)
         )
     }
 }

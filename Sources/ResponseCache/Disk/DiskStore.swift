@@ -15,6 +15,8 @@ final class DiskStore {
         var saved: DiskTime.Saved?
         /// Nil if they cannot be trusted.
         var marks: InvalidationMarks?
+        /// What had been delivered (``DeliveredRecord``); nil if that cannot be trusted.
+        var delivered: Data?
         /// Purges that were begun and not ended.
         var removals = PendingRemovals()
     }
@@ -111,16 +113,26 @@ final class DiskStore {
         opened.run = try row.decode(Int64.self, forColumn: "run")
         opened.isClean = try row.decode(forColumn: "is_clean")
         opened.nextSequence = UInt64(nextSequence)
-        if opened.isClean, let data = try Data.fetchOne(database, sql: "SELECT marks FROM invalidation") {
-            opened.marks = InvalidationMarks(encoded: data).flatMap { $0.latest < opened.nextSequence ? $0 : nil }
+        if opened.isClean, let row = try Row.fetchOne(database, sql: "SELECT marks, delivered FROM invalidation") {
+            let marks = InvalidationMarks(encoded: try row.decode(forColumn: "marks"))
+            opened.marks = marks.flatMap { $0.latest < opened.nextSequence ? $0 : nil }
+            opened.delivered = try row.decode(forColumn: "delivered")
         }
         for purge in try Row.fetchAll(database, sql: "SELECT path FROM purge") {
             opened.removals.purge(try purge.decode(forColumn: "path"), at: opened.nextSequence)
         }
     }
 
+    /// What goes with a file that is closed in good order.
+    struct Closing {
+        var marks: InvalidationMarks
+        var delivered: Data
+        var nextSequence: UInt64
+        var now: DiskTime.Saved
+    }
+
     /// Closes the file; in good order if its invalidations go with it.
-    func close(_ closing: (marks: InvalidationMarks, nextSequence: UInt64, now: DiskTime.Saved)?) throws {
+    func close(_ closing: Closing?) throws {
         defer { try? queue.close() }
         guard let closing else { return }
         try queue.writeWithoutTransaction { database in
@@ -128,8 +140,8 @@ final class DiskStore {
             try database.execute(sql: "PRAGMA synchronous = FULL")
             try database.inTransaction(.immediate) {
                 try database.execute(
-                    sql: "INSERT OR REPLACE INTO invalidation VALUES (1, ?)",
-                    arguments: [closing.marks.encoded]
+                    sql: "INSERT OR REPLACE INTO invalidation VALUES (1, ?, ?)",
+                    arguments: [closing.marks.encoded, closing.delivered]
                 )
                 try save(closing.nextSequence, closing.now, database)
                 try database.execute(sql: "UPDATE state SET is_clean = 1")

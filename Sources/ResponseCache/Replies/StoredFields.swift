@@ -36,11 +36,14 @@ enum StoredFields {
     ]
 
     /// What of a stored reply a 304 or 416 made from it carries (RFC 9110 §15.4.5).
+    ///
+    /// What an overlay says of itself is there too: the same body may show another number of writes by now.
     static func describesSelection(_ name: String) -> Bool {
         selecting.contains { name.isASCII($0) }
     }
 
     private static let selecting: [StaticString] = [
         "cache-control", "content-location", "date", "etag", "expires", "last-modified", "vary", "via",
+        "contact-relay-pending", "contact-relay-overlay",
     ]
 }

@@ -1,5 +1,3 @@
-import Foundation
-
 /// The result of a run, as a file.
 struct CrashResult: Codable {
     /// Times in milliseconds.
@@ -32,12 +30,4 @@ struct CrashResult: Codable {
     var durationSeconds = 0
     /// What was not as promised.
     var findings: [String] = []
-
-    /// Writes the file.
-    func write(to path: String) throws {
-        let encoder = JSONEncoder()
-        encoder.keyEncodingStrategy = .convertToSnakeCase
-        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-        try (encoder.encode(self) + Data("\n".utf8)).write(to: URL(fileURLWithPath: path))
-    }
 }

@@ -14,7 +14,7 @@ extension ProcessTests {
                 let run = try await CrashRun(in: sandbox, generator: generator, kills: settings.kills)
                 var result = try await run.result()
                 result.commit = settings.commit
-                if let path = settings.resultPath { try result.write(to: path) }
+                if let path = settings.resultPath { try ResultFile.write(result, to: path) }
                 print("crash test: \(result.kills) kills in \(result.durationSeconds) s, \(result.tally)")
                 #expect(result.findings.count == 0, "\(result.findings.prefix(20).joined(separator: "\n"))")
                 // A run in which nothing of the kind happened would prove nothing about it.

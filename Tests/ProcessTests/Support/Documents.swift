@@ -45,6 +45,8 @@ struct LogEntry: Decodable, Sendable {
     var timeMs: Int64
     var method: String
     var target: String
+    /// Which key it was, in the order of first use.
+    var keyIndex: Int?
     var contact: String?
     var body: Body?
     var status: Int

@@ -8,26 +8,7 @@ final class RawConnection: Sendable {
     private let queue = DispatchQueue(label: "raw connection")
 
     init(port: Int) throws {
-        descriptor = socket(AF_INET, CInt(SOCK_STREAM.rawValue), 0)
-        // A reply that never comes fails the test instead of hanging it.
-        var patience = timeval(tv_sec: 30, tv_usec: 0)
-        setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_port = UInt16(port).bigEndian
-        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
-        let result = withUnsafeBytes(of: &address) { bytes in
-            connect(
-                descriptor,
-                bytes.baseAddress?.assumingMemoryBound(to: sockaddr.self),
-                socklen_t(MemoryLayout<sockaddr_in>.size)
-            )
-        }
-        guard result == 0 else {
-            let number = errno
-            close(descriptor)
-            throw DeadlinePassed(description: "no connection to port \(port): errno \(number)")
-        }
+        descriptor = try loopbackConnection(port: port)
     }
 
     deinit { close(descriptor) }
@@ -72,4 +53,29 @@ final class RawConnection: Sendable {
             queue.async { continuation.resume(returning: work()) }
         }
     }
+}
+
+/// A blocking TCP connection to a port of this host.
+func loopbackConnection(port: Int) throws -> CInt {
+    let descriptor = socket(AF_INET, CInt(SOCK_STREAM.rawValue), 0)
+    // A reply that never comes fails the test instead of hanging it.
+    var patience = timeval(tv_sec: 30, tv_usec: 0)
+    setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
+    var address = sockaddr_in()
+    address.sin_family = sa_family_t(AF_INET)
+    address.sin_port = UInt16(port).bigEndian
+    address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+    let result = withUnsafeBytes(of: &address) { bytes in
+        connect(
+            descriptor,
+            bytes.baseAddress?.assumingMemoryBound(to: sockaddr.self),
+            socklen_t(MemoryLayout<sockaddr_in>.size)
+        )
+    }
+    guard result == 0 else {
+        let number = errno
+        close(descriptor)
+        throw DeadlinePassed(description: "no connection to port \(port): errno \(number)")
+    }
+    return descriptor
 }

@@ -1,3 +1,4 @@
+import DexatelAPI
 import Foundation
 import NIOHTTP1
 import ResponseCache
@@ -32,6 +33,53 @@ struct DiskRoundTripTests {
         )
         #expect(await second.loaded(target: "/v1/audiences/none").hit?.status == 404)
         await second.disk.close()
+    }
+
+    @Test("a reply comes back with the moment at which it was asked for, so that nobody takes it for older or newer")
+    func requested() async throws {
+        let first = DiskFixture(try CacheFolder())
+        let stored = try first.store(["Cache-Control": "max-age=1000"])
+        first.clock.advance(seconds: 5)
+        let age = first.clock.nowMilliseconds - stored.requestedMilliseconds
+        let second = await first.restarted(downSeconds: 7)
+        let hit = try #require(await second.loaded().hit)
+        #expect(second.clock.nowMilliseconds - hit.response.requestedMilliseconds == age + 7_000)
+        await second.disk.close()
+    }
+
+    @Test("what was delivered comes back after a stop in good order, and not after a crash")
+    func delivered() async throws {
+        let first = DiskFixture(try CacheFolder())
+        let contact = ContactReference(audience: 1, contact: 2)
+        let put = PendingChange(
+            sequence: 7,
+            effect: .update([.init(name: "first_name", value: Array("\"Ada\"".utf8))]),
+            isDelivered: true
+        )
+        var record = DeliveredRecord()
+        for change in [put, PendingChange(sequence: 8, effect: .delete, isDelivered: true)] {
+            record.entries.append(
+                .init(
+                    partition: CacheFixture.oneKey,
+                    contact: contact,
+                    change: change,
+                    atMilliseconds: first.clock.nowMilliseconds
+                )
+            )
+        }
+        record.horizons = [.init(partition: .shared, audience: 3, atMilliseconds: first.clock.nowMilliseconds)]
+        await first.disk.close(keeping: record)
+        first.clock.restart(downSeconds: 9)
+        let second = DiskFixture(first.folder, first.clock)
+        let found = try #require(second.disk.delivered)
+        #expect(found.entries.map(\.change) == record.entries.map(\.change))
+        #expect(found.entries.allSatisfy { $0.contact == contact && $0.partition == CacheFixture.oneKey })
+        #expect(found.entries.allSatisfy { second.clock.nowMilliseconds - $0.atMilliseconds == 9_000 })
+        #expect(found.horizons.map(\.audience) == [3])
+        let crashed = try second.afterCrash()
+        #expect(crashed.disk.delivered == nil)
+        await second.disk.close()
+        await crashed.disk.close()
     }
 
     @Test("a reply without Date comes back with the moment at which it came")

@@ -1,0 +1,33 @@
+import TestSupport
+import Testing
+
+extension ProcessTests {
+    /// P4 and P5 with clients that read and write at random; `make model` is the long form.
+    @Suite struct ModelTests {
+        @Test(
+            "Whoever reads sees its own acknowledged writes, nothing older after something newer, and nobody else's data"
+        )
+        func randomReadsAndWrites() async throws {
+            let settings = ModelSettings.current
+            let generator = SeededGenerator("model test")
+            try await withSandbox { sandbox in
+                var run = try await ModelRun(in: sandbox, generator: generator, replies: settings.replies)
+                var result = try await run.result()
+                result.commit = settings.commit
+                if let path = settings.resultPath { try ResultFile.write(result, to: path) }
+                print("model test: \(result.readingSeconds) of \(result.durationSeconds) s, \(result.tally)")
+                #expect(result.findings.count == 0, "\(result.findings.prefix(20).joined(separator: "\n"))")
+                #expect(result.tally.replies >= settings.replies)
+                // A run in which nothing of the kind happened would prove nothing about it.
+                if settings.replies >= ModelSettings().replies {
+                    let tally = result.tally
+                    for count in [
+                        tally.fresh, tally.stale, tally.fetched, tally.collapsed, tally.notModified, tally.pages,
+                        tally.withPending, tally.gone, tally.refused, tally.unserved, tally.upstreamErrors,
+                        tally.delivered, tally.rejected,
+                    ] { #expect(count > 0, "\(tally)") }
+                }
+            }
+        }
+    }
+}
