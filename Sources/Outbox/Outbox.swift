@@ -211,11 +211,19 @@ package final class Outbox: Sendable {
 
     /// The pending writes of one key to some contacts, in order; `maxChangesPerContact` of each at most.
     ///
+    /// What was held is left out as far as later deliveries have overtaken it: by the replay rule it will not be sent
+    /// (design §3.3), and a read must not show it over what is newer.
+    ///
     /// Read from the database, so that nothing is to be kept in memory for it.
     package func pendingWrites(to contacts: [ContactReference], of key: KnownKey) async throws -> [PendingContactWrite]
     {
         guard let row = key.current.row else { return [] }
-        return try await engine.reader.pendingWrites(to: contacts, keyRow: row, limit: Self.maxChangesPerContact)
+        return try await engine.reader.pendingWrites(
+            to: contacts,
+            keyRow: row,
+            semantics: configuration.putSemantics,
+            limit: Self.maxChangesPerContact
+        )
     }
 
     /// Pending writes of one contact that a read lays over its reply at most, the newest of them.

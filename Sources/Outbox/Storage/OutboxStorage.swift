@@ -59,9 +59,14 @@ protocol OutboxStorage: AnyObject {
 protocol OutboxReading: Sendable {
     /// The pending writes behind `sequence` that are not held, in order, without their payloads.
     func pendingWrites(after sequence: Int64, limit: Int) async throws -> PendingPart
-    /// The pending writes of a key to some contacts, in order, the newest `limit` of each.
-    func pendingWrites(to contacts: [ContactReference], keyRow: Int64, limit: Int) async throws
-        -> [PendingContactWrite]
+    /// The pending writes of a key to some contacts, in order, of the newest `limit` of each; what the replay rule would
+    /// not let go any more is left out.
+    func pendingWrites(
+        to contacts: [ContactReference],
+        keyRow: Int64,
+        semantics: PutSemantics,
+        limit: Int
+    ) async throws -> [PendingContactWrite]
     /// What a pending write sends.
     func payload(of sequence: Int64) async throws -> WritePayload?
     /// The receipt of a write, wherever it is.

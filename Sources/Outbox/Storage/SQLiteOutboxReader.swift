@@ -84,25 +84,48 @@ final class SQLiteOutboxReader: OutboxReading {
     func pendingWrites(
         to contacts: [ContactReference],
         keyRow: Int64,
+        semantics: PutSemantics,
         limit: Int
     ) async throws -> [PendingContactWrite] {
         try await read { database in
             let statement = try database.cachedStatement(
                 sql: """
-                    SELECT sequence, method, body FROM pending_write
+                    SELECT sequence, method, replay, target, headers, body FROM pending_write
                     WHERE contact = ? AND api_key = ? ORDER BY sequence DESC LIMIT ?
                     """
             )
             return try contacts.flatMap { contact in
-                try Row.fetchAll(statement, arguments: [Data(contact.bytes), keyRow, limit]).reversed().map { row in
-                    try PendingContactWrite(
-                        contact: contact,
-                        sequence: row.value("sequence"),
-                        method: row.method(),
-                        body: ByteBuffer(bytes: row.value("body", as: Data.self))
-                    )
-                }
+                try Row.fetchAll(statement, arguments: [Data(contact.bytes), keyRow, limit]).reversed()
+                    .compactMap { try Self.stillToBeSent($0, contact, semantics, database) }
             }
+        }
+    }
+
+    /// What a pending write would send if it were let go now; nil when later deliveries have left nothing of it.
+    private static func stillToBeSent(
+        _ row: Row,
+        _ contact: ContactReference,
+        _ semantics: PutSemantics,
+        _ database: Database
+    ) throws -> PendingContactWrite? {
+        let (sequence, method) = (try row.value("sequence", as: Int64.self), try row.method())
+        let write = { PendingContactWrite(contact: contact, sequence: sequence, method: method, body: $0) }
+        guard try row.value("replay", as: Int64.self) == WriteReplay.underRule.rawValue else {
+            return write(ByteBuffer(bytes: try row.value("body", as: Data.self)))
+        }
+        let payload = try WritePayload(row)
+        let rule = ReplayRule.judge(
+            sequence: sequence,
+            method: method,
+            payload: payload,
+            order: try SQLiteOutboxStorage.order(of: contact, database),
+            semantics: semantics,
+            isForced: false
+        )
+        return switch rule {
+        case .asItIs: write(payload.body)
+        case .without(let rewritten, _): write(rewritten.body)
+        case .nothingLeft, .overtaken: nil
         }
     }
 

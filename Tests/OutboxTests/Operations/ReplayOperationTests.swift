@@ -1,4 +1,5 @@
 import DexatelAPI
+import NIOCore
 import TestSupport
 import Testing
 
@@ -93,6 +94,28 @@ import Testing
         try await rig.waitFor(delete, .delivered)
         result = try await rig.outbox.retry(WriteSelection(ids: [other]))
         #expect(result.refusals == [.init(id: other, reason: .overtaken)])
+        await rig.stop()
+    }
+
+    @Test(arguments: PutSemantics.allCases)
+    func `reads are not shown what was held and overtaken, or only what is left of it`(_ semantics: PutSemantics)
+        async throws
+    {
+        let transport = replies.transport
+        let rig = try OutboxRig(directory, transport) { $0.putSemantics = semantics }
+        replies.contact(1, Sample.outcome(403))
+        let held = try await rig.accept(1, 1, body: #"{"data":{"date":"1","first_name":"A"}}"#)
+        try await rig.waitFor(held, .held)
+        let key = rig.outbox.keys.key(for: Secret("api-key"))
+        let shown = {
+            try await rig.outbox.pendingWrites(to: [Sample.contact(1)], of: key).map { String(buffer: $0.body) }
+        }
+        #expect(try await shown() == [#"{"data":{"date":"1","first_name":"A"}}"#])
+        replies.contact(1, nil)
+        let later = try await rig.accept(2, 1, body: #"{"data":{"date":"2"}}"#)
+        try await rig.waitFor(later, .delivered)
+        #expect(try await rig.state(held) == .held)
+        #expect(try await shown() == (semantics == .merge ? [#"{"data":{"first_name":"A"}}"#] : []))
         await rig.stop()
     }
 

@@ -140,7 +140,13 @@ struct ModelClient {
         let answer = try connection.exchange(request(isHead ? "HEAD" : "GET", target, fields), isHead: isHead)
         let ended = ModelTime.now()
         tally.reads += 1
-        countReply()
+        tally.replies += 1
+        if answer.status == 504, answer.headers.contains(name: "Retry-After") {
+            // It proves little, so that it does not count; and who is told to come back later waits a moment.
+            Thread.sleep(forTimeInterval: 0.005)
+        } else {
+            board.countReply()
+        }
         note(answer, isHead: isHead, target, place, pageSize, began, ended)
     }
 
