@@ -15,7 +15,7 @@ release_flags := -c release --static-swift-stdlib -Xswiftc -enforce-exclusivity=
 build_flags = $(if $(filter release,$(CONFIGURATION)),$(release_flags),-c $(CONFIGURATION))
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test crash clients lint format bench backlog build release clean packages
+.PHONY: help run demo test crash clients lint format bench backlog manuals build release clean packages
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ bench: release ## measure durable writes against Redis, cached reads against ngi
 backlog: release ## measure start, memory and delivery with up to a million pending writes (BACKLOG="--pending 100000")
 	@Scripts/install-packages nginx=nginx python3=python3 wrk=wrk
 	@BIN=.build/release Benchmarks/backlog $(BACKLOG)
+
+manuals: packages ## write manual pages and shell completions to .build/share, for a package to install
+	@SWIFT=$(SWIFT) Scripts/manuals .build/share
 
 clean: ## remove what was built; ./var, where `make run` keeps its state, stays
 	$(SWIFT) package clean
