@@ -12,8 +12,8 @@ package enum WriteCommand: String, Codable, Sendable, CaseIterable {
 package struct WriteChangeRequest: Codable, Sendable, Equatable {
     /// Which writes.
     package var selector: WriteSelector
-    /// Whether the replay rule is to be set aside.
-    package var force: Bool
+    /// Whether the replay rule is to be set aside; nil for no.
+    package var force: Bool?
     /// Where the last part ended (`next`); nil for the first.
     package var after: Int64?
 
@@ -63,6 +63,13 @@ package struct WriteChangeReply: Codable, Sendable, Equatable {
 
     /// Nothing yet.
     package init() {}
+
+    /// Counts writes that were left for a reason.
+    package mutating func leave(_ count: Int, _ reason: String) {
+        var part = WriteChangeReply()
+        (part.refused, part.reasons, part.next) = (count, [Reason(reason: reason, count: count)], next)
+        add(part)
+    }
 
     /// Adds what became of a further part.
     package mutating func add(_ other: WriteChangeReply) {

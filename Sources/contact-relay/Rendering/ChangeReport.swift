@@ -33,7 +33,7 @@ struct ChangeReport {
 
     static func meaning(_ reason: String) -> String {
         switch reason {
-        case "other_state": "changed meanwhile, or not in a state for this"
+        case "other_state": "unknown, or not in a state for this"
         case "in_flight": "being sent just now; try again"
         case "overtaken": "a later write to the contact was delivered (--force sends it anyway)"
         case "nothing_left": "all that it sets was set by later writes"

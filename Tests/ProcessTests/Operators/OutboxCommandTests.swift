@@ -69,6 +69,8 @@ extension ProcessTests {
                 #expect(try await simulator.applied() == ["Ada"])
                 // There is nothing left to retry; one that is named is heard of.
                 #expect(try await operators.done("outbox", "retry", "--all") == "0 will be sent again\n")
+                let named = try await operators.run("outbox", "retry", id)
+                #expect(named.ending == .exited(1) && named.output.contains("not in a state for this"))
             }
         }
 

@@ -57,10 +57,11 @@ struct WriteRoutes: Sendable {
     private func change(_ command: WriteCommand, _ request: AdminRequest) async throws -> AdminReply {
         let asked = try request.message(WriteChangeRequest.self)
         let selection = try WriteSelection(asked.selector)
+        let isForced = asked.force ?? false
         let change: WriteChange =
             switch command {
-            case .retry: .retry(isForced: asked.force)
-            case .release: .release(isForced: asked.force)
+            case .retry: .retry(isForced: isForced)
+            case .release: .release(isForced: isForced)
             case .discard: .discard
             }
         var result = OperationResult()

@@ -52,7 +52,7 @@ struct KeyReplace: AsyncParsableCommand {
             if let old = named.first, named.count == 1 {
                 let writes = StatusLine.grouped(Int64(old.pending + old.dead))
                 try confirmation.require(
-                    "Replace key \(old.fingerprint.prefix(12)), which \(writes) pending or dead writes are of, for good?"
+                    "Replace key \(old.fingerprint.prefix(12)), of \(writes) open writes, for good?"
                 )
             }
             let request = KeyReplacementRequest(key: key, contact: contact.flatMap { ContactName($0) })

@@ -15,11 +15,16 @@ struct ChangeCommand {
             let selectors = try selector.selectors().compactMap(narrowed)
             let writes = SelectedWrites(client, selectors)
             if let question = try await question(writes, confirmation) { try confirmation.require(question) }
-            try Self.tell(command, try await writes.change(command, force: force), json: json)
+            var reply = try await writes.change(command, force: force)
+            // Who names a write hears of it, also when it is unknown or not in a state for this.
+            let named = Set(selectors.flatMap { $0.ids ?? [] })
+            let unheard = named.count - reply.changed - reply.refused
+            if unheard > 0 { reply.leave(unheard, "other_state") }
+            try Self.tell(command, reply, json: json)
         }
     }
 
-    /// Those that the command is for; ids stay, so that each of them is heard of.
+    /// Those that the command is for.
     private func narrowed(_ selector: WriteSelector) -> WriteSelector? {
         let states: [String] =
             switch command {
