@@ -38,7 +38,7 @@ struct ChangeReport {
         case "overtaken": "a later write to the contact was delivered (--force sends it anyway)"
         case "nothing_left": "all that it sets was set by later writes"
         case "key_refused": "the upstream refuses its key (see key list, key replace)"
-        case "contact_stopped": "its contact is stopped (outbox release CONTACT)"
+        case "contact_stopped": "its contact is stopped (release CONTACT, release --stopped)"
         default: reason
         }
     }

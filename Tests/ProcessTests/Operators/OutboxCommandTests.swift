@@ -190,6 +190,11 @@ extension ProcessTests {
                 let stopped = try await operators.done("outbox", "hold", "--audience", Samples.audience, "--yes")
                 #expect(stopped == "2 contacts stopped\n")
                 try await eventually("all to be held") { try await relay.status().outbox.held == 3 }
+                #expect(try await operators.run("outbox", "release", "--stopped").ending == .exited(64))
+                #expect(try await operators.done("outbox", "release", "--stopped", "--yes") == "let go: 2 contacts\n")
+                try await simulator.goUp()
+                #expect(try await operators.done("outbox", "drain", "--timeout=1m").hasSuffix("drained\n"))
+                #expect(try await operators.done("outbox", "release", "--stopped") == "let go: 0 contacts\n")
             }
         }
     }

@@ -20,15 +20,37 @@ struct OutboxRelease: AsyncParsableCommand {
     @Flag(help: "Also where a later write was delivered meanwhile: old values come back then.")
     var force = false
 
+    @Flag(help: "All contacts that are stopped (see hold --list).")
+    var stopped = false
+
     @Flag(help: "Print JSON.")
     var json = false
 
-    func validate() throws { try selector.requireSome() }
+    func validate() throws {
+        guard stopped else { return try selector.requireSome() }
+        guard selector.isEmpty, !selector.all else { throw ValidationError("--stopped stands alone.") }
+    }
 
     func run() async throws {
+        if stopped { return try await ExitStatus.explaining { try await releaseStopped() } }
         if try await releaseContact() { return }
         try await ChangeCommand(command: .release, daemon: daemon, force: force, json: json)
             .run(selector, confirmation)
+    }
+
+    private func releaseStopped() async throws {
+        let client = try await daemon.client()
+        let contacts = try await client.stoppedContacts().contacts.map {
+            ContactName(audienceId: $0.audienceId, contactId: $0.contactId)
+        }
+        let number = "\(StatusLine.grouped(Int64(contacts.count))) \(contacts.count == 1 ? "contact" : "contacts")"
+        if !contacts.isEmpty { try confirmation.require("Let \(number) go on?") }
+        var changed = 0
+        for start in stride(from: 0, to: contacts.count, by: ContactsRequest.maxContacts) {
+            let part = contacts[start..<min(start + ContactsRequest.maxContacts, contacts.count)]
+            changed += try await client.release(Array(part)).changed
+        }
+        if json { try Output.json(ContactsReply(changed: changed)) } else { print("let go: \(number)") }
     }
 
     /// Lets the contact go that is named, if it is stopped.
