@@ -17,7 +17,7 @@ release_flags := -c release --static-swift-stdlib -Xswiftc -enforce-exclusivity=
 build_flags = $(if $(filter release,$(CONFIGURATION)),$(release_flags),-c $(CONFIGURATION))
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test crash model clients lint format bench hits backlog build release clean packages
+.PHONY: help run demo test crash model clients lint format bench hits backlog manuals build release clean packages
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,6 +68,9 @@ hits: release ## measure cached reads with and without pending writes, for 1 000
 backlog: release ## measure start, memory and delivery with up to a million pending writes (BACKLOG="--pending 100000")
 	@Scripts/install-packages nginx=nginx python3=python3 wrk=wrk
 	@BIN=.build/release Benchmarks/backlog $(BACKLOG)
+
+manuals: packages ## write manual pages and shell completions to .build/share, for a package to install
+	@SWIFT=$(SWIFT) Scripts/manuals .build/share
 
 clean: ## remove what was built; ./var, where `make run` keeps its state, stays
 	$(SWIFT) package clean

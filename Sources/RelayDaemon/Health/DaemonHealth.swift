@@ -104,7 +104,7 @@ final class DaemonHealth: HealthSource {
         )
     }
 
-    private func cacheStatus() -> RelayStatus.Cache {
+    func cacheStatus() -> RelayStatus.Cache {
         let counters = cache.counters
         var status = RelayStatus.Cache(maxBytes: cache.configuration.memoryBytes)
         status.entries = counters.entries
