@@ -35,11 +35,15 @@ package struct RelayDaemon: Sendable {
     /// Runs until SIGTERM or SIGINT; throws when the daemon cannot start.
     package func run() async throws {
         ProcessProtection.apply()
+        let sockets = try PassedSockets(
+            SocketActivation.listenDescriptors(),
+            allowsRemote: configuration.listen.allowRemote
+        )
         try Outbox.makeStateDirectory(configuration.state.directory)
         let lock = try StateLock(stateDirectory: configuration.state.directory)
         let group = MultiThreadedEventLoopGroup(numberOfThreads: Self.eventLoopCount)
         do {
-            try await run(group)
+            try await run(group, sockets.listeners)
         } catch {
             try? await group.shutdownGracefully()
             throw error
@@ -52,7 +56,7 @@ package struct RelayDaemon: Sendable {
     /// Half of the cores: the commit thread and the delivery tasks want the others.
     private static var eventLoopCount: Int { max(1, ProcessInfo.processInfo.activeProcessorCount / 2) }
 
-    private func run(_ group: MultiThreadedEventLoopGroup) async throws {
+    private func run(_ group: MultiThreadedEventLoopGroup, _ passed: PassedListeners) async throws {
         let upstream = try configuration.upstreamConfiguration()
         let client = UpstreamClient(configuration: upstream, eventLoopGroup: group)
         let upstreamHealth = UpstreamHealth(
@@ -90,6 +94,7 @@ package struct RelayDaemon: Sendable {
         do {
             services = try await bind(
                 group,
+                passed,
                 outbox,
                 client,
                 upstreamHealth,
@@ -133,6 +138,7 @@ package struct RelayDaemon: Sendable {
 
     private func bind(
         _ group: MultiThreadedEventLoopGroup,
+        _ passed: PassedListeners,
         _ outbox: Outbox,
         _ client: UpstreamClient,
         _ upstreamHealth: UpstreamHealth,
@@ -158,12 +164,14 @@ package struct RelayDaemon: Sendable {
             group: group,
             logger: logger
         )
-        for address in try await server.start() {
+        for address in try await server.start(passed) {
             switch address {
             case .tcp(let host, let port):
-                logger.notice("listening", metadata: ["address": "\(host)", "port": "\(port)"])
+                let by = passed.tcp.isEmpty ? "relay" : "systemd"
+                logger.notice("listening", metadata: ["address": "\(host)", "bound_by": "\(by)", "port": "\(port)"])
             case .unix(let path):
-                logger.notice("listening", metadata: ["unix_socket": "\(path)"])
+                let by = passed.unix.isEmpty ? "relay" : "systemd"
+                logger.notice("listening", metadata: ["bound_by": "\(by)", "unix_socket": "\(path)"])
             }
         }
         let counts = outbox.committedCounts

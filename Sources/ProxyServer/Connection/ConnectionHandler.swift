@@ -388,8 +388,26 @@ final class ConnectionHandler: ChannelDuplexHandler {
     /// Ends the connection now.
     func close() { context?.close(promise: nil) }
 
-    /// Ends the connection as soon as what it serves is answered.
-    func quiesce() {
-        if state.quiesce() { context?.close(promise: nil) }
+    /// Ends the connection as soon as what it serves is answered; an idle client's next request is its last.
+    func quiesce() { state.quiesce() }
+
+    /// Ends the connection if nothing is being served, and nothing that the client has sent is still to be read: the
+    /// server stops.
+    ///
+    /// - Parameter isNew: Whether a client that has not sent a request yet is meant, too.
+    func endIdle(includingNew isNew: Bool) {
+        guard hasHadRequest || isNew, waitingInput.isEmpty, !hasUnreadInput, state.endIdle() else { return }
+        context?.close(promise: nil)
+    }
+
+    /// Whether the kernel holds bytes of the client that would be lost with the connection.
+    private var hasUnreadInput: Bool {
+        let unread = try? context?.channel.pipeline.syncOperations.withUnsafeTransportIfAvailable(
+            of: NIOBSDSocket.Handle.self
+        ) { descriptor in
+            var byte: UInt8 = 0
+            return recv(descriptor, &byte, 1, CInt(MSG_PEEK) | CInt(MSG_DONTWAIT)) > 0
+        }
+        return unread ?? false
     }
 }

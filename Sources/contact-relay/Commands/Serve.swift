@@ -26,6 +26,7 @@ struct Serve: AsyncParsableCommand {
     }
 
     private static func exitStatus(_ error: any Error) -> ExitCode {
+        if error is PassedSocketError { return ExitStatus.configuration }
         guard let error = error as? OutboxError else { return ExitStatus.inputOutput }
         switch error.code {
         case .alreadyRunning: return ExitStatus.alreadyRunning
