@@ -179,12 +179,21 @@ package struct RelayStatus: Codable, Sendable, Equatable {
     package var outbox: Outbox
     /// The cache; nil from a daemon that has none.
     package var cache: Cache?
+    /// The configuration in force; nil from a daemon that cannot reload it.
+    package var configuration: Configuration?
 
     /// Puts a status together.
-    package init(daemon: Daemon, upstream: Upstream, outbox: Outbox, cache: Cache? = nil) {
+    package init(
+        daemon: Daemon,
+        upstream: Upstream,
+        outbox: Outbox,
+        cache: Cache? = nil,
+        configuration: Configuration? = nil
+    ) {
         self.daemon = daemon
         self.upstream = upstream
         self.outbox = outbox
         self.cache = cache
+        self.configuration = configuration
     }
 }

@@ -38,7 +38,9 @@ package final class ProxyServer: Sendable {
     /// How long it waits for the first request of a client that has just connected.
     private static let newGrace: Duration = .seconds(2)
 
-    private let core: ServerCore
+    private let current: Mutex<ServerCore>
+    /// What new connections are served with.
+    private var core: ServerCore { current.withLock { $0 } }
     private let group: MultiThreadedEventLoopGroup
     private let loops: LoopContexts
     private let listeners = Mutex<[any Channel]>([])
@@ -67,7 +69,7 @@ package final class ProxyServer: Sendable {
         logger: Logger
     ) async throws {
         let wallSeconds: @Sendable () -> Int64 = { RelayClock.wallMilliseconds() / 1000 }
-        core = ServerCore(
+        let core = ServerCore(
             configuration: configuration,
             outbox: outbox,
             client: client,
@@ -82,6 +84,7 @@ package final class ProxyServer: Sendable {
             ),
             errors: RelayErrors(wallSeconds: wallSeconds)
         )
+        current = Mutex(core)
         self.group = group
         self.logger = logger
         loops = try await LoopContexts(group, wallSeconds: wallSeconds)
@@ -121,7 +124,7 @@ package final class ProxyServer: Sendable {
     }
 
     private func bootstrap() -> ServerBootstrap {
-        let (core, loops, count) = (core, loops, ConnectionCount(server: self))
+        let (loops, count) = (loops, ConnectionCount(server: self))
         return ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: Self.backlog)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
@@ -129,6 +132,7 @@ package final class ProxyServer: Sendable {
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     guard count.admit(channel) else { return }
+                    let core = count.server.core
                     let decoder = HTTPRequestDecoder(
                         leftOverBytesStrategy: .dropBytes,
                         limitConfiguration: Self.limits(core.configuration)
@@ -144,6 +148,17 @@ package final class ProxyServer: Sendable {
                     )
                 }
             }
+    }
+
+    /// Takes other bounds and habits, without closing a connection; addresses stay what they are.
+    ///
+    /// Requests that are being served end under those that they began with; `maxHeadBytes` is for new connections.
+    package func reload(_ configuration: ServerConfiguration) async {
+        let core = current.withLock { current in
+            current = current.with(configuration)
+            return current
+        }
+        await loops.adopt(core)
     }
 
     private static func limits(_ configuration: ServerConfiguration) -> NIOHTTPDecoderLimitConfiguration {
@@ -248,6 +263,12 @@ struct LoopContexts: Sendable {
     func quiesce() async {
         await onEachLoop { context in
             for connection in Array(context.connections.values) { connection.quiesce() }
+        }
+    }
+
+    func adopt(_ core: ServerCore) async {
+        await onEachLoop { context in
+            for connection in context.connections.values { connection.adopt(core, router: core.router) }
         }
     }
 

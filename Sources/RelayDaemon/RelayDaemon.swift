@@ -16,24 +16,43 @@ package struct RelayDaemon: Sendable {
     private let configuration: RelayConfiguration
     private let environment: [String: String]
     private let logger: Logger
+    private let logLevel: LogLevel
+    private let reload: @Sendable () async throws -> RelayConfiguration
 
     /// Makes a daemon of this configuration; `run` starts it.
-    package init(configuration: RelayConfiguration, environment: [String: String], logger: Logger) {
+    ///
+    /// - Parameters:
+    ///   - logLevel: The level of the logger, which a reload changes.
+    ///   - reload: Reads the configuration anew, for SIGHUP.
+    package init(
+        configuration: RelayConfiguration,
+        environment: [String: String],
+        logger: Logger,
+        logLevel: LogLevel,
+        reload: @escaping @Sendable () async throws -> RelayConfiguration
+    ) {
         self.configuration = configuration
         self.environment = environment
         self.logger = logger
+        self.logLevel = logLevel
+        self.reload = reload
     }
 
     /// A logger as the configuration wants it.
-    package static func logger(_ configuration: RelayConfiguration, environment: [String: String]) -> Logger {
+    package static func logger(
+        _ configuration: RelayConfiguration,
+        environment: [String: String],
+        level: LogLevel
+    ) -> Logger {
         let format = RelayLogHandler.Format(configuration.log.format, environment: environment)
         return Logger(label: "contact-relay") { label in
-            RelayLogHandler(format: format, label: label, logLevel: configuration.log.level)
+            RelayLogHandler(format: format, label: label, level: level)
         }
     }
 
     /// Runs until SIGTERM or SIGINT; throws when the daemon cannot start.
     package func run() async throws {
+        let signals = await SignalService.trap()
         ProcessProtection.apply()
         let sockets = try PassedSockets(
             SocketActivation.listenDescriptors(),
@@ -43,7 +62,7 @@ package struct RelayDaemon: Sendable {
         let lock = try StateLock(stateDirectory: configuration.state.directory)
         let group = MultiThreadedEventLoopGroup(numberOfThreads: Self.eventLoopCount)
         do {
-            try await run(group, sockets.listeners)
+            try await run(group, sockets.listeners, signals)
         } catch {
             try? await group.shutdownGracefully()
             throw error
@@ -56,7 +75,11 @@ package struct RelayDaemon: Sendable {
     /// Half of the cores: the commit thread and the delivery tasks want the others.
     private static var eventLoopCount: Int { max(1, ProcessInfo.processInfo.activeProcessorCount / 2) }
 
-    private func run(_ group: MultiThreadedEventLoopGroup, _ passed: PassedListeners) async throws {
+    private func run(
+        _ group: MultiThreadedEventLoopGroup,
+        _ passed: PassedListeners,
+        _ signals: UnixSignalsSequence
+    ) async throws {
         let upstream = try configuration.upstreamConfiguration()
         let client = UpstreamClient(configuration: upstream, eventLoopGroup: group)
         let upstreamHealth = UpstreamHealth(
@@ -66,12 +89,13 @@ package struct RelayDaemon: Sendable {
         let disk = configuration.reads.diskBytes > 0 ? diskCache() : nil
         let cache = MemoryCache(configuration.cacheConfiguration, journal: disk?.journal)
         let overlay = PendingOverlay(cache: cache, semantics: configuration.writes.putSemantics)
+        let backoff = CurrentBackoff(configuration)
         let outbox: Outbox
         do {
             outbox = try Outbox.open(
                 configuration.outboxConfiguration(credentialsDirectory: environment["CREDENTIALS_DIRECTORY"]),
                 transport: UpstreamDelivery(client: client, health: upstreamHealth, cache: cache),
-                backoffMilliseconds: configuration.backoffMilliseconds,
+                backoffMilliseconds: { backoff.milliseconds($0) },
                 logger: logger
             )
         } catch {
@@ -83,10 +107,11 @@ package struct RelayDaemon: Sendable {
         upstreamHealth.setObserver { snapshot in
             if snapshot.isBelievedHealthy { outbox.upstreamRecovered() } else { outbox.nudge() }
         }
+        let state = ConfigurationState(configuration)
         let health = DaemonHealth(
             outbox: outbox,
             upstream: upstreamHealth,
-            upstreamURL: configuration.upstream.url,
+            configuration: state,
             cache: cache,
             disk: disk
         )
@@ -99,7 +124,8 @@ package struct RelayDaemon: Sendable {
                 client,
                 upstreamHealth,
                 Reads(cache: cache, disk: disk, overlay: overlay),
-                health
+                health,
+                Changes(state: state, backoff: backoff, signals: signals)
             )
         } catch {
             outbox.stop()
@@ -113,8 +139,13 @@ package struct RelayDaemon: Sendable {
         // the cache, which both of them change.
         let serviceGroup = ServiceGroup(
             configuration: ServiceGroupConfiguration(
-                services: services.map { ServiceGroupConfiguration.ServiceConfiguration(service: $0) },
-                gracefulShutdownSignals: [.sigterm, .sigint],
+                services: services.map { service in
+                    // The end of the signals is the beginning of the end.
+                    ServiceGroupConfiguration.ServiceConfiguration(
+                        service: service,
+                        successTerminationBehavior: service is SignalService ? .gracefullyShutdownGroup : .cancelGroup
+                    )
+                },
                 logger: logger
             )
         )
@@ -126,6 +157,13 @@ package struct RelayDaemon: Sendable {
         let cache: MemoryCache
         let disk: DiskCache?
         let overlay: PendingOverlay
+    }
+
+    /// What makes the daemon change while it runs.
+    private struct Changes {
+        let state: ConfigurationState
+        let backoff: CurrentBackoff
+        let signals: UnixSignalsSequence
     }
 
     private func diskCache() -> DiskCache {
@@ -143,7 +181,8 @@ package struct RelayDaemon: Sendable {
         _ client: UpstreamClient,
         _ upstreamHealth: UpstreamHealth,
         _ reads: Reads,
-        _ health: DaemonHealth
+        _ health: DaemonHealth,
+        _ changes: Changes
     ) async throws -> [any Service] {
         let server = try await ProxyServer(
             configuration: configuration.serverConfiguration,
@@ -183,6 +222,21 @@ package struct RelayDaemon: Sendable {
             ]
         )
         let budget = ShutdownBudget(timeout: configuration.shutdown.timeout)
+        let reload = ConfigurationReload(
+            ConfigurationReload.Parts(
+                server: server,
+                outbox: outbox,
+                client: client,
+                upstreamHealth: upstreamHealth,
+                cache: reads.cache,
+                backoff: changes.backoff,
+                budget: budget,
+                logLevel: logLevel
+            ),
+            state: changes.state,
+            logger: logger,
+            load: self.reload
+        )
         return [
             DiskCacheService(disk: reads.disk),
             OutboxService(outbox: outbox, client: client, budget: budget, logger: logger),
@@ -194,6 +248,7 @@ package struct RelayDaemon: Sendable {
                 budget: budget,
                 logger: logger
             ),
+            SignalService(signals: changes.signals, reload: reload, notifier: Notifier(), health: health),
         ]
     }
 }

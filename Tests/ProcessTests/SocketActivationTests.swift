@@ -1,6 +1,5 @@
 import Foundation
 import NIOHTTP1
-import Synchronization
 import TestSupport
 import Testing
 
@@ -45,7 +44,7 @@ extension ProcessTests {
                 let arguments = RelayProcess.arguments(in: sandbox, upstream: simulator.url)
                 try relay.start(arguments)
                 try await relay.waitUntilStarted()
-                let load = Load(urls(of: relay, ""))
+                let load = RequestLoad(urls(of: relay, ""))
                 try await withThrowingTaskGroup(of: Void.self) { group in
                     for client in 0..<8 { group.addTask { await load.run(client) } }
                     for _ in 0..<5 {
@@ -78,45 +77,6 @@ extension ProcessTests {
         private func urls(of relay: ActivatedRelay, _ target: String) -> [String] {
             let escaped = relay.path.replacingOccurrences(of: "/", with: "%2F")
             return ["http://127.0.0.1:\(relay.port)\(target)", "http+unix://\(escaped)\(target)"]
-        }
-    }
-}
-
-/// Clients that read and write over kept connections until they are stopped; every answer but a good one is a failure.
-private final class Load: Sendable {
-    private struct State {
-        var isStopping = false
-        var answered = 0
-        var failures: [String] = []
-    }
-
-    private let urls: [String]
-    private let state = Mutex(State())
-
-    init(_ urls: [String]) { self.urls = urls }
-
-    var answered: Int { state.withLock { $0.answered } }
-    var failures: [String] { state.withLock { $0.failures } }
-
-    func stop() { state.withLock { $0.isStopping = true } }
-
-    func run(_ client: Int) async {
-        let url = urls[client % urls.count] + Samples.target
-        var turn = 0
-        while !state.withLock({ $0.isStopping }) {
-            turn += 1
-            do {
-                let answer =
-                    turn % 4 == 0
-                    ? try await Exchange.send(.PUT, url, headers: Samples.headers(), body: Samples.body)
-                    : try await Exchange.send(.GET, url, headers: Samples.headers())
-                state.withLock { state in
-                    state.answered += 1
-                    if !(200..<300).contains(answer.status) { state.failures.append("\(answer.status) \(answer.text)") }
-                }
-            } catch {
-                state.withLock { $0.failures.append("\(error)") }
-            }
         }
     }
 }

@@ -23,7 +23,8 @@ final class CommitThread: Sendable {
         var maxAgeMilliseconds = Int64.max
     }
 
-    let settings: Settings
+    var settings: Settings { currentSettings.withLock { $0 } }
+    private let currentSettings: Mutex<Settings>
     let keys: KeyRegistry
     let admission: Admission
     let clock: RelayClock
@@ -36,12 +37,15 @@ final class CommitThread: Sendable {
     private let ended = DispatchSemaphore(value: 0)
 
     init(settings: Settings, keys: KeyRegistry, admission: Admission, clock: RelayClock, logger: Logger) {
-        self.settings = settings
+        currentSettings = Mutex(settings)
         self.keys = keys
         self.admission = admission
         self.clock = clock
         self.logger = logger
     }
+
+    /// Takes other bounds, from the next turn on.
+    func reload(_ settings: Settings) { currentSettings.withLock { $0 = settings } }
 
     /// Whether commits work just now.
     var currentHealth: Health { health.withLock { $0 } }

@@ -82,6 +82,12 @@ final class DeliveryEngine: CommitObserver {
     /// How often the engine has looked for something to do.
     var turns: UInt64 { turnCount.load(ordering: .relaxed) }
 
+    /// Takes other limits; what is under way or waits for a time goes on as it began.
+    func reload(_ limits: LaneSchedule.Limits) {
+        state.withLock { $0.schedule.limits = limits }
+        wake()
+    }
+
     /// Looks for something to do.
     func wake() { waker.yield() }
 

@@ -19,9 +19,9 @@ final class ConnectionHandler: ChannelDuplexHandler {
     private static let lingerSeconds = 5
 
     var state = ConnectionState()
-    let server: ServerCore
+    private(set) var server: ServerCore
     let loop: EventLoopContext
-    private let router: any RequestRouter
+    private var router: any RequestRouter
     private(set) var context: ChannelHandlerContext?
     private(set) var exchange: (any Exchange)?
     private(set) var isHead = false
@@ -384,6 +384,9 @@ final class ConnectionHandler: ChannelDuplexHandler {
         }
         return ticks - lastOutputTick > server.configuration.idleTimeoutSeconds
     }
+
+    /// Serves the next request with this; the one that is being served goes on as it began.
+    func adopt(_ server: ServerCore, router: any RequestRouter) { (self.server, self.router) = (server, router) }
 
     /// Ends the connection now.
     func close() { context?.close(promise: nil) }

@@ -3,24 +3,27 @@ extension ConfigurationKey {
     package static let all: [ConfigurationKey] = listen + upstream + writes + reads + daemon
 
     private static let listen: [ConfigurationKey] = [
-        .init("listen.address", \.listen.address, .address, "Address that apps connect to."),
+        .init("listen.address", \.listen.address, .address, "Address that apps connect to.", needsRestart: true),
         .init(
             "listen.port",
             \.listen.port,
             .count(0...65_535),
-            "TCP port that apps connect to; 0 lets the kernel choose."
+            "TCP port that apps connect to; 0 lets the kernel choose.",
+            needsRestart: true
         ),
         .init(
             "listen.unix_socket",
             \.listen.unixSocket,
             .optionalSocketPath,
-            "Path of a Unix socket for apps, beside TCP."
+            "Path of a Unix socket for apps, beside TCP.",
+            needsRestart: true
         ),
         .init(
             "listen.allow_remote",
             \.listen.allowRemote,
             .boolean,
-            "Admit a `listen.address` that other hosts can reach."
+            "Admit a `listen.address` that other hosts can reach.",
+            needsRestart: true
         ),
         .init(
             "listen.max_connections",
@@ -159,7 +162,8 @@ extension ConfigurationKey {
             "writes.put_semantics",
             \.writes.putSemantics,
             .choice(),
-            "What the upstream does to fields that an Update leaves out: `merge` keeps them, `replace` clears them."
+            "What the upstream does to fields that an Update leaves out: `merge` keeps them, `replace` clears them.",
+            needsRestart: true
         ),
         .init(
             "writes.max_age",
@@ -272,7 +276,8 @@ extension ConfigurationKey {
             "reads.disk",
             \.reads.diskBytes,
             .size(0...1 << 40),
-            "What they may take on disk, also over restarts; 0 keeps nothing there, and less than 1MiB counts as 1MiB."
+            "What they may take on disk, also over restarts; 0 keeps nothing there, and less than 1MiB counts as 1MiB.",
+            needsRestart: true
         ),
         .init(
             "reads.max_object",
@@ -300,21 +305,24 @@ extension ConfigurationKey {
             \.state.directory,
             .path,
             "Folder of the outbox and its key.",
-            derivedDefault: "`$STATE_DIRECTORY`, or `./var`"
+            derivedDefault: "`$STATE_DIRECTORY`, or `./var`",
+            needsRestart: true
         ),
         .init(
             "admin.socket",
             \.admin.socket,
             .socketPath,
             "Path of the Unix socket for operators' commands.",
-            derivedDefault: "`$RUNTIME_DIRECTORY/admin.sock`, or `admin.sock` in the state directory"
+            derivedDefault: "`$RUNTIME_DIRECTORY/admin.sock`, or `admin.sock` in the state directory",
+            needsRestart: true
         ),
         .init("log.level", \.log.level, .choice(), "Least severe level that is logged."),
         .init(
             "log.format",
             \.log.format,
             .choice(),
-            "Form of a log line: `auto` is the journal's under systemd, else text."
+            "Form of a log line: `auto` is the journal's under systemd, else text.",
+            needsRestart: true
         ),
     ]
 }

@@ -11,7 +11,7 @@ import Upstream
 final class DaemonHealth: HealthSource {
     private let outbox: Outbox
     private let upstream: UpstreamHealth
-    private let upstreamURL: String
+    private let configuration: ConfigurationState
     private let startedAtMilliseconds = RelayClock.wallMilliseconds()
     private let cache: MemoryCache
     private let disk: DiskCache?
@@ -23,7 +23,7 @@ final class DaemonHealth: HealthSource {
     init(
         outbox: Outbox,
         upstream: UpstreamHealth,
-        upstreamURL: String,
+        configuration: ConfigurationState,
         cache: MemoryCache,
         disk: DiskCache?
     ) {
@@ -31,7 +31,7 @@ final class DaemonHealth: HealthSource {
         self.cache = cache
         self.outbox = outbox
         self.upstream = upstream
-        self.upstreamURL = upstreamURL
+        self.configuration = configuration
         readySince = Mutex((true, startedAtMilliseconds))
     }
 
@@ -82,7 +82,7 @@ final class DaemonHealth: HealthSource {
                 connections: currentServer?.openConnections ?? 0
             ),
             upstream: RelayStatus.Upstream(
-                url: upstreamURL,
+                url: configuration.configuration.upstream.url,
                 state: snapshot.state,
                 reachable: snapshot.isReachable,
                 since: RFC3339.text(millisecondsSinceEpoch: snapshot.sinceUnixMilliseconds),
@@ -92,9 +92,13 @@ final class DaemonHealth: HealthSource {
                 lastError: snapshot.lastError
             ),
             outbox: Self.outbox(outboxStatus, now: now),
-            cache: cacheStatus()
+            cache: cacheStatus(),
+            configuration: configuration.status
         )
     }
+
+    /// How the daemon does, in one line.
+    func statusLine() async -> String { StatusLine(await status()).description }
 
     private func cacheStatus() -> RelayStatus.Cache {
         let counters = cache.counters

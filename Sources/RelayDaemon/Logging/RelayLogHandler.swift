@@ -15,8 +15,18 @@ struct RelayLogHandler: LogHandler {
 
     let format: Format
     let label: String
-    var logLevel: Logger.Level
+    /// The level in force, unless this logger has been given another one.
+    var logLevel: Logger.Level {
+        get { ownLevel ?? level.level }
+        set { ownLevel = newValue }
+    }
+    let level: LogLevel
+    private var ownLevel: Logger.Level?
     var metadata: Logger.Metadata = [:]
+
+    init(format: Format, label: String, level: LogLevel) {
+        (self.format, self.label, self.level) = (format, label, level)
+    }
 
     subscript(metadataKey key: String) -> Logger.Metadata.Value? {
         get { metadata[key] }

@@ -1,6 +1,4 @@
-import AdminAPI
 import Logging
-import Outbox
 import ServiceLifecycle
 import Systemd
 
@@ -16,12 +14,12 @@ struct NotifierService: Service {
     private static let statusInterval: Duration = .seconds(2)
 
     func run() async throws {
-        notifier.notify([.ready, .status(await statusLine())])
+        notifier.notify([.ready, .status(await health.statusLine())])
         let interval = min(Self.statusInterval, notifier.watchdogInterval.map { $0 / 2 } ?? Self.statusInterval)
         await cancelWhenGracefulShutdown {
             var lastLine = ""
             while !Task.isCancelled {
-                let line = await statusLine()
+                let line = await health.statusLine()
                 if line != lastLine {
                     notifier.status(line)
                     lastLine = line
@@ -35,10 +33,6 @@ struct NotifierService: Service {
             }
         }
         _ = budget.deadline
-        notifier.notify([.stopping, .status("stopping; " + (await statusLine()))])
-    }
-
-    private func statusLine() async -> String {
-        StatusLine(await health.status()).description
+        notifier.notify([.stopping, .status("stopping; " + (await health.statusLine()))])
     }
 }

@@ -3,19 +3,24 @@ import Synchronization
 /// The time that the whole of a shutdown may take (`shutdown.timeout`), shared by the services that end one after the
 /// other.
 final class ShutdownBudget: Sendable {
-    private let timeout: Duration
-    private let started = Mutex<ContinuousClock.Instant?>(nil)
+    private let state: Mutex<(timeout: Duration, started: ContinuousClock.Instant?)>
 
     init(timeout: Duration) {
-        self.timeout = timeout
+        state = Mutex((timeout, nil))
+    }
+
+    /// `shutdown.timeout`.
+    var timeout: Duration {
+        get { state.withLock { $0.timeout } }
+        set { state.withLock { $0.timeout = newValue } }
     }
 
     /// When everything has to be over; the clock starts with the first who asks.
     var deadline: ContinuousClock.Instant {
-        started.withLock { started in
-            let start = started ?? .now
-            started = start
-            return start + timeout
+        state.withLock { state in
+            let start = state.started ?? .now
+            state.started = start
+            return start + state.timeout
         }
     }
 }

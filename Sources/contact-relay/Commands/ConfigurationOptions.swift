@@ -15,6 +15,16 @@ struct ConfigurationOptions: ParsableArguments {
 
     /// Loads and validates; says what is wrong and ends with 78 if anything is.
     func load() async throws -> RelayConfiguration {
+        do {
+            return try await read()
+        } catch let error as ConfigurationError {
+            ExitStatus.complain("the configuration cannot be used:\n\(error)")
+            throw ExitStatus.configuration
+        }
+    }
+
+    /// Loads and validates.
+    func read() async throws -> RelayConfiguration {
         var overrides: [String: String] = [:]
         for setting in settings {
             let parts = setting.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
@@ -23,15 +33,10 @@ struct ConfigurationOptions: ParsableArguments {
             }
             overrides[String(parts[0])] = String(parts[1])
         }
-        do {
-            return try await RelayConfiguration.load(
-                file: config,
-                environment: ProcessInfo.processInfo.environment,
-                overrides: overrides
-            )
-        } catch {
-            ExitStatus.complain("the configuration cannot be used:\n\(error)")
-            throw ExitStatus.configuration
-        }
+        return try await RelayConfiguration.load(
+            file: config,
+            environment: ProcessInfo.processInfo.environment,
+            overrides: overrides
+        )
     }
 }

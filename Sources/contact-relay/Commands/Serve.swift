@@ -14,9 +14,17 @@ struct Serve: AsyncParsableCommand {
     func run() async throws {
         let configuration = try await options.load()
         let environment = ProcessInfo.processInfo.environment
-        let logger = RelayDaemon.logger(configuration, environment: environment)
+        let level = LogLevel(configuration.log.level)
+        let logger = RelayDaemon.logger(configuration, environment: environment, level: level)
+        let options = options
         do {
-            try await RelayDaemon(configuration: configuration, environment: environment, logger: logger).run()
+            try await RelayDaemon(
+                configuration: configuration,
+                environment: environment,
+                logger: logger,
+                logLevel: level,
+                reload: { try await options.read() }
+            ).run()
         } catch {
             let status = Self.exitStatus(error)
             logger.critical("the daemon cannot go on", metadata: ["error": "\(error)", "exit": "\(status.rawValue)"])
