@@ -8,7 +8,15 @@ package struct StatusLine: CustomStringConvertible {
     }
 
     package var description: String {
-        [upstream, queue, trouble, untold, cache].compactMap { $0 }.joined(separator: "; ")
+        [configuration, upstream, queue, trouble, untold, cache].compactMap { $0 }.joined(separator: "; ")
+    }
+
+    private var configuration: String? {
+        if let problem = status.configuration?.problem {
+            return "RELOAD FAILED, old configuration in force: \(problem)"
+        }
+        guard let keys = status.configuration?.needsRestart, !keys.isEmpty else { return nil }
+        return "restart for \(keys.joined(separator: ", "))"
     }
 
     private var upstream: String {

@@ -5,18 +5,22 @@ import Synchronization
 /// (P8).
 final class Admission: Sendable {
     private struct Ledger {
+        var maxPending: Int
+        var maxPendingBytes: Int
         var committed = WriteCounts()
         var uncommittedWrites = 0
         var uncommittedBytes = 0
     }
 
-    private let maxPending: Int
-    private let maxPendingBytes: Int
-    private let ledger = Mutex(Ledger())
+    private let ledger: Mutex<Ledger>
 
     init(maxPending: Int, maxPendingBytes: Int) {
-        self.maxPending = maxPending
-        self.maxPendingBytes = maxPendingBytes
+        ledger = Mutex(Ledger(maxPending: maxPending, maxPendingBytes: maxPendingBytes))
+    }
+
+    /// Takes other bounds; what is beyond them already stays.
+    func setLimits(maxPending: Int, maxPendingBytes: Int) {
+        ledger.withLock { ($0.maxPending, $0.maxPendingBytes) = (maxPending, maxPendingBytes) }
     }
 
     /// The books as of the last commit.
@@ -28,7 +32,7 @@ final class Admission: Sendable {
             // Dead writes are kept with their bodies, and count until an operator acts.
             let writes = Int(ledger.committed.pending + ledger.committed.dead) + ledger.uncommittedWrites
             let stored = Int(ledger.committed.storedBytes) + ledger.uncommittedBytes
-            guard writes < maxPending, stored + bytes <= maxPendingBytes else { return false }
+            guard writes < ledger.maxPending, stored + bytes <= ledger.maxPendingBytes else { return false }
             ledger.uncommittedWrites += 1
             ledger.uncommittedBytes += bytes
             return true

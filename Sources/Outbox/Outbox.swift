@@ -1,10 +1,12 @@
 package import DexatelAPI
 import Foundation
 package import Logging
+import Synchronization
 
 /// The store-and-forward half of the relay: it commits contact writes, answers, and delivers them (design §3, §8).
 package final class Outbox: Sendable {
-    let configuration: OutboxConfiguration
+    var configuration: OutboxConfiguration { current.withLock { $0 } }
+    private let current: Mutex<OutboxConfiguration>
     private let admission: Admission
     let commits: CommitThread
     let engine: DeliveryEngine
@@ -20,7 +22,7 @@ package final class Outbox: Sendable {
         clock: RelayClock,
         keys: KeyRegistry
     ) {
-        self.configuration = configuration
+        current = Mutex(configuration)
         self.admission = admission
         self.commits = commits
         self.engine = engine
@@ -66,13 +68,7 @@ package final class Outbox: Sendable {
             maxPendingBytes: configuration.maxPendingBytes
         )
         let commits = CommitThread(
-            settings: CommitThread.Settings(
-                stateDirectory: configuration.stateDirectory,
-                minFreeDiskBytes: Int64(configuration.minFreeDiskBytes),
-                keepReceiptsMilliseconds: configuration.keepReceiptsMilliseconds,
-                maxReceipts: Int64(configuration.maxReceipts),
-                maxAgeMilliseconds: configuration.maxAgeMilliseconds
-            ),
+            settings: configuration.commitSettings,
             keys: keys,
             admission: admission,
             clock: clock,
@@ -114,6 +110,21 @@ package final class Outbox: Sendable {
         }
     }
 
+    /// Takes other bounds and delays; the state directory and what PUT means stay what they are.
+    package func reload(_ configuration: OutboxConfiguration) {
+        let configuration = current.withLock { current in
+            let (directory, credentials, semantics) =
+                (current.stateDirectory, current.credentialsDirectory, current.putSemantics)
+            current = configuration
+            (current.stateDirectory, current.credentialsDirectory, current.putSemantics) =
+                (directory, credentials, semantics)
+            return current
+        }
+        admission.setLimits(maxPending: configuration.maxPending, maxPendingBytes: configuration.maxPendingBytes)
+        commits.reload(configuration.commitSettings)
+        engine.reload(configuration.laneLimits)
+    }
+
     // MARK: - Writes
 
     /// Makes room for a checked write, which has to be handed to `submitAdmitted` then; or says why there is none.
@@ -129,6 +140,7 @@ package final class Outbox: Sendable {
         case .failed: return .storageFailed
         }
         guard !commits.isStopping else { return .stopping }
+        let configuration = configuration
         guard key.deadCount < configuration.maxDead else { return .deadLimit }
         guard admission.admit(bytes: bytes) else { return .queueFull }
         let isKeyAdmitted = keys.admit(
@@ -276,10 +288,17 @@ package final class Outbox: Sendable {
         package var commits: UInt64
         /// Turns of the delivery engine; it turns after each `nudge`.
         package var deliveries: UInt64
+        /// Since when the oldest attempt has been under way.
+        package var oldestAttemptBegan: ContinuousClock.Instant?
     }
 
+    /// Deliveries that are under way.
+    package var attemptsUnderWay: Int { engine.inFlightCount }
+
     /// How often the two have turned by now.
-    package var turns: Turns { Turns(commits: commits.turns, deliveries: engine.turns) }
+    package var turns: Turns {
+        Turns(commits: commits.turns, deliveries: engine.turns, oldestAttemptBegan: engine.oldestAttemptBegan)
+    }
 
     /// Makes the delivery engine look for something to do.
     package func nudge() { engine.wake() }

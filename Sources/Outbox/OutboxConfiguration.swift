@@ -70,6 +70,16 @@ package struct OutboxConfiguration: Sendable {
     /// Where the database is.
     var databasePath: String { stateDirectory + "/outbox.sqlite" }
 
+    var commitSettings: CommitThread.Settings {
+        CommitThread.Settings(
+            stateDirectory: stateDirectory,
+            minFreeDiskBytes: Int64(minFreeDiskBytes),
+            keepReceiptsMilliseconds: keepReceiptsMilliseconds,
+            maxReceipts: Int64(maxReceipts),
+            maxAgeMilliseconds: maxAgeMilliseconds
+        )
+    }
+
     var laneLimits: LaneSchedule.Limits {
         var limits = LaneSchedule.Limits()
         limits.maxWaiting = maxWaiting

@@ -14,6 +14,19 @@ import Glibc
 import Musl
 #endif
 
+/// Listening sockets that somebody else has bound and keeps, as systemd does; the server owns the descriptors.
+package struct PassedListeners: Sendable, Equatable {
+    /// TCP sockets.
+    package var tcp: [CInt]
+    /// Unix sockets.
+    package var unix: [CInt]
+
+    /// Describes sockets; none by default.
+    package init(tcp: [CInt] = [], unix: [CInt] = []) {
+        (self.tcp, self.unix) = (tcp, unix)
+    }
+}
+
 /// The HTTP server that the apps talk to: listeners, connections, and an orderly end.
 package final class ProxyServer: Sendable {
     /// Where a listener is bound.
@@ -24,7 +37,16 @@ package final class ProxyServer: Sendable {
         case unix(path: String)
     }
 
-    private let core: ServerCore
+    /// Connections that may wait to be accepted; the kernel lowers it to `net.core.somaxconn`.
+    private static let backlog: CInt = 4096
+    /// How long a stopping server leaves connections open on which the next request may be on its way.
+    private static let idleGrace: Duration = .milliseconds(500)
+    /// How long it waits for the first request of a client that has just connected.
+    private static let newGrace: Duration = .seconds(2)
+
+    private let current: Mutex<ServerCore>
+    /// What new connections are served with.
+    private var core: ServerCore { current.withLock { $0 } }
     private let group: MultiThreadedEventLoopGroup
     private let loops: LoopContexts
     private let listeners = Mutex<[any Channel]>([])
@@ -53,7 +75,7 @@ package final class ProxyServer: Sendable {
         logger: Logger
     ) async throws {
         let wallSeconds: @Sendable () -> Int64 = { RelayClock.wallMilliseconds() / 1000 }
-        core = ServerCore(
+        let core = ServerCore(
             configuration: configuration,
             outbox: outbox,
             client: client,
@@ -68,23 +90,34 @@ package final class ProxyServer: Sendable {
             ),
             errors: RelayErrors(wallSeconds: wallSeconds)
         )
+        current = Mutex(core)
         self.group = group
         self.logger = logger
         loops = try await LoopContexts(group, wallSeconds: wallSeconds)
     }
 
-    /// Binds the configured listeners and says where they are.
-    package func start() async throws -> [Address] {
+    /// Listens, and says where.
+    ///
+    /// - Parameter passed: Listening sockets that somebody else has bound and keeps; where there are some of a kind, the
+    ///   configured address of that kind is not bound.
+    package func start(_ passed: PassedListeners = PassedListeners()) async throws -> [Address] {
         var addresses: [Address] = []
         let configuration = core.configuration
-        if let host = configuration.address {
-            let tcp = try await bootstrap().bind(host: host, port: configuration.port).get()
-            listeners.withLock { $0.append(tcp) }
+        for descriptor in passed.tcp {
+            let tcp = try await listen(bootstrap().withBoundSocket(descriptor))
+            let address = tcp.localAddress
+            addresses.append(.tcp(host: address?.ipAddress ?? "unknown", port: address?.port ?? 0))
+        }
+        if passed.tcp.isEmpty, let host = configuration.address {
+            let tcp = try await listen(bootstrap().bind(host: host, port: configuration.port))
             addresses.append(.tcp(host: host, port: tcp.localAddress?.port ?? configuration.port))
         }
-        if let path = configuration.unixSocket {
-            let unix = try await bootstrap().bind(unixDomainSocketPath: path, cleanupExistingSocketFile: true).get()
-            listeners.withLock { $0.append(unix) }
+        for descriptor in passed.unix {
+            let unix = try await listen(bootstrap().withBoundSocket(descriptor))
+            addresses.append(.unix(path: unix.localAddress?.pathname ?? "unknown"))
+        }
+        if passed.unix.isEmpty, let path = configuration.unixSocket {
+            _ = try await listen(bootstrap().bind(unixDomainSocketPath: path, cleanupExistingSocketFile: true))
             // As on TCP, whoever connects is judged by what it shows and by who it is, not by the file's mode.
             guard chmod(path, 0o666) == 0 else { throw IOError(errnoCode: errno, reason: "chmod \(path)") }
             addresses.append(.unix(path: path))
@@ -92,15 +125,22 @@ package final class ProxyServer: Sendable {
         return addresses
     }
 
+    private func listen(_ binding: EventLoopFuture<any Channel>) async throws -> any Channel {
+        let listener = try await binding.get()
+        listeners.withLock { $0.append(listener) }
+        return listener
+    }
+
     private func bootstrap() -> ServerBootstrap {
-        let (core, loops, count) = (core, loops, ConnectionCount(server: self))
+        let (loops, count) = (loops, ConnectionCount(server: self))
         return ServerBootstrap(group: group)
-            .serverChannelOption(.backlog, value: 1024)
+            .serverChannelOption(.backlog, value: Self.backlog)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .childChannelOption(.allowRemoteHalfClosure, value: true)
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     guard count.admit(channel) else { return }
+                    let core = count.server.core
                     let decoder = HTTPRequestDecoder(
                         leftOverBytesStrategy: .dropBytes,
                         limitConfiguration: Self.limits(core.configuration)
@@ -117,6 +157,17 @@ package final class ProxyServer: Sendable {
                     )
                 }
             }
+    }
+
+    /// Takes other bounds and habits, without closing a connection; addresses stay what they are.
+    ///
+    /// Requests that are being served end under those that they began with; `maxHeadBytes` is for new connections.
+    package func reload(_ configuration: ServerConfiguration) async {
+        let core = current.withLock { current in
+            current = current.with(configuration)
+            return current
+        }
+        await loops.adopt(core)
     }
 
     private static func limits(_ configuration: ServerConfiguration) -> NIOHTTPDecoderLimitConfiguration {
@@ -166,18 +217,30 @@ package final class ProxyServer: Sendable {
 
     // MARK: - The end
 
-    /// Takes no new connections; those that are open end with the request that they serve.
+    /// Takes no new connections; those that are open end with the request that they serve, or with their next one.
+    ///
+    /// Connections that were accepted are served. What waits to be accepted at a socket that was passed to the server
+    /// stays there for its next owner.
     package func quiesce() async {
-        for listener in listeners.withLock({ $0 }) { try? await listener.close() }
+        let listeners = listeners.withLock { $0 }
+        for listener in listeners { try? await listener.setOption(.autoRead, value: false).get() }
+        // A connection that was just accepted is on its way to its own event loop and back; a listener that is closed
+        // meanwhile would take it along.
         await loops.quiesce()
+        for listener in listeners { try? await listener.eventLoop.submit {}.get() }
+        await loops.quiesce()
+        for listener in listeners { try? await listener.close() }
     }
 
     /// Returns when no connection is open any more, or when the deadline has passed.
     ///
     /// - Returns: The number of connections that were still open, and have now been closed.
     package func closeConnections(deadline: ContinuousClock.Instant) async -> Int {
+        let began = ContinuousClock.now
         while openConnections > 0, ContinuousClock.now < deadline {
             try? await Task.sleep(for: .milliseconds(10))
+            let waited = began.duration(to: .now)
+            if waited >= Self.idleGrace { await loops.endIdle(includingNew: waited >= Self.newGrace) }
         }
         let left = openConnections
         await loops.stop()
@@ -212,6 +275,18 @@ struct LoopContexts: Sendable {
     func quiesce() async {
         await onEachLoop { context in
             for connection in Array(context.connections.values) { connection.quiesce() }
+        }
+    }
+
+    func adopt(_ core: ServerCore) async {
+        await onEachLoop { context in
+            for connection in context.connections.values { connection.adopt(core, router: core.router) }
+        }
+    }
+
+    func endIdle(includingNew isNew: Bool) async {
+        await onEachLoop { context in
+            for connection in Array(context.connections.values) { connection.endIdle(includingNew: isNew) }
         }
     }
 

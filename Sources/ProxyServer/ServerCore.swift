@@ -5,6 +5,8 @@ import Synchronization
 import Upstream
 
 /// What all connections of the server share; immutable but for counters.
+///
+/// A reload of the configuration makes another one, which the connections serve their next requests with.
 final class ServerCore: Sendable {
     let configuration: ServerConfiguration
     let outbox: Outbox
@@ -23,7 +25,8 @@ final class ServerCore: Sendable {
         upstreamHealth: UpstreamHealth,
         health: any HealthSource,
         reads: ReadParts,
-        errors: RelayErrors
+        errors: RelayErrors,
+        buffers: ByteBudget? = nil
     ) {
         self.configuration = configuration
         self.outbox = outbox
@@ -32,8 +35,24 @@ final class ServerCore: Sendable {
         self.health = health
         self.reads = reads
         self.errors = errors
-        buffers = ByteBudget(limit: configuration.maxBufferedBytes)
+        self.buffers = buffers ?? ByteBudget(limit: configuration.maxBufferedBytes)
         clientGuard = ClientGuard(configuration, outbox.keys)
+    }
+
+    /// The same server with other bounds and habits; what is counted goes on being counted.
+    func with(_ configuration: ServerConfiguration) -> ServerCore {
+        buffers.limit = configuration.maxBufferedBytes
+        reads.maxWaiters = configuration.maxReadWaiters
+        return ServerCore(
+            configuration: configuration,
+            outbox: outbox,
+            client: client,
+            upstreamHealth: upstreamHealth,
+            health: health,
+            reads: reads,
+            errors: errors,
+            buffers: buffers
+        )
     }
 
     /// What replies about a contact say of the key's writes to it that have died (design §3.5); nil where there are none.
@@ -47,10 +66,16 @@ final class ServerCore: Sendable {
 
 /// Counts bytes that are held in memory against a bound (P8).
 final class ByteBudget: Sendable {
-    private let limit: Int
+    private let currentLimit: Atomic<Int>
     private let used = Atomic<Int>(0)
 
-    init(limit: Int) { self.limit = limit }
+    init(limit: Int) { currentLimit = Atomic(limit) }
+
+    /// The bound; what is reserved beyond a new one stays reserved until it is released.
+    var limit: Int {
+        get { currentLimit.load(ordering: .relaxed) }
+        set { currentLimit.store(newValue, ordering: .relaxed) }
+    }
 
     /// Takes bytes from the budget; false, and nothing taken, when they would exceed it.
     func reserve(_ bytes: Int) -> Bool {

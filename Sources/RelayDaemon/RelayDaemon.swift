@@ -16,30 +16,53 @@ package struct RelayDaemon: Sendable {
     private let configuration: RelayConfiguration
     private let environment: [String: String]
     private let logger: Logger
+    private let logLevel: LogLevel
+    private let reload: @Sendable () async throws -> RelayConfiguration
 
     /// Makes a daemon of this configuration; `run` starts it.
-    package init(configuration: RelayConfiguration, environment: [String: String], logger: Logger) {
+    ///
+    /// - Parameters:
+    ///   - logLevel: The level of the logger, which a reload changes.
+    ///   - reload: Reads the configuration anew, for SIGHUP.
+    package init(
+        configuration: RelayConfiguration,
+        environment: [String: String],
+        logger: Logger,
+        logLevel: LogLevel,
+        reload: @escaping @Sendable () async throws -> RelayConfiguration
+    ) {
         self.configuration = configuration
         self.environment = environment
         self.logger = logger
+        self.logLevel = logLevel
+        self.reload = reload
     }
 
     /// A logger as the configuration wants it.
-    package static func logger(_ configuration: RelayConfiguration, environment: [String: String]) -> Logger {
+    package static func logger(
+        _ configuration: RelayConfiguration,
+        environment: [String: String],
+        level: LogLevel
+    ) -> Logger {
         let format = RelayLogHandler.Format(configuration.log.format, environment: environment)
         return Logger(label: "contact-relay") { label in
-            RelayLogHandler(format: format, label: label, logLevel: configuration.log.level)
+            RelayLogHandler(format: format, label: label, level: level)
         }
     }
 
     /// Runs until SIGTERM or SIGINT; throws when the daemon cannot start.
     package func run() async throws {
+        let signals = await SignalService.trap()
         ProcessProtection.apply()
+        let sockets = try PassedSockets(
+            SocketActivation.listenDescriptors(),
+            allowsRemote: configuration.listen.allowRemote
+        )
         try Outbox.makeStateDirectory(configuration.state.directory)
         let lock = try StateLock(stateDirectory: configuration.state.directory)
         let group = MultiThreadedEventLoopGroup(numberOfThreads: Self.eventLoopCount)
         do {
-            try await run(group)
+            try await run(group, sockets.listeners, signals)
         } catch {
             try? await group.shutdownGracefully()
             throw error
@@ -49,10 +72,17 @@ package struct RelayDaemon: Sendable {
         _ = consume lock
     }
 
+    /// How long a start may go on before systemd's own timeout counts (`TimeoutStartSec=`).
+    private static let maxStart: Duration = .seconds(1_800)
+
     /// Half of the cores: the commit thread and the delivery tasks want the others.
     private static var eventLoopCount: Int { max(1, ProcessInfo.processInfo.activeProcessorCount / 2) }
 
-    private func run(_ group: MultiThreadedEventLoopGroup) async throws {
+    private func run(
+        _ group: MultiThreadedEventLoopGroup,
+        _ passed: PassedListeners,
+        _ signals: UnixSignalsSequence
+    ) async throws {
         let upstream = try configuration.upstreamConfiguration()
         let client = UpstreamClient(configuration: upstream, eventLoopGroup: group)
         let upstreamHealth = UpstreamHealth(
@@ -62,12 +92,16 @@ package struct RelayDaemon: Sendable {
         let disk = configuration.reads.diskBytes > 0 ? diskCache() : nil
         let cache = MemoryCache(configuration.cacheConfiguration, journal: disk?.journal)
         let overlay = PendingOverlay(cache: cache, semantics: configuration.writes.putSemantics)
+        let backoff = CurrentBackoff(configuration)
         let outbox: Outbox
+        // Checks and migrations take as long as the outbox is large.
+        let patience = TimeoutExtension(Notifier(), limit: Self.maxStart) { "starting: opening the outbox" }
         do {
+            defer { patience.end() }
             outbox = try Outbox.open(
                 configuration.outboxConfiguration(credentialsDirectory: environment["CREDENTIALS_DIRECTORY"]),
                 transport: UpstreamDelivery(client: client, health: upstreamHealth, cache: cache),
-                backoffMilliseconds: configuration.backoffMilliseconds,
+                backoffMilliseconds: { backoff.milliseconds($0) },
                 logger: logger
             )
         } catch {
@@ -81,10 +115,12 @@ package struct RelayDaemon: Sendable {
         upstreamHealth.setObserver { snapshot in
             if snapshot.isBelievedHealthy { outbox.upstreamRecovered() } else { outbox.nudge() }
         }
+        let state = ConfigurationState(configuration)
+        let budget = ShutdownBudget(timeout: configuration.shutdown.timeout)
         let health = DaemonHealth(
             outbox: outbox,
             upstream: upstreamHealth,
-            upstreamURL: configuration.upstream.url,
+            configuration: state,
             cache: cache,
             disk: disk
         )
@@ -96,11 +132,13 @@ package struct RelayDaemon: Sendable {
         do {
             services = try await bind(
                 group,
+                passed,
                 outbox,
                 client,
                 upstreamHealth,
                 Reads(cache: cache, disk: disk, overlay: overlay),
-                health
+                health,
+                Changes(state: state, backoff: backoff, budget: budget, signals: signals)
             )
         } catch {
             outbox.stop()
@@ -116,12 +154,18 @@ package struct RelayDaemon: Sendable {
         // the cache, which both of them change.
         let serviceGroup = ServiceGroup(
             configuration: ServiceGroupConfiguration(
-                services: services.map { ServiceGroupConfiguration.ServiceConfiguration(service: $0) },
-                gracefulShutdownSignals: [.sigterm, .sigint],
+                services: services.map { service in
+                    // The end of the signals is the beginning of the end.
+                    ServiceGroupConfiguration.ServiceConfiguration(
+                        service: service,
+                        successTerminationBehavior: service is SignalService ? .gracefullyShutdownGroup : .cancelGroup
+                    )
+                },
                 logger: logger
             )
         )
         try await serviceGroup.run()
+        budget.end()
     }
 
     /// What reads are answered from.
@@ -129,6 +173,14 @@ package struct RelayDaemon: Sendable {
         let cache: MemoryCache
         let disk: DiskCache?
         let overlay: PendingOverlay
+    }
+
+    /// What makes the daemon change while it runs.
+    private struct Changes {
+        let state: ConfigurationState
+        let backoff: CurrentBackoff
+        let budget: ShutdownBudget
+        let signals: UnixSignalsSequence
     }
 
     private func diskCache() -> DiskCache {
@@ -139,13 +191,27 @@ package struct RelayDaemon: Sendable {
         )
     }
 
+    private func listen(_ server: ProxyServer, _ passed: PassedListeners) async throws -> [ProxyServer.Address] {
+        do {
+            return try await server.start(passed)
+        } catch let error as IOError {
+            let tcp = configuration.listen.address.map { "\($0) port \(configuration.listen.port)" }
+            throw ListenFailure(
+                address: [tcp, configuration.listen.unixSocket].compactMap { $0 }.joined(separator: " or "),
+                errorNumber: error.errnoCode
+            )
+        }
+    }
+
     private func bind(
         _ group: MultiThreadedEventLoopGroup,
+        _ passed: PassedListeners,
         _ outbox: Outbox,
         _ client: UpstreamClient,
         _ upstreamHealth: UpstreamHealth,
         _ reads: Reads,
-        _ health: DaemonHealth
+        _ health: DaemonHealth,
+        _ changes: Changes
     ) async throws -> [any Service] {
         let server = try await ProxyServer(
             configuration: configuration.serverConfiguration,
@@ -173,14 +239,17 @@ package struct RelayDaemon: Sendable {
             ),
             group: group
         )
-        for address in try await server.start() {
+        for address in try await listen(server, passed) {
             switch address {
             case .tcp(let host, let port):
-                logger.notice("listening", metadata: ["address": "\(host)", "port": "\(port)"])
+                let by = passed.tcp.isEmpty ? "relay" : "systemd"
+                logger.notice("listening", metadata: ["address": "\(host)", "bound_by": "\(by)", "port": "\(port)"])
             case .unix(let path):
-                logger.notice("listening", metadata: ["unix_socket": "\(path)"])
+                let by = passed.unix.isEmpty ? "relay" : "systemd"
+                logger.notice("listening", metadata: ["bound_by": "\(by)", "unix_socket": "\(path)"])
             }
         }
+        let budget = changes.budget
         let counts = outbox.committedCounts
         logger.notice(
             "started",
@@ -189,7 +258,21 @@ package struct RelayDaemon: Sendable {
                 "state": "\(configuration.state.directory)", "pending": "\(counts.pending)",
             ]
         )
-        let budget = ShutdownBudget(timeout: configuration.shutdown.timeout)
+        let reload = ConfigurationReload(
+            ConfigurationReload.Parts(
+                server: server,
+                outbox: outbox,
+                client: client,
+                upstreamHealth: upstreamHealth,
+                cache: reads.cache,
+                backoff: changes.backoff,
+                budget: budget,
+                logLevel: logLevel
+            ),
+            state: changes.state,
+            logger: logger,
+            load: self.reload
+        )
         return [
             DiskCacheService(disk: reads.disk, overlay: reads.overlay),
             OutboxService(outbox: outbox, client: client, budget: budget, logger: logger),
@@ -197,10 +280,11 @@ package struct RelayDaemon: Sendable {
             NotifierService(
                 notifier: Notifier(),
                 health: health,
-                progress: DaemonProgress(group: group, outbox: outbox),
+                progress: DaemonProgress(group: group, outbox: outbox, configuration: changes.state),
                 budget: budget,
                 logger: logger
             ),
+            SignalService(signals: changes.signals, reload: reload, notifier: Notifier(), health: health),
         ]
     }
 }

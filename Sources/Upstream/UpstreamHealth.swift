@@ -80,6 +80,24 @@ package final class UpstreamHealth: Sendable {
         self.shared.withLock { $0.observer = observer }
     }
 
+    /// Takes another limit of concurrent deliveries.
+    package func setMaxConcurrentDeliveries(_ limit: Int) {
+        self.shared.withLock { $0.breaker.setMaxConcurrentDeliveries(limit) }
+    }
+
+    /// Forgets what is known of the upstream, which is another one now.
+    package func replaceUpstream() {
+        let now = self.now()
+        let change = self.shared.withLock { shared in
+            let before = shared.breaker.state
+            let wasReachable = shared.breaker.isReachable
+            shared.breaker.replaceUpstream(now: now)
+            shared.lastError = nil
+            return self.noteChange(in: &shared, from: before, wasReachable: wasReachable, now)
+        }
+        self.announce(change)
+    }
+
     private struct Change {
         let from: BreakerState
         let to: BreakerState

@@ -42,9 +42,12 @@ enum ConfigurationDocuments {
     static func referenceTable() -> String {
         let rows = ConfigurationKey.all.map { key in
             let value = key.derivedDefault ?? (key.defaultText.isEmpty ? "none" : "`\(key.defaultText)`")
-            return "| `\(key.name)` | \(value) | \(key.allowed) | \(key.summary) |"
+            return
+                "| `\(key.name)` | \(value) | \(key.allowed) | \(key.summary) | \(key.needsRestart ? "restart" : "reload") |"
         }
-        return (["| key | default | allowed | purpose |", "|---|---|---|---|"] + rows).joined(separator: "\n")
+        return (["| key | default | allowed | purpose | a change needs a |", "|---|---|---|---|---|"] + rows).joined(
+            separator: "\n"
+        )
     }
 
     private static func explanation(of key: ConfigurationKey) -> String {

@@ -300,4 +300,31 @@ struct CircuitBreakerTests {
         for permit in stale { driver.end(permit, .timeout) }
         #expect(driver.isClosed)
     }
+
+    @Test("of an upstream that has been replaced nothing bad is remembered")
+    func replacedUpstream() throws {
+        let driver = BreakerDriver()
+        let old = try #require(driver.permit("old"))
+        for index in 0..<5 { driver.exchange("origin\(index)", .unreachable) }
+        #expect(!driver.isClosed && !driver.breaker.isReachable)
+        driver.breaker.replaceUpstream(now: .now)
+        #expect(driver.isClosed && driver.breaker.isReachable && driver.breaker.failuresSinceSuccess == 0)
+        // Stragglers of the old one do not open it, whatever they say.
+        driver.end(old, .timeout)
+        for index in 0..<4 { driver.exchange("origin\(index)", .timeout) }
+        #expect(driver.isClosed)
+    }
+
+    @Test("the limit of deliveries follows a new maximum, and stays below it after slow start")
+    func newMaximum() {
+        var breaker = CircuitBreaker(configuration: BreakerConfiguration(maxConcurrentDeliveries: 8), now: .now)
+        breaker.setMaxConcurrentDeliveries(12)
+        #expect(breaker.concurrencyLimit == 12)
+        breaker.setMaxConcurrentDeliveries(3)
+        #expect(breaker.concurrencyLimit == 3)
+        breaker.replaceUpstream(now: .now)
+        #expect(breaker.concurrencyLimit == 1)
+        breaker.setMaxConcurrentDeliveries(9)
+        #expect(breaker.concurrencyLimit == 1)
+    }
 }

@@ -43,6 +43,23 @@ struct UpstreamClientTests {
 
     private static let get = UpstreamRequest(method: "GET", target: "/")
 
+    @Test("after a reload requests go to the new upstream, and one that is under way at the old one ends there")
+    func reload() async throws {
+        let next = try await ScriptedServer { _, _ in .reply("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nnew") }
+        try await self.with({ _, _ in .reply("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nold") }) { client, server in
+            let stream = try await client.open(Self.get, body: nil as OneByOne?, length: nil)
+            client.reload(UpstreamConfiguration(url: try UpstreamURL(next.url)))
+            #expect(String(buffer: try await client.send(Self.get).get().body) == "new")
+            var body = ByteBuffer()
+            for try await piece in stream.body { body.writeImmutableBuffer(piece) }
+            #expect(String(buffer: body) == "old")
+        }
+        try await next.stop()
+    }
+
+    /// A body that no test here sends.
+    private typealias OneByOne = AsyncThrowingStream<ByteBuffer, any Error>
+
     @Test("a whole exchange: body, key, fields and status arrive")
     func exchange() async throws {
         try await self.with({ _, _ in .reply("HTTP/1.1 201 Made\r\nX-A: 1\r\nContent-Length: 4\r\n\r\nbody") }) {

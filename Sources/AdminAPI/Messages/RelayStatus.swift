@@ -200,6 +200,8 @@ package struct RelayStatus: Codable, Sendable, Equatable {
     package var cache: Cache?
     /// The telling of deaths; nil where there is no `writes.on_dead_url`.
     package var webhook: Webhook?
+    /// The configuration in force; nil from a daemon that cannot reload it.
+    package var configuration: Configuration?
 
     /// Puts a status together.
     package init(
@@ -207,12 +209,14 @@ package struct RelayStatus: Codable, Sendable, Equatable {
         upstream: Upstream,
         outbox: Outbox,
         cache: Cache? = nil,
-        webhook: Webhook? = nil
+        webhook: Webhook? = nil,
+        configuration: Configuration? = nil
     ) {
         self.daemon = daemon
         self.upstream = upstream
         self.outbox = outbox
         self.cache = cache
         self.webhook = webhook
+        self.configuration = configuration
     }
 }

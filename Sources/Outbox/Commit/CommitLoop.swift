@@ -215,6 +215,7 @@ struct CommitLoop {
     private mutating func keepHouse() -> Bool {
         thread.checkDisk()
         do {
+            housekeeping.settings = thread.settings
             guard let task = try housekeeping.next(storage, now: thread.clock.now()) else { return false }
             switch task {
             case .operation(let operation):

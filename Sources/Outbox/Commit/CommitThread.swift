@@ -23,7 +23,8 @@ final class CommitThread: Sendable {
         var maxAgeMilliseconds = Int64.max
     }
 
-    let settings: Settings
+    var settings: Settings { currentSettings.withLock { $0 } }
+    private let currentSettings: Mutex<Settings>
     let keys: KeyRegistry
     let admission: Admission
     let clock: RelayClock
@@ -36,12 +37,15 @@ final class CommitThread: Sendable {
     private let ended = DispatchSemaphore(value: 0)
 
     init(settings: Settings, keys: KeyRegistry, admission: Admission, clock: RelayClock, logger: Logger) {
-        self.settings = settings
+        currentSettings = Mutex(settings)
         self.keys = keys
         self.admission = admission
         self.clock = clock
         self.logger = logger
     }
+
+    /// Takes other bounds, from the next turn on.
+    func reload(_ settings: Settings) { currentSettings.withLock { $0 = settings } }
 
     /// Whether commits work just now.
     var currentHealth: Health { health.withLock { $0 } }
@@ -79,10 +83,14 @@ final class CommitThread: Sendable {
         guard ends.contains(where: { $0.state == .dead }) else { return }
         let observer = deathObserver.withLock { $0 }
         for end in ends where end.state == .dead {
-            logger.warning(
-                "a write died after its sender was told 202",
-                metadata: ["write": "\(end.write.id)", "error": "\(end.lastError ?? "unknown")"]
-            )
+            // No contact data, and of the key its fingerprint alone (P7).
+            var metadata: Logger.Metadata = [
+                "write": "\(end.write.id)", "contact": "\(end.write.contact.path)",
+                "error": "\(end.lastError ?? "unknown")",
+            ]
+            if let key = keys.key(row: end.write.keyRow) { metadata["key"] = "\(key.fingerprint)" }
+            if let status = end.response?.status { metadata["status"] = "\(status)" }
+            logger.warning("a write died after its sender was told 202", metadata: metadata)
             observer?(end.write.id)
         }
     }

@@ -32,7 +32,7 @@ struct Housekeeping {
     /// Keys, or held writes, that one step changes at most.
     private static let stepLimit = 256
 
-    private let settings: CommitThread.Settings
+    var settings: CommitThread.Settings
     private var savedAt: RelayTime
     private var dirtySince: RelayTime?
     private var keysAt: RelayTime

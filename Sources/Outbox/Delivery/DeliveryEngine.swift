@@ -23,6 +23,8 @@ final class DeliveryEngine: CommitObserver {
         var pendingRestart: OpenedOutbox?
         var isStopping = false
         var changeObserver: (any OutboxChangeObserver)?
+        /// When each write that is under way was claimed, by its sequence.
+        var claimedAt: [Int64: ContinuousClock.Instant] = [:]
         /// The breaker lets nothing through before this.
         var gateOpensAt: RelayTime?
     }
@@ -81,6 +83,15 @@ final class DeliveryEngine: CommitObserver {
 
     /// How often the engine has looked for something to do.
     var turns: UInt64 { turnCount.load(ordering: .relaxed) }
+
+    /// Takes other limits; what is under way or waits for a time goes on as it began.
+    func reload(_ limits: LaneSchedule.Limits) {
+        state.withLock { $0.schedule.limits = limits }
+        wake()
+    }
+
+    /// Since when the oldest attempt has been under way.
+    var oldestAttemptBegan: ContinuousClock.Instant? { state.withLock { $0.claimedAt.values.min() } }
 
     /// Looks for something to do.
     func wake() { waker.yield() }
@@ -252,6 +263,7 @@ final class DeliveryEngine: CommitObserver {
             }
             let claim = state.withLock { state in
                 let claim = state.schedule.claim(contact, now: now)
+                if case .attempt(let write) = claim { state.claimedAt[write.pending.id.sequence] = .now }
                 // Under the lock, as in `attempt`.
                 if case .expired(let end) = claim { parts.commits.record(.end(end)) }
                 return claim
@@ -299,6 +311,7 @@ final class DeliveryEngine: CommitObserver {
         if let sent { tellDelivered(write, sent, outcome) }
         let now = parts.clock.now()
         let ended = state.withLock { state in
+            state.claimedAt[write.pending.id.sequence] = nil
             let ended = state.schedule.attemptEnded(
                 write.pending.contact,
                 outcome,
@@ -317,7 +330,7 @@ final class DeliveryEngine: CommitObserver {
             wakeAfterAttempt()
             return
         }
-        if case .attempt(let attempt) = ended.record { log(attempt) }
+        if case .attempt(let attempt) = ended.record { log(attempt, write) }
         send(ended.answers)
     }
 
@@ -338,11 +351,13 @@ final class DeliveryEngine: CommitObserver {
         )
     }
 
-    private func log(_ attempt: AttemptRecord) {
+    private func log(_ attempt: AttemptRecord, _ write: LaneSchedule.Write) {
+        // No contact data, and of the key its fingerprint alone (P7).
         parts.logger.debug(
             "a write will be tried again",
             metadata: [
-                "write": "\(attempt.after.id)", "attempts": "\(attempt.after.attempts)",
+                "write": "\(write.pending.id)", "contact": "\(write.pending.contact.path)",
+                "key": "\(write.key.fingerprint)", "attempts": "\(attempt.after.attempts)",
                 "error": "\(attempt.lastError)",
             ]
         )

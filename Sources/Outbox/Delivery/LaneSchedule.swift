@@ -134,7 +134,7 @@ struct LaneSchedule: Sendable {
         }
     }
 
-    let limits: Limits
+    var limits: Limits
     var lanes: [ContactReference: Lane] = [:]
     var readyFresh: Deque<Turn> = []
     var readyBacklog: Deque<Turn> = []

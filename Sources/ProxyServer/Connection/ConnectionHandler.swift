@@ -20,9 +20,9 @@ final class ConnectionHandler: ChannelDuplexHandler {
     private static let lingerSeconds = 5
 
     var state = ConnectionState()
-    let server: ServerCore
+    private(set) var server: ServerCore
     let loop: EventLoopContext
-    private let router: any RequestRouter
+    private var router: any RequestRouter
     private let peer: ConnectionPeer
     private var hostMemo = HostMemo()
     private(set) var context: ChannelHandlerContext?
@@ -408,11 +408,32 @@ final class ConnectionHandler: ChannelDuplexHandler {
         return ticks - lastOutputTick > server.configuration.idleTimeoutSeconds
     }
 
+    /// Serves the next request with this; the one that is being served goes on as it began.
+    func adopt(_ server: ServerCore, router: any RequestRouter) { (self.server, self.router) = (server, router) }
+
     /// Ends the connection now.
     func close() { context?.close(promise: nil) }
 
-    /// Ends the connection as soon as what it serves is answered.
-    func quiesce() {
-        if state.quiesce() { context?.close(promise: nil) }
+    /// Ends the connection as soon as what it serves is answered; an idle client's next request is its last.
+    func quiesce() { state.quiesce() }
+
+    /// Ends the connection if nothing is being served, and nothing that the client has sent is still to be read: the
+    /// server stops.
+    ///
+    /// - Parameter isNew: Whether a client that has not sent a request yet is meant, too.
+    func endIdle(includingNew isNew: Bool) {
+        guard hasHadRequest || isNew, waitingInput.isEmpty, !hasUnreadInput, state.endIdle() else { return }
+        context?.close(promise: nil)
+    }
+
+    /// Whether the kernel holds bytes of the client that would be lost with the connection.
+    private var hasUnreadInput: Bool {
+        let unread = try? context?.channel.pipeline.syncOperations.withUnsafeTransportIfAvailable(
+            of: NIOBSDSocket.Handle.self
+        ) { descriptor in
+            var byte: UInt8 = 0
+            return recv(descriptor, &byte, 1, CInt(MSG_PEEK) | CInt(MSG_DONTWAIT)) > 0
+        }
+        return unread ?? false
     }
 }

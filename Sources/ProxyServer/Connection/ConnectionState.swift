@@ -287,12 +287,16 @@ struct ConnectionState: ~Copyable {
         }
     }
 
-    /// The server stops: the request that is being served is the last.
-    ///
-    /// - Returns: Whether to close at once.
-    mutating func quiesce() -> Bool {
+    /// The server stops: the request that is being served, or the next one of an idle client, is the last.
+    mutating func quiesce() {
         isQuiescing = true
-        guard phase == .idle else { return false }
+    }
+
+    /// The server stops, and an idle client has had its time for one more request.
+    ///
+    /// - Returns: Whether to close: nothing is being served.
+    mutating func endIdle() -> Bool {
+        guard isQuiescing, phase == .idle else { return false }
         phase = .closing
         return true
     }

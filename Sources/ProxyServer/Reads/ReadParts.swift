@@ -9,7 +9,7 @@ final class ReadParts: Sendable {
     let overlay: PendingOverlay
     let flights = FlightTable()
     let clock: ReadClock
-    private let maxWaiters: Int
+    private let waiterLimit: Atomic<Int>
     private let waiters = Atomic<Int>(0)
     private let collapsedReads = Atomic<UInt64>(0)
 
@@ -18,7 +18,13 @@ final class ReadParts: Sendable {
         self.disk = disk
         self.overlay = overlay
         self.clock = clock
-        self.maxWaiters = maxWaiters
+        waiterLimit = Atomic(maxWaiters)
+    }
+
+    /// `reads.max_waiters`.
+    var maxWaiters: Int {
+        get { waiterLimit.load(ordering: .relaxed) }
+        set { waiterLimit.store(newValue, ordering: .relaxed) }
     }
 
     /// Requests that wait for another one's reply just now.

@@ -7,25 +7,29 @@ extension ConfigurationKey {
             "listen.address",
             \.listen.address,
             .optionalAddress,
-            "Address that apps connect to; without one they reach the relay by `listen.unix_socket` alone."
+            "Address that apps connect to; without one they reach the relay by `listen.unix_socket` alone.",
+            needsRestart: true
         ),
         .init(
             "listen.port",
             \.listen.port,
             .count(0...65_535),
-            "TCP port that apps connect to; 0 lets the kernel choose."
+            "TCP port that apps connect to; 0 lets the kernel choose.",
+            needsRestart: true
         ),
         .init(
             "listen.unix_socket",
             \.listen.unixSocket,
             .optionalSocketPath,
-            "Path of a Unix socket for apps, beside TCP."
+            "Path of a Unix socket for apps, beside TCP.",
+            needsRestart: true
         ),
         .init(
             "listen.allow_remote",
             \.listen.allowRemote,
             .boolean,
-            "Admit a `listen.address` that other hosts can reach."
+            "Admit a `listen.address` that other hosts can reach.",
+            needsRestart: true
         ),
         .init(
             "listen.allowed_hosts",
@@ -190,7 +194,8 @@ extension ConfigurationKey {
             "writes.put_semantics",
             \.writes.putSemantics,
             .choice(),
-            "What the upstream does to fields that an Update leaves out: `merge` keeps them, `replace` clears them."
+            "What the upstream does to fields that an Update leaves out: `merge` keeps them, `replace` clears them.",
+            needsRestart: true
         ),
         .init(
             "writes.max_age",
@@ -234,7 +239,8 @@ extension ConfigurationKey {
             \.writes.onDeadURL,
             .optionalWebhook,
             "Where each dead write is told with a POST; \"\" for nowhere. It may hold a secret.",
-            isSecret: true
+            isSecret: true,
+            needsRestart: true
         ),
         .init(
             "writes.limits.first_name",
@@ -310,7 +316,8 @@ extension ConfigurationKey {
             "reads.disk",
             \.reads.diskBytes,
             .size(0...1 << 40),
-            "What they may take on disk, also over restarts; 0 keeps nothing there, and less than 1MiB counts as 1MiB."
+            "What they may take on disk, also over restarts; 0 keeps nothing there, and less than 1MiB counts as 1MiB.",
+            needsRestart: true
         ),
         .init(
             "reads.max_object",
@@ -344,21 +351,24 @@ extension ConfigurationKey {
             \.state.directory,
             .path,
             "Folder of the outbox and its key.",
-            derivedDefault: "`$STATE_DIRECTORY`, or `./var`"
+            derivedDefault: "`$STATE_DIRECTORY`, or `./var`",
+            needsRestart: true
         ),
         .init(
             "admin.socket",
             \.admin.socket,
             .socketPath,
             "Path of the Unix socket for operators' commands.",
-            derivedDefault: "`$RUNTIME_DIRECTORY/admin.sock`, or `admin.sock` in the state directory"
+            derivedDefault: "`$RUNTIME_DIRECTORY/admin.sock`, or `admin.sock` in the state directory",
+            needsRestart: true
         ),
         .init("log.level", \.log.level, .choice(), "Least severe level that is logged."),
         .init(
             "log.format",
             \.log.format,
             .choice(),
-            "Form of a log line: `auto` is the journal's under systemd, else text."
+            "Form of a log line: `auto` is the journal's under systemd, else text.",
+            needsRestart: true
         ),
     ]
 }

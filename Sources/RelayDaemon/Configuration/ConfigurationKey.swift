@@ -16,6 +16,8 @@ package struct ConfigurationKey: Sendable {
     package let summary: String
     /// Whether the value must never be shown.
     package let isSecret: Bool
+    /// Whether a new value takes effect at the next restart only, and not on a reload.
+    package let needsRestart: Bool
     /// Whether a refusal may repeat the value that was given.
     let showsRefusedValue: Bool
     /// Whether the value is written in quotes in YAML.
@@ -31,7 +33,8 @@ package struct ConfigurationKey: Sendable {
         _ syntax: ValueSyntax<Value>,
         _ summary: String,
         derivedDefault: String? = nil,
-        isSecret: Bool = false
+        isSecret: Bool = false,
+        needsRestart: Bool = false
     ) {
         self.name = name
         self.type = syntax.type
@@ -40,6 +43,7 @@ package struct ConfigurationKey: Sendable {
         self.derivedDefault = derivedDefault
         self.summary = summary
         self.isSecret = isSecret
+        self.needsRestart = needsRestart
         self.showsRefusedValue = syntax.showsRefusedValue && !isSecret
         self.isQuoted = syntax.isQuoted
         self.isList = syntax.isList

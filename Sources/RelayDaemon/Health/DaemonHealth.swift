@@ -11,7 +11,7 @@ import Upstream
 final class DaemonHealth: HealthSource {
     private let outbox: Outbox
     private let upstream: UpstreamHealth
-    private let upstreamURL: String
+    private let configuration: ConfigurationState
     private let startedAtMilliseconds = RelayClock.wallMilliseconds()
     private let cache: MemoryCache
     private let disk: DiskCache?
@@ -25,7 +25,7 @@ final class DaemonHealth: HealthSource {
     init(
         outbox: Outbox,
         upstream: UpstreamHealth,
-        upstreamURL: String,
+        configuration: ConfigurationState,
         cache: MemoryCache,
         disk: DiskCache?
     ) {
@@ -33,7 +33,7 @@ final class DaemonHealth: HealthSource {
         self.cache = cache
         self.outbox = outbox
         self.upstream = upstream
-        self.upstreamURL = upstreamURL
+        self.configuration = configuration
         readySince = Mutex((true, startedAtMilliseconds))
     }
 
@@ -89,7 +89,7 @@ final class DaemonHealth: HealthSource {
                 connections: currentServer?.openConnections ?? 0
             ),
             upstream: RelayStatus.Upstream(
-                url: upstreamURL,
+                url: configuration.configuration.upstream.url,
                 state: snapshot.state,
                 reachable: snapshot.isReachable,
                 since: RFC3339.text(millisecondsSinceEpoch: snapshot.sinceUnixMilliseconds),
@@ -100,9 +100,21 @@ final class DaemonHealth: HealthSource {
             ),
             outbox: Self.outbox(outboxStatus, now: now),
             cache: cacheStatus(),
-            webhook: await webhook.withLock { $0 }?.status()
+            webhook: await webhook.withLock { $0 }?.status(),
+            configuration: configuration.status
         )
     }
+
+    /// What a daemon that stops waits for, in words.
+    var underWay: String {
+        let (connections, attempts) = (currentServer?.openConnections ?? 0, outbox.attemptsUnderWay)
+        let pending = outbox.committedCounts.pending
+        return "\(connections) connections and \(attempts) deliveries under way, "
+            + "\(StatusLine.grouped(pending)) pending writes stay for the next start"
+    }
+
+    /// How the daemon does, in one line.
+    func statusLine() async -> String { StatusLine(await status()).description }
 
     func cacheStatus() -> RelayStatus.Cache {
         let counters = cache.counters

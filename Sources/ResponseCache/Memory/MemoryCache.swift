@@ -8,7 +8,8 @@ import Synchronization
 /// milliseconds and come from the caller.
 package final class MemoryCache: Sendable {
     /// The bounds and defaults.
-    package let configuration: CacheConfiguration
+    package var configuration: CacheConfiguration { current.withLock { $0 } }
+    private let current: Mutex<CacheConfiguration>
     private let journal: CacheJournal?
     private let shards: [LockedShard]
 
@@ -25,12 +26,20 @@ package final class MemoryCache: Sendable {
     ///   - journal: Where changes are noted for the disk tier.
     package init(_ configuration: CacheConfiguration, shards: Int = 1, journal: CacheJournal? = nil) {
         precondition(shards > 0)
-        self.configuration = configuration
+        current = Mutex(configuration)
         self.journal = journal
         self.shards = (0..<shards).map { _ in
             LockedShard(
                 Shard(maxBytes: configuration.memoryBytes / shards, maxVariants: configuration.maxVariantsPerTarget)
             )
+        }
+    }
+
+    /// Takes other bounds and defaults; what is stored keeps the lifetime that it was stored with.
+    package func reload(_ configuration: CacheConfiguration) {
+        current.withLock { $0 = configuration }
+        for shard in shards {
+            shard.state.withLock { $0.setMaxBytes(configuration.memoryBytes / shards.count) }
         }
     }
 

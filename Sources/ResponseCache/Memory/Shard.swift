@@ -15,7 +15,7 @@ struct Shard {
     private var entryBytes = 0
     private(set) var log = EventLog()
     var counters = CacheCounters()
-    let maxBytes: Int
+    private(set) var maxBytes: Int
     let maxVariants: Int
 
     init(maxBytes: Int, maxVariants: Int) {
@@ -195,6 +195,12 @@ struct Shard {
         entryBytes -= slots[slot].costBytes
         counters.entries -= 1
         slots.free(slot)
+    }
+
+    /// Takes another bound, and evicts what is beyond it.
+    mutating func setMaxBytes(_ maxBytes: Int) {
+        self.maxBytes = maxBytes
+        _ = makeRoom(0)
     }
 
     /// Evicts until so many bytes are free; false if that many never are.

@@ -11,7 +11,7 @@
 /// - Every reply below 500, 401 and 429 included, says that the upstream is there.
 package struct CircuitBreaker: Sendable {
     /// The numbers in force.
-    package let configuration: BreakerConfiguration
+    package private(set) var configuration: BreakerConfiguration
     /// The present position.
     package private(set) var state: BreakerState = .closed
     /// When the breaker last left `closed` or came back to it.
@@ -115,6 +115,20 @@ package struct CircuitBreaker: Sendable {
             self.failed(permit, signal, wasDelivery: wasDelivery, wasProbe: wasProbe, now: now, using: &generator)
         }
         return before == self.state ? nil : BreakerTransition(from: before, to: self.state)
+    }
+
+    /// Takes another limit of concurrent deliveries (at least 1).
+    package mutating func setMaxConcurrentDeliveries(_ limit: Int) {
+        self.configuration.maxConcurrentDeliveries = max(1, limit)
+        self.slowStart.setMaximum(self.configuration.maxConcurrentDeliveries)
+    }
+
+    /// The upstream is another one now, of which nothing bad is known; permits of the old one can still be handed back.
+    package mutating func replaceUpstream(now: ContinuousClock.Instant) {
+        self.close(now: now)
+        self.failuresSinceSuccess = 0
+        self.isReachable = true
+        self.isAnswering = true
     }
 
     private mutating func givePermit(to origin: OriginKey, _ traffic: Traffic, isProbe: Bool) -> Permit {

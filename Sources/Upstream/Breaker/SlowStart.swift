@@ -1,6 +1,6 @@
 /// The limit of deliveries in flight: grows by one with each success, halves when the upstream is overtaxed.
 struct SlowStart {
-    let maximum: Int
+    private(set) var maximum: Int
     private(set) var limit: Int
     private var inFlight: Set<UInt64> = []
     /// Permits up to this one were given before the last halving.
@@ -9,6 +9,12 @@ struct SlowStart {
     init(maximum: Int) {
         self.maximum = maximum
         self.limit = maximum
+    }
+
+    /// Takes another maximum; a limit that slow start does not keep down follows it.
+    mutating func setMaximum(_ maximum: Int) {
+        self.limit = self.limit == self.maximum ? maximum : min(self.limit, maximum)
+        self.maximum = maximum
     }
 
     var isFull: Bool { self.inFlight.count >= self.limit }

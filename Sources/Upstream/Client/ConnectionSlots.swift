@@ -10,6 +10,7 @@ final class ConnectionSlots: Sendable {
     final class Slot: Sendable {
         private let slots: ConnectionSlots
         private let isReleased = Atomic<Bool>(false)
+        private let kept = Mutex<ConnectionGeneration?>(nil)
 
         init(_ slots: ConnectionSlots) {
             self.slots = slots
@@ -19,7 +20,13 @@ final class ConnectionSlots: Sendable {
             self.release()
         }
 
+        /// Keeps the connections open until the place is given back.
+        func keep(_ generation: ConnectionGeneration) { self.kept.withLock { $0 = generation } }
+
         func release() {
+            // Not under the lock: the last reference may go.
+            let generation = self.kept.withLock { $0.take() }
+            defer { withExtendedLifetime(generation) {} }
             if !self.isReleased.exchange(true, ordering: .acquiringAndReleasing) {
                 self.slots.giveBack()
             }

@@ -4,6 +4,7 @@ package import NIOCore
 import NIOHTTP1
 import NIOPosix
 import NIOSSL
+import Synchronization
 
 /// Sends requests to the upstream and brings back whole replies or failures that say what they mean.
 ///
@@ -21,11 +22,11 @@ package final class UpstreamClient: Sendable {
     /// outcome.
     package static let idleConnectionTimeout: Duration = .seconds(4)
 
-    /// What the client was made with.
-    package let configuration: UpstreamConfiguration
+    private let eventLoopGroup: any EventLoopGroup
+    private let generations: Mutex<ConnectionGenerations>
 
-    private let client: HTTPClient
-    private let slots: ConnectionSlots
+    /// What new requests are sent with.
+    package var configuration: UpstreamConfiguration { self.generations.withLock { $0.current.configuration } }
 
     /// Makes a client; no connection is made before the first request.
     ///
@@ -34,16 +35,31 @@ package final class UpstreamClient: Sendable {
         configuration: UpstreamConfiguration,
         eventLoopGroup: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton
     ) {
-        self.configuration = configuration
-        self.slots = ConnectionSlots(
-            count: configuration.maxConnections,
-            maxWaiters: configuration.maxWaitingRequests
-        )
+        self.eventLoopGroup = eventLoopGroup
+        self.generations = Mutex(ConnectionGenerations(Self.generation(configuration, eventLoopGroup)))
+    }
+
+    /// Sends new requests with another configuration, to another upstream perhaps; those under way end as they began.
+    ///
+    /// The old connections go with their last request, so that for a moment there can be twice as many.
+    package func reload(_ configuration: UpstreamConfiguration) {
+        let group = self.eventLoopGroup
+        self.generations.withLock { generations in
+            guard generations.current.configuration != configuration else { return }
+            generations.replace(by: Self.generation(configuration, group))
+        }
+    }
+
+    private static func generation(
+        _ configuration: UpstreamConfiguration,
+        _ group: any EventLoopGroup
+    ) -> ConnectionGeneration {
         // No logger is passed, here or to requests: at trace level the client logs header fields, keys included (P7).
-        self.client = HTTPClient(
-            eventLoopGroupProvider: .shared(eventLoopGroup),
+        let client = HTTPClient(
+            eventLoopGroupProvider: .shared(group),
             configuration: Self.clientConfiguration(configuration)
         )
+        return ConnectionGeneration(configuration, client)
     }
 
     /// Sends a request and waits for the whole reply, `request_timeout` at most, waiting for a connection included.
@@ -60,18 +76,20 @@ package final class UpstreamClient: Sendable {
         _ request: UpstreamRequest,
         maxReplyBytes: Int? = nil
     ) async -> Result<UpstreamReply, UpstreamFailure> {
+        let generation = self.generations.withLock { $0.current }
         let started = ContinuousClock.now
-        let deadline = started + self.configuration.requestTimeout
+        let deadline = started + generation.configuration.requestTimeout
         do throws(UpstreamFailure) {
-            var prepared = try self.prepare(request)
+            var prepared = try Self.prepare(request, for: generation.configuration.url)
             prepared.body = request.body.map { .bytes($0) }
-            let slot = try await self.slots.acquire(until: deadline)
+            let slot = try await generation.acquireSlot(until: deadline)
             defer { slot.release() }
-            let response = try await self.execute(prepared, deadline: Self.nioDeadline(deadline))
+            let response = try await generation.execute(prepared, deadline: Self.nioDeadline(deadline))
             let status = Int(response.status.code)
-            let body = try await self.collect(
+            let body = try await Self.collect(
                 response,
-                upTo: maxReplyBytes ?? self.configuration.maxReplyBytes,
+                from: generation.configuration.url,
+                upTo: maxReplyBytes ?? generation.configuration.maxReplyBytes,
                 until: deadline
             )
             let framing = UpstreamReply.framing(method: request.method, status: status, headers: response.headers)
@@ -104,19 +122,21 @@ package final class UpstreamClient: Sendable {
         body: (some AsyncSequence<ByteBuffer, any Error> & Sendable)?,
         length: Int64?
     ) async throws(UpstreamFailure) -> UpstreamStream {
-        var prepared = try self.prepare(request)
+        let generation = self.generations.withLock { $0.current }
+        let configuration = generation.configuration
+        var prepared = try Self.prepare(request, for: configuration.url)
         prepared.body = body.map { body in
             .stream(
-                RequestBody(base: body, eventLoops: self.client.eventLoopGroup),
+                RequestBody(base: body, eventLoops: generation.client.eventLoopGroup),
                 length: length.map { .known($0) } ?? .unknown
             )
         }
-        let slot = try await self.slots.acquire(until: .now + self.configuration.requestTimeout)
-        let response = try await self.execute(prepared, deadline: .distantFuture)
+        let slot = try await generation.acquireSlot(until: .now + configuration.requestTimeout)
+        let response = try await generation.execute(prepared, deadline: .distantFuture)
         return UpstreamStream(
             status: Int(response.status.code),
             headers: response.headers,
-            body: UpstreamBody(base: response.body, slot: slot, upstream: self.configuration.url)
+            body: UpstreamBody(base: response.body, slot: slot, upstream: configuration.url)
         )
     }
 
@@ -124,11 +144,16 @@ package final class UpstreamClient: Sendable {
     ///
     /// Shutting down twice does no harm.
     package func shutdown() async {
-        // The only error is that the client is shut down already.
-        try? await self.client.shutdown()
+        for client in self.generations.withLock({ $0.clients }) {
+            // The only error is that the client is shut down already.
+            try? await client.shutdown()
+        }
     }
 
-    private func prepare(_ request: UpstreamRequest) throws(UpstreamFailure) -> HTTPClientRequest {
+    private static func prepare(
+        _ request: UpstreamRequest,
+        for url: UpstreamURL
+    ) throws(UpstreamFailure) -> HTTPClientRequest {
         guard request.isWellFormed else {
             throw UpstreamFailure(.invalidRequest, "the method or target is malformed", mayHaveTakenEffect: false)
         }
@@ -136,35 +161,25 @@ package final class UpstreamClient: Sendable {
             throw UpstreamFailure(.cancelled, "the request was cancelled before it was sent", mayHaveTakenEffect: false)
         }
         // The path is set by RawTargetHandler: what goes through the URL type here is a constant.
-        var prepared = HTTPClientRequest(url: self.configuration.url.origin + "/")
+        var prepared = HTTPClientRequest(url: url.origin + "/")
         prepared.method = HTTPMethod(rawValue: request.method)
         prepared.headers = request.headers
-        prepared.headers.replaceOrAdd(name: "Host", value: self.configuration.url.authority)
+        prepared.headers.replaceOrAdd(name: "Host", value: url.authority)
         prepared.headers.remove(name: DexatelHeader.apiKey)
         if let apiKey = request.apiKey {
             prepared.headers.add(name: DexatelHeader.apiKey, value: apiKey.exposedText)
         }
         prepared.headers.replaceOrAdd(
             name: RawTargetHandler.fieldName,
-            value: self.configuration.url.basePath + request.target
+            value: url.basePath + request.target
         )
         return prepared
     }
 
-    private func execute(
-        _ request: HTTPClientRequest,
-        deadline: NIODeadline
-    ) async throws(UpstreamFailure) -> HTTPClientResponse {
-        do {
-            return try await self.client.execute(request, deadline: deadline)
-        } catch {
-            throw UpstreamFailure(cause: error, from: self.configuration.url)
-        }
-    }
-
     /// Takes in the body, until the deadline: that of `HTTPClient.execute` ends with the reply's head.
-    private func collect(
+    private static func collect(
         _ response: HTTPClientResponse,
+        from url: UpstreamURL,
         upTo maxBytes: Int,
         until deadline: ContinuousClock.Instant
     ) async throws(UpstreamFailure) -> ByteBuffer {
@@ -187,7 +202,7 @@ package final class UpstreamClient: Sendable {
                 signal: .answered(status: Int(response.status.code))
             )
         } catch {
-            throw UpstreamFailure(cause: error, from: self.configuration.url)
+            throw UpstreamFailure(cause: error, from: url)
         }
     }
 

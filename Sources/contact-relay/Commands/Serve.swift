@@ -12,20 +12,41 @@ struct Serve: AsyncParsableCommand {
     @OptionGroup var options: ConfigurationOptions
 
     func run() async throws {
-        let configuration = try await options.load(readsSecrets: true)
-        let environment = ProcessInfo.processInfo.environment
-        let logger = RelayDaemon.logger(configuration, environment: environment)
+        let configuration: RelayConfiguration
         do {
-            try await RelayDaemon(configuration: configuration, environment: environment, logger: logger).run()
+            configuration = try await options.load(readsSecrets: true)
+        } catch {
+            Self.notify("the configuration cannot be used: see the log", ExitStatus.configuration, nil)
+            throw error
+        }
+        let environment = ProcessInfo.processInfo.environment
+        let level = LogLevel(configuration.log.level)
+        let logger = RelayDaemon.logger(configuration, environment: environment, level: level)
+        let options = options
+        do {
+            try await RelayDaemon(
+                configuration: configuration,
+                environment: environment,
+                logger: logger,
+                logLevel: level,
+                reload: { try await options.read(readsSecrets: true) }
+            ).run()
         } catch {
             let status = Self.exitStatus(error)
             logger.critical("the daemon cannot go on", metadata: ["error": "\(error)", "exit": "\(status.rawValue)"])
-            Notifier().failed(errno: 0, exitStatus: status.rawValue, status: "\(error)")
+            Self.notify("\(error)", status, StartFailure.errorNumber(of: error))
             throw status
         }
     }
 
+    /// Tells systemd why the daemon ends.
+    private static func notify(_ reason: String, _ status: ExitCode, _ errorNumber: Int32?) {
+        let number = errorNumber.map { [Notifier.State.errorNumber($0)] } ?? []
+        Notifier().notify([.status(reason)] + number + [.exitStatus(status.rawValue)])
+    }
+
     private static func exitStatus(_ error: any Error) -> ExitCode {
-        (error as? OutboxError).map(ExitStatus.code) ?? ExitStatus.inputOutput
+        if error is PassedSocketError { return ExitStatus.configuration }
+        return (error as? OutboxError).map(ExitStatus.code) ?? ExitStatus.inputOutput
     }
 }

@@ -31,7 +31,11 @@ final class NotifySocket {
         var buffer = [UInt8](repeating: 0, count: 4096)
         while true {
             let count = recv(descriptor, &buffer, buffer.count, 0)
-            guard count >= 0 else { return lines }
+            guard count >= 0 else {
+                let number = errno
+                if number != EAGAIN { Issue.record("recv: \(String(cString: strerror(number)))") }
+                return lines
+            }
             lines += String(decoding: buffer.prefix(count), as: UTF8.self).split(separator: "\n").map(String.init)
         }
     }

@@ -48,6 +48,14 @@ struct RelayProcess: Sendable {
         try await eventually("readiness") { try await Exchange.send(.GET, url).status == 200 }
     }
 
+    /// Waits until a daemon that was started elsewhere is ready.
+    init(_ process: ChildProcess) async throws {
+        self.process = process
+        port = try await Self.port(of: process)
+        let url = "http://127.0.0.1:\(port)/_relay/ready"
+        try await eventually("readiness") { try await Exchange.send(.GET, url).status == 200 }
+    }
+
     /// The port that a daemon says it listens at.
     static func port(of process: ChildProcess) async throws -> Int {
         var port: Int?

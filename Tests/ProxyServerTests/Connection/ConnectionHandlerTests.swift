@@ -251,6 +251,37 @@ struct ConnectionHandlerTests {
         #expect(!fixture.isOpen)
     }
 
+    @Test("when the server stops, an idle client may send one more request before its connection ends")
+    func quiesceIdle() throws {
+        let fixture = try ConnectionFixture()
+        fixture.serve = { $0.answer() }
+        fixture.receive(Self.get)
+        for connection in fixture.loop.connections.values { connection.quiesce() }
+        #expect(fixture.isOpen)
+        #expect(!(try fixture.sent().contains("Connection: close")))
+        fixture.receive(Self.get)
+        #expect(try fixture.sent().contains("Connection: close"))
+        #expect(!fixture.isOpen)
+    }
+
+    @Test("when the server stops, idle connections end after a while, those without a first request last")
+    func endIdle() throws {
+        let old = try ConnectionFixture()
+        old.serve = { $0.answer() }
+        old.receive(Self.get)
+        let new = try ConnectionFixture()
+        for fixture in [old, new] {
+            for connection in fixture.loop.connections.values {
+                connection.quiesce()
+                connection.endIdle(includingNew: false)
+            }
+        }
+        #expect(!old.isOpen)
+        #expect(new.isOpen)
+        for connection in new.loop.connections.values { connection.endIdle(includingNew: true) }
+        #expect(!new.isOpen)
+    }
+
     @Test("an exchange that is not served any more is not heard")
     func staleExchange() throws {
         let fixture = try ConnectionFixture()

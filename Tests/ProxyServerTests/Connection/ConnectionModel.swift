@@ -4,7 +4,7 @@
 enum ConnectionEvent: CaseIterable {
     case head, headOfLastRequest, headThatExpectsContinue, smallBody, largeBody, end
     case answer, answerThatCloses, stream, write, writeTooMuch, endStream, abort
-    case pause, resume, wantsBody, blocked, unblocked, inputClosed, quiesce, failed
+    case pause, resume, wantsBody, blocked, unblocked, inputClosed, quiesce, endIdle, failed
 }
 
 /// The same rules as `ConnectionState`, told by what has happened on the connection instead of by phases.
@@ -110,6 +110,7 @@ struct ConnectionDriver: ~Copyable {
         case .pause, .resume, .wantsBody, .blocked, .unblocked: flow(event)
         case .inputClosed: inputClosed()
         case .quiesce: quiesce()
+        case .endIdle: endIdle()
         case .failed: failed()
         }
     }
@@ -245,9 +246,14 @@ struct ConnectionDriver: ~Copyable {
     }
 
     private mutating func quiesce() -> (String, String) {
-        let was = state.quiesce()
+        state.quiesce()
         model.isQuiescing = true
-        guard model.isIdle else { return ("\(was)", "false") }
+        return ("", "")
+    }
+
+    private mutating func endIdle() -> (String, String) {
+        let was = state.endIdle()
+        guard model.isIdle, model.isQuiescing else { return ("\(was)", "false") }
         model.finish()
         return ("\(was)", "true")
     }

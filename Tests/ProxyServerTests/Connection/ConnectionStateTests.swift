@@ -51,7 +51,7 @@ struct ConnectionStateTests {
                 guard let event = ConnectionEvent.allCases.randomElement(using: &generator), driver.isPossible(event)
                 else { continue }
                 // Ends would make most lives short.
-                let isEnd = [.inputClosed, .quiesce, .failed, .abort, .answerThatCloses].contains(event)
+                let isEnd = [.inputClosed, .quiesce, .endIdle, .failed, .abort, .answerThatCloses].contains(event)
                 if isEnd, UInt.random(in: 0..<8, using: &generator) != 0 { continue }
                 events.append(event)
                 if let difference = driver.apply(event) {

@@ -20,6 +20,16 @@ struct ConfigurationOptions: ParsableArguments {
     ///
     /// - Parameter readsSecrets: Whether the files of the API key and of the token are read, as the daemon does.
     func load(readsSecrets: Bool = false) async throws -> RelayConfiguration {
+        do {
+            return try await read(readsSecrets: readsSecrets)
+        } catch let error as ConfigurationError {
+            ExitStatus.complain("the configuration cannot be used:\n\(error)")
+            throw ExitStatus.configuration
+        }
+    }
+
+    /// Loads and validates.
+    func read(readsSecrets: Bool = false) async throws -> RelayConfiguration {
         if readsSecrets { ProcessProtection.apply() }
         var overrides: [String: String] = [:]
         for setting in settings {
@@ -29,16 +39,11 @@ struct ConfigurationOptions: ParsableArguments {
             }
             overrides[String(parts[0])] = String(parts[1])
         }
-        do {
-            return try await RelayConfiguration.load(
-                file: config,
-                environment: ProcessInfo.processInfo.environment,
-                overrides: overrides,
-                readsSecrets: readsSecrets
-            )
-        } catch {
-            ExitStatus.complain("the configuration cannot be used:\n\(error)")
-            throw ExitStatus.configuration
-        }
+        return try await RelayConfiguration.load(
+            file: config,
+            environment: ProcessInfo.processInfo.environment,
+            overrides: overrides,
+            readsSecrets: readsSecrets
+        )
     }
 }
