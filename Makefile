@@ -7,6 +7,9 @@ SWIFT ?= swift
 CONFIGURATION ?= debug
 # How often `make crash` kills the relay.
 KILLS ?= 2000
+# Where `make install` puts things.
+PREFIX ?= /usr/local
+DESTDIR ?=
 
 build_packages := libsqlite3-dev libsystemd-dev make=make pkg-config=pkg-config
 # The runtime is linked in, so that the program runs where no toolchain is; exclusivity is checked by the debug build,
@@ -16,9 +19,10 @@ build_flags = $(if $(filter release,$(CONFIGURATION)),$(release_flags),-c $(CONF
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo test crash clients lint format bench backlog build release clean packages
+.PHONY: install uninstall tarball deb
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: release ## build, then run the relay with a simulated API (UPSTREAM=https://api.dexatel.com: with the real one)
 	@Scripts/install-packages curl=curl
@@ -59,8 +63,24 @@ backlog: release ## measure start, memory and delivery with up to a million pend
 	@Scripts/install-packages nginx=nginx python3=python3 wrk=wrk
 	@BIN=.build/release Benchmarks/backlog $(BACKLOG)
 
+install: release ## install on this host (PREFIX=/usr/local, DESTDIR=)
+	@Scripts/install-packages binutils=strip
+	@SWIFT=$(SWIFT) BIN=.build/release DESTDIR=$(DESTDIR) PREFIX=$(PREFIX) Scripts/install
+
+uninstall: ## take it away again; configuration and state stay
+	@DESTDIR=$(DESTDIR) PREFIX=$(PREFIX) Scripts/install --uninstall
+
+tarball: release ## make dist/contact-relay-VERSION-linux-ARCHITECTURE.tar.gz, for hosts without Debian's packages
+	@Scripts/install-packages binutils=strip
+	@SWIFT=$(SWIFT) BIN=.build/release Scripts/build-tarball
+
+deb: release ## make dist/contact-relay_VERSION_ARCHITECTURE.deb
+	@Scripts/install-packages debhelper=dh dpkg-dev=dpkg-buildpackage lintian=lintian
+	@SWIFT=$(SWIFT) BIN=.build/release Scripts/build-deb
+
 clean: ## remove what was built; ./var, where `make run` keeps its state, stays
 	$(SWIFT) package clean
+	rm -rf dist
 
 packages:
 	@Scripts/install-packages $(build_packages)
