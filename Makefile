@@ -19,7 +19,7 @@ build_flags = $(if $(filter release,$(CONFIGURATION)),$(release_flags),-c $(CONF
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo test crash clients lint format bench backlog build release clean packages
-.PHONY: install uninstall tarball deb
+.PHONY: install uninstall tarball deb test-systemd
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ crash: packages ## kill the relay 2 000 times under writes and a failing API (KI
 clients: build ## run curl, requests, httpx and others against a real relay
 	@Scripts/install-packages curl=curl python3=python3
 	@BIN=.build/$(CONFIGURATION) Scripts/with-python Tests/clients/run
+
+test-systemd: build ## test the service under a real systemd, as root (TESTS=test_start.StartTests for some)
+	@BIN=.build/$(CONFIGURATION) Tests/systemd/run $(TESTS)
 
 lint: ## check the format of the code, the documents and what is in the repository
 	@Scripts/install-packages git=git python3=python3
