@@ -19,7 +19,7 @@ build_flags = $(if $(filter release,$(CONFIGURATION)),$(release_flags),-c $(CONF
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo test crash clients lint format bench backlog build release clean packages
-.PHONY: install uninstall tarball deb test-systemd
+.PHONY: install uninstall tarball deb test-systemd test-package
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ clients: build ## run curl, requests, httpx and others against a real relay
 
 test-systemd: build ## test the service under a real systemd, as root (TESTS=test_start.StartTests for some)
 	@BIN=.build/$(CONFIGURATION) Tests/systemd/run $(TESTS)
+
+test-package: deb ## install, upgrade, remove and purge the Debian package in a clean Debian, as root
+	@BIN=.build/release Tests/package/run $(TESTS)
 
 lint: ## check the format of the code, the documents and what is in the repository
 	@Scripts/install-packages git=git python3=python3
