@@ -18,7 +18,7 @@ release_flags := -c release --static-swift-stdlib -Xswiftc -enforce-exclusivity=
 build_flags = $(if $(filter release,$(CONFIGURATION)),$(release_flags),-c $(CONFIGURATION))
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test crash clients lint format bench backlog build release clean packages
+.PHONY: help run demo test crash clients lint format bench backlog manuals build release clean packages
 .PHONY: install uninstall tarball deb test-systemd test-package
 
 help: ## list the targets
@@ -69,18 +69,21 @@ backlog: release ## measure start, memory and delivery with up to a million pend
 	@Scripts/install-packages nginx=nginx python3=python3 wrk=wrk
 	@BIN=.build/release Benchmarks/backlog $(BACKLOG)
 
-install: release ## install on this host (PREFIX=/usr/local, DESTDIR=)
+manuals: packages ## write manual pages and shell completions to .build/share, for a package to install
+	@SWIFT=$(SWIFT) Scripts/manuals .build/share
+
+install: release manuals ## install on this host (PREFIX=/usr/local, DESTDIR=)
 	@Scripts/install-packages binutils=strip
 	@SWIFT=$(SWIFT) BIN=.build/release DESTDIR=$(DESTDIR) PREFIX=$(PREFIX) Scripts/install
 
 uninstall: ## take it away again; configuration and state stay
 	@DESTDIR=$(DESTDIR) PREFIX=$(PREFIX) Scripts/install --uninstall
 
-tarball: release ## make dist/contact-relay-VERSION-linux-ARCHITECTURE.tar.gz, for hosts without Debian's packages
+tarball: release manuals ## make dist/contact-relay-VERSION-linux-ARCHITECTURE.tar.gz, for hosts without Debian's packages
 	@Scripts/install-packages binutils=strip
 	@SWIFT=$(SWIFT) BIN=.build/release Scripts/build-tarball
 
-deb: release ## make dist/contact-relay_VERSION_ARCHITECTURE.deb
+deb: release manuals ## make dist/contact-relay_VERSION_ARCHITECTURE.deb
 	@Scripts/install-packages debhelper=dh dpkg-dev=dpkg-buildpackage lintian=lintian
 	@SWIFT=$(SWIFT) BIN=.build/release Scripts/build-deb
 

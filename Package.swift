@@ -149,6 +149,11 @@ let package = Package(
             swiftSettings: swiftSettings
         ),
         .testTarget(
+            name: "CommandLineTests",
+            dependencies: ["contact-relay", "AdminAPI", argumentParser],
+            swiftSettings: swiftSettings
+        ),
+        .testTarget(
             name: "ProcessTests",
             dependencies: [
                 "contact-relay", "dexatel-simulator", "AdminAPI", "DexatelAPI", "TestSupport", httpClient, nioPosix,

@@ -199,9 +199,16 @@ package struct RelayDaemon: Sendable {
         health.setServer(server)
         let admin = try await AdminServer.bind(
             path: configuration.admin.socket,
-            health: health,
-            group: group,
-            logger: logger
+            parts: AdminParts(
+                outbox: outbox,
+                client: client,
+                upstreamHealth: upstreamHealth,
+                cache: reads.cache,
+                disk: reads.disk,
+                health: health,
+                logger: logger
+            ),
+            group: group
         )
         for address in try await server.start(passed) {
             switch address {

@@ -2,13 +2,7 @@ import DexatelAPI
 
 /// An operator's change of some writes: each is read, judged and changed on the commit thread, in one transaction.
 struct ChangeWrites: CommitOperation {
-    enum Change: Sendable {
-        case retry(isForced: Bool)
-        case release(isForced: Bool)
-        case discard
-    }
-
-    let change: Change
+    let change: WriteChange
     let sequences: [Int64]
     let engine: DeliveryEngine
     let done: @Sendable (Result<OperationResult, OutboxError>) -> Void

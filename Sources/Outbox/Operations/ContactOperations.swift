@@ -1,4 +1,12 @@
-import DexatelAPI
+package import DexatelAPI
+
+/// A contact that an operator has stopped.
+package struct StoppedContact: Sendable, Equatable {
+    /// The contact.
+    package var contact: ContactReference
+    /// When it was stopped: wall clock, milliseconds since 1970.
+    package var stoppedAtMilliseconds: Int64
+}
 
 /// Stops a contact, or lets it go; kept over restarts.
 struct StopContact: CommitOperation {

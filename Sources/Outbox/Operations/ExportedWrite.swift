@@ -11,7 +11,7 @@ package struct ExportedWrite: Sendable, Equatable, Codable {
     package static let currentVersion = 1
 
     /// `currentVersion`.
-    package var version = ExportedWrite.currentVersion
+    package var version: Int
     /// Its name in the outbox that it comes from.
     package var id: String
     /// Where it was there.
@@ -36,6 +36,28 @@ package struct ExportedWrite: Sendable, Equatable, Codable {
     package var sealedKey: Data?
     /// The identifier of the master key that it is sealed under.
     package var masterKey: Data
+
+    /// Puts one together again.
+    package init(
+        version: Int,
+        id: String,
+        state: String,
+        method: String,
+        audience: String,
+        contact: String,
+        target: String,
+        headers: [[String]],
+        body: Data,
+        acceptedAtMilliseconds: Int64,
+        keyFingerprint: Data,
+        sealedKey: Data?,
+        masterKey: Data
+    ) {
+        (self.version, self.id, self.state, self.method) = (version, id, state, method)
+        (self.audience, self.contact, self.target, self.headers) = (audience, contact, target, headers)
+        (self.body, self.acceptedAtMilliseconds) = (body, acceptedAtMilliseconds)
+        (self.keyFingerprint, self.sealedKey, self.masterKey) = (keyFingerprint, sealedKey, masterKey)
+    }
 
     /// What it sends.
     var payload: WritePayload {

@@ -12,7 +12,7 @@ package struct OperationResult: Sendable, Equatable {
     }
 
     /// Why a write was left as it is.
-    package enum Reason: String, Sendable {
+    package enum Reason: String, Sendable, CaseIterable {
         /// It is not in a state that the command is for (any more).
         case otherState = "other_state"
         /// It is being sent just now.
@@ -33,15 +33,23 @@ package struct OperationResult: Sendable, Equatable {
     package var refused = 0
     /// The first of them.
     package var refusals: [Refusal] = []
+    /// How many of them for which reason.
+    package var reasons: [Reason: Int] = [:]
+
+    /// So many changes, and no refusals yet.
+    package init(changed: Int = 0) { self.changed = changed }
 
     mutating func refuse(_ id: WriteID, _ reason: Reason) {
         refused += 1
+        reasons[reason, default: 0] += 1
         if refusals.count < Self.maxRefusals { refusals.append(Refusal(id: id, reason: reason)) }
     }
 
-    mutating func add(_ other: OperationResult) {
+    /// Adds what became of a further part.
+    package mutating func add(_ other: OperationResult) {
         changed += other.changed
         refused += other.refused
+        reasons.merge(other.reasons, uniquingKeysWith: +)
         refusals += other.refusals.prefix(Self.maxRefusals - refusals.count)
     }
 }

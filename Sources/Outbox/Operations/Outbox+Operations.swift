@@ -1,4 +1,5 @@
 package import DexatelAPI
+import Foundation
 
 /// What operators do with the queue (design §2.2): every change goes through the commit thread, keeps the books, and is
 /// durable when its call returns.
@@ -44,48 +45,53 @@ extension Outbox {
 
     // MARK: - Changing
 
-    /// Sends dead writes again, as far as the replay rule allows (design §3.3).
+    /// Sends dead writes again (`WriteChange.retry`).
     package func retry(_ selection: WriteSelection, isForced: Bool = false) async throws -> OperationResult {
-        var selection = selection
-        selection.states = [.dead]
-        return try await change(selection, .retry(isForced: isForced))
+        try await changeAll(selection, .retry(isForced: isForced))
     }
 
-    /// Lets held writes go, as far as the replay rule allows.
-    ///
-    /// Writes of a refused key, and of a stopped contact, stay: the key's success, `replaceKey` or `release(contact)`
-    /// lets them go.
+    /// Lets held writes go (`WriteChange.release`).
     package func release(_ selection: WriteSelection, isForced: Bool = false) async throws -> OperationResult {
-        var selection = selection
-        selection.states = [.held]
-        return try await change(selection, .release(isForced: isForced))
+        try await changeAll(selection, .release(isForced: isForced))
     }
 
-    /// Ends writes that have not been delivered, for good; their bodies are gone then.
+    /// Ends writes that have not been delivered, for good (`WriteChange.discard`).
     package func discard(_ selection: WriteSelection) async throws -> OperationResult {
-        var selection = selection
-        let discardable: Set<WriteState> = [.pending, .inFlight, .held, .dead]
-        selection.states = selection.states.isEmpty ? discardable : selection.states.intersection(discardable)
-        guard !selection.states.isEmpty else { return OperationResult() }
-        return try await change(selection, .discard)
+        try await changeAll(selection, .discard)
     }
 
-    private func change(_ selection: WriteSelection, _ change: ChangeWrites.Change) async throws -> OperationResult {
+    private func changeAll(_ selection: WriteSelection, _ change: WriteChange) async throws -> OperationResult {
         var result = OperationResult()
-        var after: Int64 = 0
-        while true {
-            let page = try await list(selection, after: after, limit: Self.maxChangedWrites)
-            let sequences = page.writes.map(\.receipt.id.sequence)
-            if !sequences.isEmpty {
-                result.add(
-                    try await perform { [engine] done in
-                        ChangeWrites(change: change, sequences: sequences, engine: engine, done: done)
-                    }
-                )
-            }
-            guard let next = page.next else { return result }
-            after = next
+        var after: Int64? = 0
+        while let sequence = after {
+            let part = try await self.change(selection, change, after: sequence)
+            result.add(part.result)
+            after = part.next
         }
+        return result
+    }
+
+    /// Changes the first `maxChangedWrites` of a selection behind a sequence, in one transaction.
+    package func change(
+        _ selection: WriteSelection,
+        _ change: WriteChange,
+        after sequence: Int64
+    ) async throws -> WriteChangePart {
+        guard let selection = change.narrowed(selection) else {
+            return WriteChangePart(result: OperationResult(), next: nil)
+        }
+        let page = try await list(selection, after: sequence, limit: Self.maxChangedWrites)
+        let sequences = page.writes.map(\.receipt.id.sequence)
+        guard !sequences.isEmpty else { return WriteChangePart(result: OperationResult(), next: page.next) }
+        let result: OperationResult = try await perform { [engine] done in
+            ChangeWrites(change: change, sequences: sequences, engine: engine, done: done)
+        }
+        return WriteChangePart(result: result, next: page.next)
+    }
+
+    /// The contacts that operators have stopped, and since when: wall clock, milliseconds since 1970.
+    package func stoppedContacts() async throws -> [StoppedContact] {
+        try await engine.reader.stoppedContacts()
     }
 
     /// Stops a contact: nothing but what is under way is sent for it, over restarts too, until it is released.
@@ -132,7 +138,25 @@ extension Outbox {
     ///
     /// It reads over a connection of its own, so that nobody waits for it.
     package func check() async throws -> [String] {
-        let reader = try SQLiteOutboxReader(path: configuration.databasePath)
+        try await Self.findings(inDatabase: configuration.databasePath)
+    }
+
+    /// The same for the outbox of a state directory that no daemon runs on.
+    ///
+    /// It keeps a daemon out meanwhile, and throws `.alreadyRunning` when there is one.
+    ///
+    /// - Returns: Nil when there is no outbox.
+    package static func check(stateDirectory: String) async throws -> [String]? {
+        let path = OutboxConfiguration(stateDirectory: stateDirectory).databasePath
+        guard FileManager.default.fileExists(atPath: path) else { return nil }
+        let lock = try StateLock(stateDirectory: stateDirectory)
+        let found = try await findings(inDatabase: path)
+        _ = consume lock
+        return found
+    }
+
+    private static func findings(inDatabase path: String) async throws -> [String] {
+        let reader = try SQLiteOutboxReader(path: path)
         defer { reader.close() }
         return try await reader.check()
     }

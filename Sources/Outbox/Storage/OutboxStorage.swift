@@ -78,6 +78,8 @@ protocol OutboxReading: Sendable {
     func keySummaries() async throws -> [KeySummary]
     /// A contact that a key has pending or dead writes for; nil when there is none near the head of the queue.
     func contact(ofKeys rows: [Int64]) async throws -> ContactReference?
+    /// The contacts that operators have stopped.
+    func stoppedContacts() async throws -> [StoppedContact]
     /// Dead writes that nobody was told of, and that are due to be told.
     func untoldDeadWrites(now: RelayTime, limit: Int) async throws -> [DeadWrite]
     /// Looks through the whole database for damage, and counts everything again; what is wrong, if anything.

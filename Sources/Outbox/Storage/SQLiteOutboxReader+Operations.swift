@@ -119,6 +119,7 @@ extension SQLiteOutboxReader {
     private static func export(_ row: Row, _ receipt: Receipt) -> ExportedWrite {
         let payload = WritePayload(row)
         return ExportedWrite(
+            version: ExportedWrite.currentVersion,
             id: receipt.id.description,
             state: receipt.state.rawValue,
             method: receipt.method.name,
@@ -187,6 +188,16 @@ extension SQLiteOutboxReader {
         }
     }
 
+    func stoppedContacts() async throws -> [StoppedContact] {
+        try await read { database in
+            let sql = "SELECT contact, stopped_at FROM stopped_contact WHERE is_releasing = 0 ORDER BY stopped_at"
+            return try Row.fetchAll(database, sql: sql).compactMap { row in
+                guard let contact = ContactReference(bytes: row["contact"] as Data) else { return nil }
+                return StoppedContact(contact: contact, stoppedAtMilliseconds: row["stopped_at"])
+            }
+        }
+    }
+
     // MARK: - Deaths
 
     static let untoldNew = """
@@ -227,6 +238,19 @@ extension SQLiteOutboxReader {
     }
 
     func check() async throws -> [String] {
-        try await read { try SQLiteOutboxStorage.findings($0) }
+        let path = path
+        do {
+            return try await read { database in
+                guard try OutboxSchema.isCurrentOrNewer(database, path: path) else {
+                    throw OutboxError(
+                        .storage,
+                        "\(path) is of an earlier release; this one can check it once it has been started with it"
+                    )
+                }
+                return try SQLiteOutboxStorage.findings(database)
+            }
+        } catch let error as DatabaseError where [.SQLITE_CORRUPT, .SQLITE_NOTADB].contains(error.resultCode) {
+            return ["\(path) is damaged: \(error.message ?? "SQLite cannot read it")"]
+        }
     }
 }

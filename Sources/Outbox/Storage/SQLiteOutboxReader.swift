@@ -12,6 +12,7 @@ final class SQLiteOutboxReader: OutboxReading {
         var reads = 0
     }
 
+    let path: String
     private let queue: DatabaseQueue
     /// SQLite must not be asked anything over a connection that is closed: it would use freed memory.
     ///
@@ -20,6 +21,7 @@ final class SQLiteOutboxReader: OutboxReading {
     private let isIdle = DispatchSemaphore(value: 0)
 
     init(path: String) throws {
+        self.path = path
         var configuration = GRDB.Configuration()
         configuration.readonly = true
         configuration.label = "outbox-reader"

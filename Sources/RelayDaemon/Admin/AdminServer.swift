@@ -4,28 +4,29 @@ import Logging
 import NIOCore
 import NIOHTTP1
 import NIOPosix
+import Synchronization
 
 /// Serves the admin API on a Unix socket (mode 0660) that only the relay's user and group may use (design §2.1).
 final class AdminServer: Sendable {
     private typealias Connection = NIOAsyncChannel<HTTPServerRequestPart, HTTPServerResponsePart>
+    private typealias Replies = NIOAsyncChannelOutboundWriter<HTTPServerResponsePart>
+
+    /// Connections at a time (P8); further ones are closed at once.
+    static let maxConnections = 64
 
     private let listener: NIOAsyncChannel<Connection, Never>
-    private let health: DaemonHealth
+    private let router: AdminRouter
     private let logger: Logger
+    private let connections = Mutex(0)
 
-    private init(listener: NIOAsyncChannel<Connection, Never>, health: DaemonHealth, logger: Logger) {
+    private init(listener: NIOAsyncChannel<Connection, Never>, parts: AdminParts) {
         self.listener = listener
-        self.health = health
-        self.logger = logger
+        router = AdminRouter(parts)
+        logger = parts.logger
     }
 
     /// Binds the socket.
-    static func bind(
-        path: String,
-        health: DaemonHealth,
-        group: MultiThreadedEventLoopGroup,
-        logger: Logger
-    ) async throws -> AdminServer {
+    static func bind(path: String, parts: AdminParts, group: MultiThreadedEventLoopGroup) async throws -> AdminServer {
         let listener = try await ServerBootstrap(group: group)
             .bind(unixDomainSocketPath: path, cleanupExistingSocketFile: true) { channel in
                 channel.eventLoop.makeCompletedFuture {
@@ -36,7 +37,7 @@ final class AdminServer: Sendable {
         guard chmod(path, 0o660) == 0 else {
             throw AdminSocketFailure(description: "cannot set the mode of \(path): \(String(cString: strerror(errno)))")
         }
-        return AdminServer(listener: listener, health: health, logger: logger)
+        return AdminServer(listener: listener, parts: parts)
     }
 
     /// Serves until its task is cancelled.
@@ -58,28 +59,63 @@ final class AdminServer: Sendable {
     }
 
     private func serve(_ connection: Connection) async {
+        let isAdmitted = connections.withLock { count in
+            count += 1
+            return count <= Self.maxConnections
+        }
+        defer { connections.withLock { $0 -= 1 } }
         // A client that goes away in the middle of its own request is no news.
-        try? await connection.executeThenClose { requests, replies in
-            for try await part in requests {
-                guard case .head(let head) = part else { continue }
-                let (status, body) = await reply(to: head)
-                let headers: HTTPHeaders = [
-                    "Content-Type": "application/json", "Content-Length": String(body.readableBytes),
-                ]
-                try await replies.write(.head(HTTPResponseHead(version: .http1_1, status: status, headers: headers)))
-                if head.method != .HEAD { try await replies.write(.body(.byteBuffer(body))) }
-                try await replies.write(.end(nil))
+        try? await connection.executeThenClose { parts, replies in
+            guard isAdmitted else { return }
+            var head: HTTPRequestHead?
+            var (body, isTooLarge) = (ByteBuffer(), false)
+            for try await part in parts {
+                switch part {
+                case .head(let next): (head, body, isTooLarge) = (next, ByteBuffer(), false)
+                case .body(var bytes):
+                    if body.readableBytes + bytes.readableBytes > AdminRequest.maxBodyBytes {
+                        // The rest is read and dropped: a client that still sends does not hear an answer.
+                        (body, isTooLarge) = (ByteBuffer(), true)
+                    }
+                    if !isTooLarge { body.writeBuffer(&bytes) }
+                case .end:
+                    guard let asked = head else { continue }
+                    let reply = isTooLarge ? Self.tooLarge : await self.reply(to: asked, body)
+                    try await Self.write(reply, to: replies, isHead: asked.method == .HEAD)
+                    (head, body) = (nil, ByteBuffer())
+                }
             }
         }
     }
 
-    private func reply(to head: HTTPRequestHead) async -> (HTTPResponseStatus, ByteBuffer) {
-        switch (head.method, head.uri) {
-        case (.GET, "/\(AdminClient.version)/status"), (.HEAD, "/\(AdminClient.version)/status"):
-            return (.ok, ByteBuffer(bytes: await health.statusDocument()))
-        default:
-            return (.notFound, ByteBuffer(string: #"{"detail":"there is nothing here"}"#))
+    private static let tooLarge = AdminReply(
+        AdminProblem(
+            .payloadTooLarge,
+            "body_too_large",
+            "a request takes \(AdminRequest.maxBodyBytes) bytes at most; send it in parts"
+        )
+    )
+
+    private func reply(to head: HTTPRequestHead, _ body: ByteBuffer) async -> AdminReply {
+        guard let request = AdminRequest(method: head.method, target: head.uri, body: body) else {
+            let text = "this daemon speaks version \(AdminClient.version) of the admin API: /\(AdminClient.version)/…"
+            return AdminReply(AdminProblem(.notFound, "not_found", text))
         }
+        return await router.reply(to: request)
+    }
+
+    private static func write(
+        _ reply: AdminReply,
+        to replies: Replies,
+        isHead: Bool
+    ) async throws {
+        var headers: HTTPHeaders = [
+            "Content-Type": reply.contentType, "Content-Length": String(reply.body.readableBytes),
+        ]
+        for (name, value) in reply.headers { headers.add(name: name, value: value) }
+        try await replies.write(.head(HTTPResponseHead(version: .http1_1, status: reply.status, headers: headers)))
+        if !isHead { try await replies.write(.body(.byteBuffer(reply.body))) }
+        try await replies.write(.end(nil))
     }
 }
 

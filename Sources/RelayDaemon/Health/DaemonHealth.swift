@@ -100,7 +100,7 @@ final class DaemonHealth: HealthSource {
     /// How the daemon does, in one line.
     func statusLine() async -> String { StatusLine(await status()).description }
 
-    private func cacheStatus() -> RelayStatus.Cache {
+    func cacheStatus() -> RelayStatus.Cache {
         let counters = cache.counters
         var status = RelayStatus.Cache(maxBytes: cache.configuration.memoryBytes)
         status.entries = counters.entries

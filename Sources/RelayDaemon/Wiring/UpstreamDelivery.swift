@@ -63,7 +63,7 @@ struct UpstreamDelivery: DeliveryTransport {
         health.ended(permit, .abandoned)
     }
 
-    private static func origin(_ contact: ContactReference) -> OriginKey {
+    static func origin(_ contact: ContactReference) -> OriginKey {
         var hasher = Hasher()
         hasher.combine(contact)
         return OriginKey(hash: UInt64(bitPattern: Int64(hasher.finalize())))

@@ -35,11 +35,6 @@ struct Serve: AsyncParsableCommand {
 
     private static func exitStatus(_ error: any Error) -> ExitCode {
         if error is PassedSocketError { return ExitStatus.configuration }
-        guard let error = error as? OutboxError else { return ExitStatus.inputOutput }
-        switch error.code {
-        case .alreadyRunning: return ExitStatus.alreadyRunning
-        case .masterKey, .schemaTooNew: return ExitStatus.configuration
-        case .damaged, .storage: return ExitStatus.inputOutput
-        }
+        return (error as? OutboxError).map(ExitStatus.code) ?? ExitStatus.inputOutput
     }
 }

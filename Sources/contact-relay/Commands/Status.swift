@@ -1,29 +1,63 @@
 import AdminAPI
 import ArgumentParser
-import RelayDaemon
 
 /// `contact-relay status`.
 struct Status: AsyncParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Show how the running daemon does.")
 
-    @OptionGroup var options: ConfigurationOptions
+    /// Takes the cursor home and clears what stands there.
+    private static let home = "\u{1B}[H\u{1B}[J"
 
-    @Flag(help: "Print JSON.")
+    @OptionGroup var daemon: DaemonOptions
+
+    @Flag(help: "Print JSON; with --watch, a line each time.")
     var json = false
 
+    @Flag(name: .shortAndLong, help: "Show it again and again, with rates.")
+    var watch = false
+
+    @Option(help: ArgumentHelp("How often, with --watch.", valueName: "age"))
+    var interval = Age(seconds: 2)
+
+    func validate() throws {
+        if interval.milliseconds < 100 { throw ValidationError("--interval takes 100ms or more.") }
+    }
+
     func run() async throws {
-        let client = AdminClient(socketPath: try await options.load().admin.socket)
-        let status: RelayStatus
-        do {
-            status = try await client.status()
-        } catch {
-            ExitStatus.complain("\(error)")
-            throw ExitStatus.unavailable
+        try await ExitStatus.explaining {
+            let client = try await daemon.client()
+            let status = try await client.status()
+            if watch { return try await watch(client, status) }
+            if json { try Output.json(status) } else { print(StatusPage(status).text) }
         }
+    }
+
+    /// Goes on over restarts of the daemon, until it is interrupted.
+    private func watch(_ client: AdminClient, _ first: RelayStatus) async throws {
+        var (status, shownAt) = (first, ContinuousClock.now)
+        show(status, nil)
+        while true {
+            try await Task.sleep(for: .milliseconds(interval.milliseconds))
+            do {
+                let next = try await client.status()
+                let passed = (ContinuousClock.now - shownAt).components
+                let seconds = Double(passed.seconds) + Double(passed.attoseconds) / 1e18
+                show(next, StatusRates(from: status, to: next, seconds: seconds))
+                (status, shownAt) = (next, .now)
+            } catch let failure as AdminClient.Failure {
+                Output.note(failure.description)
+            }
+        }
+    }
+
+    private func show(_ status: RelayStatus, _ rates: StatusRates?) {
         if json {
-            print(String(decoding: try AdminJSON.encode(status, pretty: true), as: UTF8.self))
+            print((try? AdminJSON.encode(status)).map { String(decoding: $0, as: UTF8.self) } ?? "{}")
         } else {
-            print(StatusPage(status).text)
+            let page = StatusPage(status, rates: rates).text
+            // No line end behind the last line: it would move the first one out of a small terminal.
+            print(Output.isTerminal ? Self.home + page : page + "\n", terminator: Output.isTerminal ? "" : "\n")
         }
+        Output.flush()
     }
 }

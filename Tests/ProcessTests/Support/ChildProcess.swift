@@ -30,7 +30,8 @@ final class ChildProcess: Sendable {
         var variables = ["PATH": Binaries.folder + ":/usr/bin:/bin"]
         variables["LD_LIBRARY_PATH"] = ProcessInfo.processInfo.environment["LD_LIBRARY_PATH"]
         variables.merge(environment) { $1 }
-        let entries = variables.map { Array("\($0)=\($1)".utf8) }
+        // They are taken as C strings.
+        let entries = variables.map { Array("\($0)=\($1)\0".utf8) }
         Task { [self] in
             let ending: Ending
             do {

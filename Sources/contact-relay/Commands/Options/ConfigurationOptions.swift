@@ -13,6 +13,9 @@ struct ConfigurationOptions: ParsableArguments {
     )
     var settings: [String] = []
 
+    /// Whether nothing was said on the command line.
+    var isDefault: Bool { config == nil && settings.isEmpty }
+
     /// Loads and validates; says what is wrong and ends with 78 if anything is.
     func load() async throws -> RelayConfiguration {
         do {

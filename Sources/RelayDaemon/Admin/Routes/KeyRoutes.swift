@@ -1,0 +1,40 @@
+import AdminAPI
+import DexatelAPI
+import NIOHTTP1
+import Outbox
+
+/// The API keys that the queue refers to.
+enum KeyRoutes {
+    static func all(_ parts: AdminParts) -> [AdminRoute] {
+        [
+            .get("keys") { _ in
+                let keys = try await parts.outbox.keySummaries()
+                return try AdminReply(KeyList(keys.map(KeyList.Item.init)))
+            },
+            .change("keys/*/replace") { try await replace(parts, $0) },
+        ]
+    }
+
+    private static func replace(_ parts: AdminParts, _ request: AdminRequest) async throws -> AdminReply {
+        let asked = try request.message(KeyReplacementRequest.self)
+        guard !asked.key.isEmpty, asked.key.utf8.count <= KeyReplacementRequest.maxKeyBytes,
+            asked.key.utf8.allSatisfy({ (0x21...0x7E).contains($0) })
+        else {
+            let limit = KeyReplacementRequest.maxKeyBytes
+            throw AdminProblem(
+                .badRequest,
+                "bad_key",
+                "a key is 1 to \(limit) visible ASCII characters, without spaces"
+            )
+        }
+        let contact = try asked.contact.map { try ContactReference($0) }
+        let replacement = KeyReplacement(
+            outbox: parts.outbox,
+            client: parts.client,
+            upstreamHealth: parts.upstreamHealth
+        )
+        return try AdminReply(
+            try await replacement.replace(String(request.segments[1]), by: Secret(asked.key), contact)
+        )
+    }
+}

@@ -1,0 +1,91 @@
+import AdminAPI
+import Foundation
+import NIOHTTP1
+import TestSupport
+import Testing
+
+extension ProcessTests {
+    /// The socket that operators' commands go over (design §2.1).
+    @Suite struct AdminSocketTests {
+        @Test("The admin socket is for the relay's user and group alone, and says in one form what is wrong")
+        func errors() async throws {
+            try await withSandbox { sandbox in
+                let simulator = try await SimulatorProcess(in: sandbox)
+                let relay = try await RelayProcess(in: sandbox, upstream: simulator)
+                let operators = Operator(in: sandbox)
+                let attributes = try FileManager.default.attributesOfItem(atPath: operators.socket)
+                #expect((attributes[.posixPermissions] as? NSNumber)?.intValue == 0o660)
+
+                let contact = #"{"contacts":[{"audience_id":"x","contact_id":"y"}]}"#
+                let cases: [(HTTPMethod, String, String?, Int, String)] = [
+                    (.GET, "/v1/nothing", nil, 404, "not_found"),
+                    (.GET, "/v2/status", nil, 404, "not_found"),
+                    (.GET, "/", nil, 404, "not_found"),
+                    (.POST, "/v1/status", "{}", 405, "method_not_allowed"),
+                    (.DELETE, "/v1/writes/list", nil, 405, "method_not_allowed"),
+                    (.GET, "/v1/writes/0000000000000yw7msmf8bz281", nil, 404, "not_found"),
+                    (.POST, "/v1/writes/list", "nonsense", 400, "bad_request"),
+                    (.POST, "/v1/writes/list", "{}", 400, "bad_request"),
+                    (.POST, "/v1/writes/list", #"{"selector":{"states":["odd"]}}"#, 400, "bad_selector"),
+                    (.POST, "/v1/writes/list", #"{"selector":{"ids":["odd"]}}"#, 400, "bad_selector"),
+                    (.POST, "/v1/contacts/hold", contact, 400, "bad_contact"),
+                    (.POST, "/v1/keys/00/replace", #"{"key":"a b"}"#, 400, "bad_key"),
+                    (.POST, "/v1/keys/00/replace", #"{"key":"ab"}"#, 404, "unknown_key"),
+                    (.POST, "/v1/cache/purge", #"{"path":"v1"}"#, 400, "bad_path"),
+                    (.POST, "/v1/writes/import", String(repeating: " ", count: 33 << 20), 413, "body_too_large"),
+                ]
+                for (method, path, body, status, code) in cases {
+                    let answer = try await operators.request(method, path, body: body)
+                    #expect(answer.status == status, "\(method) \(path)")
+                    #expect(answer.headers["Content-Type"] == ["application/problem+json"])
+                    let problem = try answer.decoded(AdminProblem.self)
+                    #expect(problem.status == status && problem.code == code && !problem.detail.isEmpty, "\(path)")
+                }
+                let allowed = try await operators.request(.DELETE, "/v1/writes/list")
+                #expect(allowed.headers["Allow"] == ["POST"])
+                #expect(try await operators.request(.HEAD, "/v1/status").status == 200)
+                #expect(try await relay.status().outbox.accepted == 0)
+            }
+        }
+
+        @Test("A command to a daemon that does not run ends with status 69, and says where it looked")
+        func nobody() async throws {
+            try await withSandbox { sandbox in
+                let operators = Operator(in: sandbox)
+                for command in [
+                    ["status"], ["outbox", "list"], ["outbox", "retry", "--all"], ["outbox", "drain"], ["key", "list"],
+                    ["cache", "stats"], ["cache", "purge", "/v1"], ["outbox", "export"],
+                ] {
+                    let result = try await sandbox.finish("contact-relay", command + ["--socket", operators.socket])
+                    #expect(result.ending == .exited(69), "\(command)")
+                    #expect(result.output.contains(operators.socket))
+                }
+                #expect(try await operators.run("outbox", "list", "--state", "odd").ending == .exited(64))
+                #expect(try await operators.run("outbox", "list", "--older-than", "1 day").ending == .exited(64))
+            }
+        }
+
+        @Test("Watching the status goes on, a line at a time, until it is interrupted")
+        func watch() async throws {
+            try await withSandbox { sandbox in
+                let simulator = try await SimulatorProcess(in: sandbox)
+                let relay = try await RelayProcess(in: sandbox, upstream: simulator)
+                let operators = Operator(in: sandbox)
+                let watch = sandbox.spawn(
+                    "contact-relay",
+                    ["status", "--watch", "--json", "--interval=100ms", "--socket", operators.socket]
+                )
+                #expect(try await relay.put().status == 200)
+                try await eventually("two statuses, the last of which knows of the write") {
+                    let lines = watch.output.split(separator: "\n")
+                    let last = lines.dropLast(watch.output.hasSuffix("\n") ? 0 : 1).last
+                    let status = try last.map { try AdminJSON.decode(RelayStatus.self, from: Data($0.utf8)) }
+                    return lines.count > 1 && status?.outbox.delivered == 1
+                }
+                #expect(watch.ending == nil)
+                watch.signal(2)
+                #expect(try await watch.waitForEnd() == .signaled(2))
+            }
+        }
+    }
+}
