@@ -280,10 +280,17 @@ package final class Outbox: Sendable {
         package var commits: UInt64
         /// Turns of the delivery engine; it turns after each `nudge`.
         package var deliveries: UInt64
+        /// Since when the oldest attempt has been under way.
+        package var oldestAttemptBegan: ContinuousClock.Instant?
     }
 
+    /// Deliveries that are under way.
+    package var attemptsUnderWay: Int { engine.inFlightCount }
+
     /// How often the two have turned by now.
-    package var turns: Turns { Turns(commits: commits.turns, deliveries: engine.turns) }
+    package var turns: Turns {
+        Turns(commits: commits.turns, deliveries: engine.turns, oldestAttemptBegan: engine.oldestAttemptBegan)
+    }
 
     /// Makes the delivery engine look for something to do.
     package func nudge() { engine.wake() }

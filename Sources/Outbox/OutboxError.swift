@@ -21,10 +21,14 @@ package struct OutboxError: Error, Sendable, Equatable, CustomStringConvertible 
     /// What happened and what to do, for an operator.
     package let message: String
 
+    /// The system's error number behind it, where there is one.
+    package let errorNumber: Int32?
+
     /// Makes an error with a message that an operator can act on.
-    package init(_ code: Code, _ message: String) {
+    package init(_ code: Code, _ message: String, errorNumber: Int32? = nil) {
         self.code = code
         self.message = message
+        self.errorNumber = errorNumber
     }
 
     package var description: String { message }

@@ -72,6 +72,9 @@ package struct RelayDaemon: Sendable {
         _ = consume lock
     }
 
+    /// How long a start may go on before systemd's own timeout counts (`TimeoutStartSec=`).
+    private static let maxStart: Duration = .seconds(1_800)
+
     /// Half of the cores: the commit thread and the delivery tasks want the others.
     private static var eventLoopCount: Int { max(1, ProcessInfo.processInfo.activeProcessorCount / 2) }
 
@@ -91,7 +94,10 @@ package struct RelayDaemon: Sendable {
         let overlay = PendingOverlay(cache: cache, semantics: configuration.writes.putSemantics)
         let backoff = CurrentBackoff(configuration)
         let outbox: Outbox
+        // Checks and migrations take as long as the outbox is large.
+        let patience = TimeoutExtension(Notifier(), limit: Self.maxStart) { "starting: opening the outbox" }
         do {
+            defer { patience.end() }
             outbox = try Outbox.open(
                 configuration.outboxConfiguration(credentialsDirectory: environment["CREDENTIALS_DIRECTORY"]),
                 transport: UpstreamDelivery(client: client, health: upstreamHealth, cache: cache),
@@ -108,6 +114,7 @@ package struct RelayDaemon: Sendable {
             if snapshot.isBelievedHealthy { outbox.upstreamRecovered() } else { outbox.nudge() }
         }
         let state = ConfigurationState(configuration)
+        let budget = ShutdownBudget(timeout: configuration.shutdown.timeout)
         let health = DaemonHealth(
             outbox: outbox,
             upstream: upstreamHealth,
@@ -125,7 +132,7 @@ package struct RelayDaemon: Sendable {
                 upstreamHealth,
                 Reads(cache: cache, disk: disk, overlay: overlay),
                 health,
-                Changes(state: state, backoff: backoff, signals: signals)
+                Changes(state: state, backoff: backoff, budget: budget, signals: signals)
             )
         } catch {
             outbox.stop()
@@ -150,6 +157,7 @@ package struct RelayDaemon: Sendable {
             )
         )
         try await serviceGroup.run()
+        budget.end()
     }
 
     /// What reads are answered from.
@@ -163,6 +171,7 @@ package struct RelayDaemon: Sendable {
     private struct Changes {
         let state: ConfigurationState
         let backoff: CurrentBackoff
+        let budget: ShutdownBudget
         let signals: UnixSignalsSequence
     }
 
@@ -172,6 +181,18 @@ package struct RelayDaemon: Sendable {
             maxBytes: configuration.reads.diskBytes,
             logger: logger
         )
+    }
+
+    private func listen(_ server: ProxyServer, _ passed: PassedListeners) async throws -> [ProxyServer.Address] {
+        do {
+            return try await server.start(passed)
+        } catch let error as IOError {
+            let unix = configuration.listen.unixSocket.map { " or \($0)" } ?? ""
+            throw ListenFailure(
+                address: "\(configuration.listen.address) port \(configuration.listen.port)\(unix)",
+                errorNumber: error.errnoCode
+            )
+        }
     }
 
     private func bind(
@@ -210,7 +231,7 @@ package struct RelayDaemon: Sendable {
             ),
             group: group
         )
-        for address in try await server.start(passed) {
+        for address in try await listen(server, passed) {
             switch address {
             case .tcp(let host, let port):
                 let by = passed.tcp.isEmpty ? "relay" : "systemd"
@@ -220,6 +241,7 @@ package struct RelayDaemon: Sendable {
                 logger.notice("listening", metadata: ["bound_by": "\(by)", "unix_socket": "\(path)"])
             }
         }
+        let budget = changes.budget
         let counts = outbox.committedCounts
         logger.notice(
             "started",
@@ -228,7 +250,6 @@ package struct RelayDaemon: Sendable {
                 "state": "\(configuration.state.directory)", "pending": "\(counts.pending)",
             ]
         )
-        let budget = ShutdownBudget(timeout: configuration.shutdown.timeout)
         let reload = ConfigurationReload(
             ConfigurationReload.Parts(
                 server: server,
@@ -251,7 +272,7 @@ package struct RelayDaemon: Sendable {
             NotifierService(
                 notifier: Notifier(),
                 health: health,
-                progress: DaemonProgress(group: group, outbox: outbox),
+                progress: DaemonProgress(group: group, outbox: outbox, configuration: changes.state),
                 budget: budget,
                 logger: logger
             ),

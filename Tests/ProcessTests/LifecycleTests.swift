@@ -1,3 +1,4 @@
+import Glibc
 import NIOHTTP1
 import TestSupport
 import Testing
@@ -84,6 +85,101 @@ extension ProcessTests {
                 process.signal(15)
                 #expect(try await process.waitForEnd() == .exited(0))
                 #expect(socket.received().contains("STOPPING=1"))
+            }
+        }
+
+        @Test("a long stop asks systemd for patience, and says what it waits for")
+        func longStop() async throws {
+            try await withSandbox { sandbox in
+                let simulator = try await SimulatorProcess(in: sandbox)
+                let socket = try NotifySocket(in: sandbox)
+                let settings = ["shutdown.timeout": "2s", "upstream.request_timeout": "10m"]
+                let relay = try await RelayProcess(
+                    in: sandbox,
+                    upstream: simulator,
+                    settings,
+                    environment: ["NOTIFY_SOCKET": socket.path]
+                )
+                try await simulator.setFaults(#"{"mode":"black-hole"}"#)
+                #expect(try await relay.put(prefer: "respond-async").status == 202)
+                try await eventually("an attempt") { try await simulator.log().count == 1 }
+                #expect(try await relay.stop() == .exited(0))
+                let lines = socket.received()
+                let stopping = try #require(lines.firstIndex(of: "STOPPING=1"))
+                let patience = try #require(lines.lastIndex { $0.hasPrefix("EXTEND_TIMEOUT_USEC=") })
+                #expect(patience > stopping)
+                #expect(lines[patience + 1].hasPrefix("STATUS=stopping: "))
+                #expect(lines[patience + 1].contains("1 deliveries under way"))
+            }
+        }
+
+        @Test("a start that fails tells systemd why, with the system's error number and the exit status")
+        func failedStart() async throws {
+            try await withSandbox { sandbox in
+                let simulator = try await SimulatorProcess(in: sandbox)
+                let relay = try await RelayProcess(in: sandbox, upstream: simulator)
+                let socket = try NotifySocket(in: sandbox)
+                // The port is taken.
+                let other = sandbox.folder + "/other"
+                let arguments = RelayProcess.arguments(
+                    in: sandbox,
+                    upstream: simulator.url,
+                    ["listen.port": "\(relay.port)", "state.directory": other]
+                )
+                let environment = ["NOTIFY_SOCKET": socket.path]
+                let end = try await sandbox.finish("contact-relay", arguments, environment: environment)
+                #expect(end.ending == .exited(74), "\(end.output)")
+                try await eventually("the exit status") { socket.received().contains("EXIT_STATUS=74") }
+                var lines = socket.received()
+                #expect(lines.contains("ERRNO=\(EADDRINUSE)"))
+                #expect(lines.contains("EXIT_STATUS=74"))
+                #expect(!lines.contains("READY=1"))
+                #expect(lines.contains("STATUS=starting: opening the outbox"))
+
+                // The state directory is taken.
+                let second = RelayProcess.arguments(in: sandbox, upstream: simulator.url)
+                let ending = try await sandbox.finish("contact-relay", second, environment: environment).ending
+                #expect(ending == .exited(75))
+                lines = Array(socket.received().dropFirst(lines.count))
+                #expect(lines.contains("EXIT_STATUS=75"))
+                #expect(lines.contains { $0.hasPrefix("STATUS=another contact-relay uses ") })
+
+                // The configuration is wrong.
+                let seen = socket.received().count
+                let wrong = try await sandbox.finish(
+                    "contact-relay",
+                    ["serve", "--set", "a.b=c"],
+                    environment: environment
+                )
+                #expect(wrong.ending == .exited(78))
+                #expect(socket.received().dropFirst(seen).contains("EXIT_STATUS=78"))
+            }
+        }
+
+        @Test("the watchdog is told that all is well as long as it is, and not while the disk hangs in fsync")
+        func watchdog() async throws {
+            try await withSandbox { sandbox in
+                let simulator = try await SimulatorProcess(in: sandbox)
+                let socket = try NotifySocket(in: sandbox)
+                // A disk that hangs: one call of the commit thread lasts for ten seconds.
+                let faults = SystemCallFaults("fsync,fdatasync", delayedBy: .seconds(10), "12+", in: sandbox)
+                let relay = try await RelayProcess(
+                    in: sandbox,
+                    upstream: simulator,
+                    ["reads.disk": "0"],
+                    environment: ["NOTIFY_SOCKET": socket.path, "WATCHDOG_USEC": "4000000"],
+                    faults: faults
+                )
+                func told() -> Int { socket.received().count { $0 == "WATCHDOG=1" } }
+                try await eventually("the watchdog") { told() > 2 }
+                #expect(!relay.process.output.contains("no progress"))
+                Task { for number in 0..<40 { _ = try? await relay.put("w\(number)", prefer: "respond-async") } }
+                try await eventually("silence") { relay.process.output.contains("no progress") }
+                #expect(relay.process.output.contains("the commit thread"))
+                let before = told()
+                try await eventually("a call for help") { socket.received().contains("WATCHDOG=trigger") }
+                #expect(told() == before)
+                try await relay.kill()
             }
         }
     }

@@ -23,6 +23,8 @@ final class DeliveryEngine: CommitObserver {
         var pendingRestart: OpenedOutbox?
         var isStopping = false
         var changeObserver: (any OutboxChangeObserver)?
+        /// When each write that is under way was claimed, by its sequence.
+        var claimedAt: [Int64: ContinuousClock.Instant] = [:]
         /// The breaker lets nothing through before this.
         var gateOpensAt: RelayTime?
     }
@@ -87,6 +89,9 @@ final class DeliveryEngine: CommitObserver {
         state.withLock { $0.schedule.limits = limits }
         wake()
     }
+
+    /// Since when the oldest attempt has been under way.
+    var oldestAttemptBegan: ContinuousClock.Instant? { state.withLock { $0.claimedAt.values.min() } }
 
     /// Looks for something to do.
     func wake() { waker.yield() }
@@ -257,6 +262,7 @@ final class DeliveryEngine: CommitObserver {
             }
             let claim = state.withLock { state in
                 let claim = state.schedule.claim(contact, now: now)
+                if case .attempt(let write) = claim { state.claimedAt[write.pending.id.sequence] = .now }
                 // Under the lock, as in `attempt`.
                 if case .expired(let end) = claim { parts.commits.record(.end(end)) }
                 return claim
@@ -303,6 +309,7 @@ final class DeliveryEngine: CommitObserver {
         if let sent { tellDelivered(write, sent, outcome) }
         let now = parts.clock.now()
         let ended = state.withLock { state in
+            state.claimedAt[write.pending.id.sequence] = nil
             let ended = state.schedule.attemptEnded(
                 write.pending.contact,
                 outcome,
@@ -347,18 +354,29 @@ final class DeliveryEngine: CommitObserver {
         case .attempt(let attempt):
             parts.logger.debug(
                 "a write will be tried again",
-                metadata: [
-                    "write": "\(write.pending.id)", "attempts": "\(attempt.after.attempts)",
-                    "error": "\(attempt.lastError)",
-                ]
+                metadata: describe(write).merging([
+                    "attempts": "\(attempt.after.attempts)", "error": "\(attempt.lastError)",
+                ]) { $1 }
             )
         case .end(let end) where end.state == .dead:
             parts.logger.warning(
                 "a write died after its sender was told 202",
-                metadata: ["write": "\(write.pending.id)", "error": "\(end.lastError ?? "unknown")"]
+                metadata: describe(write, status: end.response?.status).merging([
+                    "error": "\(end.lastError ?? "unknown")"
+                ]) { $1 }
             )
         case .end: break
         }
+    }
+
+    /// What the log says of a write; no contact data, and of the key its fingerprint alone (P7).
+    private func describe(_ write: LaneSchedule.Write, status: Int? = nil) -> Logger.Metadata {
+        var metadata: Logger.Metadata = [
+            "write": "\(write.pending.id)", "contact": "\(write.pending.contact.path)",
+            "key": "\(write.key.fingerprint)",
+        ]
+        if let status { metadata["status"] = "\(status)" }
+        return metadata
     }
 
     func send(_ answers: [LaneSchedule.Answer]) {

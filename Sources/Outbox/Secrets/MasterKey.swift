@@ -72,7 +72,11 @@ package struct MasterKey: Sendable, CustomStringConvertible {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else {
             if errno == ENOENT { return nil }
-            throw OutboxError(.masterKey, "cannot read \(path): \(OutboxError.text(ofErrno: errno))")
+            throw OutboxError(
+                .masterKey,
+                "cannot read \(path): \(OutboxError.text(ofErrno: errno))",
+                errorNumber: errno
+            )
         }
         defer { close(descriptor) }
         var bytes = [UInt8](repeating: 0, count: byteCount + 1)
@@ -109,6 +113,6 @@ package struct MasterKey: Sendable, CustomStringConvertible {
 
     private static func check(_ result: Int32, _ what: String) throws(OutboxError) {
         guard result < 0 else { return }
-        throw OutboxError(.masterKey, "cannot \(what): \(OutboxError.text(ofErrno: errno))")
+        throw OutboxError(.masterKey, "cannot \(what): \(OutboxError.text(ofErrno: errno))", errorNumber: errno)
     }
 }

@@ -59,8 +59,22 @@ final class SQLiteOutboxStorage: OutboxStorage {
                         + "with its -wal file, then recover it with sqlite3's .recover"
                 )
             default:
-                throw OutboxError(.storage, "cannot open \(path): \(error.message ?? error.resultCode.description)")
+                throw OutboxError(
+                    .storage,
+                    "cannot open \(path): \(error.message ?? error.resultCode.description)",
+                    errorNumber: Self.errorNumber(of: error)
+                )
             }
+        }
+    }
+
+    private static func errorNumber(of error: DatabaseError) -> Int32? {
+        switch error.resultCode {
+        case .SQLITE_FULL: ENOSPC
+        case .SQLITE_READONLY: EROFS
+        case .SQLITE_IOERR: EIO
+        case .SQLITE_PERM, .SQLITE_AUTH: EACCES
+        default: nil
         }
     }
 
@@ -115,7 +129,11 @@ final class SQLiteOutboxStorage: OutboxStorage {
             return StoredSecrets()
         }
         guard errno == EEXIST else {
-            throw OutboxError(.storage, "cannot create \(path): \(OutboxError.text(ofErrno: errno))")
+            throw OutboxError(
+                .storage,
+                "cannot create \(path): \(OutboxError.text(ofErrno: errno))",
+                errorNumber: errno
+            )
         }
         var configuration = GRDB.Configuration()
         configuration.readonly = true
@@ -170,11 +188,11 @@ final class SQLiteOutboxStorage: OutboxStorage {
         guard descriptor >= 0 else {
             // There is no WAL before the first commit.
             if errno == ENOENT { return }
-            throw OutboxError(.storage, "cannot open \(path): \(OutboxError.text(ofErrno: errno))")
+            throw OutboxError(.storage, "cannot open \(path): \(OutboxError.text(ofErrno: errno))", errorNumber: errno)
         }
         defer { Glibc.close(descriptor) }
         guard fdatasync(descriptor) == 0 else {
-            throw OutboxError(.storage, "cannot sync \(path): \(OutboxError.text(ofErrno: errno))")
+            throw OutboxError(.storage, "cannot sync \(path): \(OutboxError.text(ofErrno: errno))", errorNumber: errno)
         }
     }
 

@@ -10,15 +10,23 @@ package struct StateLock: ~Copyable {
         // The property is set last: a throw after that would run `deinit` too, and close the descriptor twice.
         let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else {
-            throw OutboxError(.storage, "cannot open \(path): \(OutboxError.text(ofErrno: errno))")
+            throw OutboxError(.storage, "cannot open \(path): \(OutboxError.text(ofErrno: errno))", errorNumber: errno)
         }
         guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
             let number = errno
             close(descriptor)
             guard number == EWOULDBLOCK else {
-                throw OutboxError(.storage, "cannot lock \(path): \(OutboxError.text(ofErrno: number))")
+                throw OutboxError(
+                    .storage,
+                    "cannot lock \(path): \(OutboxError.text(ofErrno: number))",
+                    errorNumber: number
+                )
             }
-            throw OutboxError(.alreadyRunning, "another contact-relay uses \(stateDirectory)")
+            throw OutboxError(
+                .alreadyRunning,
+                "another contact-relay uses \(stateDirectory)",
+                errorNumber: number
+            )
         }
         self.descriptor = descriptor
     }

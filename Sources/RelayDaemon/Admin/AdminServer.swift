@@ -35,7 +35,11 @@ final class AdminServer: Sendable {
                 }
             }
         guard chmod(path, 0o660) == 0 else {
-            throw AdminSocketFailure(description: "cannot set the mode of \(path): \(String(cString: strerror(errno)))")
+            let number = errno
+            throw AdminSocketFailure(
+                description: "cannot set the mode of \(path): \(String(cString: strerror(number)))",
+                errorNumber: number
+            )
         }
         return AdminServer(listener: listener, parts: parts)
     }
@@ -122,4 +126,5 @@ final class AdminServer: Sendable {
 /// The admin socket could not be set up.
 struct AdminSocketFailure: Error, CustomStringConvertible {
     let description: String
+    let errorNumber: Int32
 }

@@ -97,6 +97,14 @@ final class DaemonHealth: HealthSource {
         )
     }
 
+    /// What a daemon that stops waits for, in words.
+    var underWay: String {
+        let (connections, attempts) = (currentServer?.openConnections ?? 0, outbox.attemptsUnderWay)
+        let pending = outbox.committedCounts.pending
+        return "\(connections) connections and \(attempts) deliveries under way, "
+            + "\(StatusLine.grouped(pending)) pending writes stay for the next start"
+    }
+
     /// How the daemon does, in one line.
     func statusLine() async -> String { StatusLine(await status()).description }
 

@@ -3,28 +3,58 @@ import NIOPosix
 import Outbox
 import Synchronization
 
-/// Finds out whether the daemon still works: the event loops turn, the commit thread turns, the forwarder turns.
+/// Looks at the turns of the daemon's parts: those of the event loops, of the commit thread, of the forwarder.
 final class DaemonProgress: Sendable {
-    private let group: MultiThreadedEventLoopGroup
-    private let outbox: Outbox
-    private let lastTurns: Mutex<Outbox.Turns?>
+    /// Added to `upstream.request_timeout`: nothing that ends an attempt in order takes longer.
+    private static let attemptMargin: Duration = .seconds(60)
 
-    init(group: MultiThreadedEventLoopGroup, outbox: Outbox) {
-        self.group = group
-        self.outbox = outbox
-        lastTurns = Mutex(nil)
+    private let loops: [(loop: any EventLoop, turns: TurnCount)]
+    private let outbox: Outbox
+    private let configuration: ConfigurationState
+
+    /// How often one event loop has answered, and whether it owes an answer.
+    private final class TurnCount: Sendable {
+        let turns = Atomic<UInt64>(0)
+        let isAsked = Atomic<Bool>(false)
     }
 
-    /// Whether every part has turned since the last time that this was asked; hangs when an event loop hangs, which
-    /// keeps the watchdog from being told just as well.
-    func isMade() async -> Bool {
-        for loop in group.makeIterator() { try? await loop.submit {}.get() }
+    init(group: MultiThreadedEventLoopGroup, outbox: Outbox, configuration: ConfigurationState) {
+        loops = group.makeIterator().map { ($0, TurnCount()) }
+        self.outbox = outbox
+        self.configuration = configuration
+    }
+
+    /// What there is to be seen now; it asks for the turns that the next sample will show, and waits for nothing.
+    func sample(now: ContinuousClock.Instant = .now) -> Liveness.Sample {
+        defer { ask() }
         let turns = outbox.turns
-        defer { outbox.nudge() }
-        return lastTurns.withLock { last in
-            defer { last = turns }
-            guard let last else { return true }
-            return turns.commits != last.commits && turns.deliveries != last.deliveries
+        return Liveness.Sample(
+            eventLoops: loops.map { $0.turns.turns.load(ordering: .relaxed) }.min() ?? 0,
+            commits: turns.commits,
+            forwarder: turns.deliveries,
+            oldestAttempt: turns.oldestAttemptBegan.map { $0.duration(to: now) }
+        )
+    }
+
+    /// Longer than any attempt can last by its timeouts.
+    ///
+    /// Attempts may have begun under an older configuration: one that allows less does not make them lost.
+    var maxAttempt: Duration {
+        longestTimeout.withLock { longest in
+            longest = max(longest, configuration.configuration.upstream.requestTimeout)
+            return longest + Self.attemptMargin
         }
+    }
+
+    private let longestTimeout = Mutex(Duration.zero)
+
+    private func ask() {
+        for (loop, count) in loops where !count.isAsked.exchange(true, ordering: .relaxed) {
+            loop.execute {
+                count.turns.add(1, ordering: .relaxed)
+                count.isAsked.store(false, ordering: .relaxed)
+            }
+        }
+        outbox.nudge()
     }
 }

@@ -3,13 +3,15 @@ import DexatelAPI
 import Foundation
 import Logging
 import Outbox
+import Systemd
 
 /// Writes log lines to standard error: text for people, JSON for machines, and text with a priority for the journal.
 struct RelayLogHandler: LogHandler {
     enum Format: Sendable {
         case text
         case json
-        /// As under systemd: the journal has the time, and reads the priority from `<N>` (sd-daemon(3)).
+        /// As under systemd: entries with fields, or, where the journal's socket is not to be had, lines with their
+        /// priority as `<N>` (sd-daemon(3)).
         case journal
     }
 
@@ -35,6 +37,16 @@ struct RelayLogHandler: LogHandler {
 
     func log(event: LogEvent) {
         let all = metadata.merging(event.metadata ?? [:]) { $1 }.sorted { $0.key < $1.key }
+        if format == .journal {
+            let fields = JournalFields.of(
+                event,
+                Self.words(event.message, all),
+                all,
+                priority: Self.priority(event.level)
+            )
+            // Without the journal's socket its stream, which knows priorities, still takes lines.
+            if Journal.send(fields) { return }
+        }
         let line =
             switch format {
             case .text: text(event.level, event.message, all)
@@ -108,7 +120,7 @@ extension RelayLogHandler.Format {
             switch configured {
             case .text: .text
             case .json: .json
-            case .auto: environment["JOURNAL_STREAM"] == nil ? .text : .journal
+            case .auto: Journal.isStandardError(environment["JOURNAL_STREAM"]) ? .journal : .text
             }
     }
 }

@@ -12,7 +12,13 @@ struct Serve: AsyncParsableCommand {
     @OptionGroup var options: ConfigurationOptions
 
     func run() async throws {
-        let configuration = try await options.load()
+        let configuration: RelayConfiguration
+        do {
+            configuration = try await options.load()
+        } catch {
+            Self.notify("the configuration cannot be used: see the log", ExitStatus.configuration, nil)
+            throw error
+        }
         let environment = ProcessInfo.processInfo.environment
         let level = LogLevel(configuration.log.level)
         let logger = RelayDaemon.logger(configuration, environment: environment, level: level)
@@ -28,9 +34,15 @@ struct Serve: AsyncParsableCommand {
         } catch {
             let status = Self.exitStatus(error)
             logger.critical("the daemon cannot go on", metadata: ["error": "\(error)", "exit": "\(status.rawValue)"])
-            Notifier().failed(errno: 0, exitStatus: status.rawValue, status: "\(error)")
+            Self.notify("\(error)", status, StartFailure.errorNumber(of: error))
             throw status
         }
+    }
+
+    /// Tells systemd why the daemon ends.
+    private static func notify(_ reason: String, _ status: ExitCode, _ errorNumber: Int32?) {
+        let number = errorNumber.map { [Notifier.State.errorNumber($0)] } ?? []
+        Notifier().notify([.status(reason)] + number + [.exitStatus(status.rawValue)])
     }
 
     private static func exitStatus(_ error: any Error) -> ExitCode {
