@@ -101,11 +101,13 @@ def receipt(location, key=KEY):
     return fetch_json(RELAY + location, headers={"X-Dexatel-Key": key})
 
 
-def journal(cursor, *matches):
-    """Entries since a cursor, as dictionaries."""
+def journal(cursor, **fields):
+    """Entries since a cursor that have these fields, as dictionaries."""
     run("journalctl", "--sync")
-    lines = run("journalctl", "--no-pager", "--output=json", f"--after-cursor={cursor}", *matches).splitlines()
-    return [json.loads(line) for line in lines if line.startswith("{")]
+    # Without matches: with them journalctl takes the entry behind the cursor for the cursor's own, and leaves it out.
+    lines = run("journalctl", "--no-pager", "--output=json", f"--after-cursor={cursor}").splitlines()
+    entries = [json.loads(line) for line in lines if line.startswith("{")]
+    return [entry for entry in entries if fields.items() <= {k: v for k, v in entry.items() if isinstance(v, str)}.items()]
 
 
 def journal_cursor():
@@ -199,8 +201,10 @@ class RelayTestCase(unittest.TestCase):
         applied = self.applied()
         self.assertEqual(sorted(set(applied)), sorted(updates))
 
-    def relay_journal(self, *matches):
-        return journal(self.cursor, *(matches or (f"--unit={SERVICE}",)))
+    def relay_journal(self, **fields):
+        """What the service has said in this test, and systemd of it."""
+        entries = journal(self.cursor, **fields)
+        return [entry for entry in entries if SERVICE in (entry.get("_SYSTEMD_UNIT"), entry.get("UNIT"))]
 
 
 class Load:

@@ -59,7 +59,7 @@ class RestartTests(RelayTestCase):
         self.wait(lambda: is_active() and main_pid() not in (0, before), "a restart")
         self.assertEqual(shown("NRestarts"), "1")
         # What systemd itself says of it.
-        self.assertIn("Watchdog timeout", texts(journal(self.cursor, f"UNIT={SERVICE}")))
+        self.assertIn("Watchdog timeout", texts(journal(self.cursor, UNIT=SERVICE)))
         self.assertEqual(outbox()["pending"], 50)
         self.assert_all_delivered(updates)
 
