@@ -9,6 +9,9 @@ CONFIGURATION ?= debug
 KILLS ?= 2000
 # How many replies `make model` looks at.
 REPLIES ?= 200000
+# Where `make install` puts things.
+PREFIX ?= /usr/local
+DESTDIR ?=
 
 build_packages := libsqlite3-dev libsystemd-dev make=make pkg-config=pkg-config
 # The runtime is linked in, so that the program runs where no toolchain is; exclusivity is checked by the debug build,
@@ -18,9 +21,10 @@ build_flags = $(if $(filter release,$(CONFIGURATION)),$(release_flags),-c $(CONF
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo test crash model clients lint format bench hits backlog manuals build release clean packages
+.PHONY: install uninstall tarball deb test-systemd test-package
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: release ## build, then run the relay with a simulated API (UPSTREAM=https://api.dexatel.com: with the real one)
 	@Scripts/install-packages curl=curl
@@ -45,6 +49,12 @@ model: packages ## read and write at random under a failing API, and hold every 
 clients: build ## run curl, requests, httpx and others against a real relay
 	@Scripts/install-packages curl=curl python3=python3
 	@BIN=.build/$(CONFIGURATION) Scripts/with-python Tests/clients/run
+
+test-systemd: build ## test the service under a real systemd, as root (TESTS=test_start.StartTests for some)
+	@BIN=.build/$(CONFIGURATION) Tests/systemd/run $(TESTS)
+
+test-package: deb ## install, upgrade, remove and purge the Debian package in a clean Debian, as root
+	@BIN=.build/release Tests/package/run $(TESTS)
 
 lint: ## check the format of the code, the documents and what is in the repository
 	@Scripts/install-packages git=git python3=python3
@@ -72,8 +82,24 @@ backlog: release ## measure start, memory and delivery with up to a million pend
 manuals: packages ## write manual pages and shell completions to .build/share, for a package to install
 	@SWIFT=$(SWIFT) Scripts/manuals .build/share
 
+install: release manuals ## install on this host (PREFIX=/usr/local, DESTDIR=)
+	@Scripts/install-packages binutils=strip
+	@SWIFT=$(SWIFT) BIN=.build/release DESTDIR=$(DESTDIR) PREFIX=$(PREFIX) Scripts/install
+
+uninstall: ## take it away again; configuration and state stay
+	@DESTDIR=$(DESTDIR) PREFIX=$(PREFIX) Scripts/install --uninstall
+
+tarball: release manuals ## make dist/contact-relay-VERSION-linux-ARCHITECTURE.tar.gz, for hosts without Debian's packages
+	@Scripts/install-packages binutils=strip
+	@SWIFT=$(SWIFT) BIN=.build/release Scripts/build-tarball
+
+deb: release manuals ## make dist/contact-relay_VERSION_ARCHITECTURE.deb
+	@Scripts/install-packages debhelper=dh dpkg-dev=dpkg-buildpackage lintian=lintian
+	@SWIFT=$(SWIFT) BIN=.build/release Scripts/build-deb
+
 clean: ## remove what was built; ./var, where `make run` keeps its state, stays
 	$(SWIFT) package clean
+	rm -rf dist
 
 packages:
 	@Scripts/install-packages $(build_packages)

@@ -42,7 +42,7 @@ import Testing
         #expect(
             ConfigurationKey.all.filter(\.needsRestart).map(\.name) == [
                 "listen.address", "listen.port", "listen.unix_socket", "listen.allow_remote", "writes.put_semantics",
-                "reads.disk", "state.directory", "admin.socket", "log.format",
+                "writes.on_dead_url", "reads.disk", "state.directory", "admin.socket", "log.format",
             ]
         )
     }

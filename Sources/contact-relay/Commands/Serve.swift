@@ -14,10 +14,11 @@ struct Serve: AsyncParsableCommand {
     func run() async throws {
         let configuration: RelayConfiguration
         do {
-            configuration = try await options.load(readsSecrets: true)
-        } catch {
-            Self.notify("the configuration cannot be used: see the log", ExitStatus.configuration, nil)
-            throw error
+            configuration = try await options.read(readsSecrets: true)
+        } catch let error as ConfigurationError {
+            ExitStatus.complain("the configuration cannot be used:\n\(error)")
+            Self.notify("the configuration cannot be used: \(error)", ExitStatus.configuration, nil)
+            throw ExitStatus.configuration
         }
         let environment = ProcessInfo.processInfo.environment
         let level = LogLevel(configuration.log.level)
