@@ -49,30 +49,6 @@ class RestartTests(RelayTestCase):
         self.assertEqual(outbox()["pending"], 50)
         self.assert_all_delivered(updates)
 
-    def test_the_watchdog_ends_a_relay_that_stands_still_and_nothing_is_lost(self):
-        drop_in("[Service]\nWatchdogSec=3s\n")
-        self.start()
-        self.go_down()
-        updates = self.queue(50)
-        before = main_pid()
-        os.kill(before, signal.SIGSTOP)
-        self.wait(lambda: is_active() and main_pid() not in (0, before), "a restart")
-        self.assertEqual(shown("NRestarts"), "1")
-        # What systemd itself says of it.
-        self.assertIn("Watchdog timeout", texts(journal(self.cursor, UNIT=SERVICE)))
-        self.assertEqual(outbox()["pending"], 50)
-        self.assert_all_delivered(updates)
-
-    def test_a_relay_that_works_is_left_alone_by_the_watchdog(self):
-        drop_in("[Service]\nWatchdogSec=3s\n")
-        self.start()
-        before = main_pid()
-        fed = lambda: int(shown("WatchdogTimestampMonotonic"))
-        start = fed()
-        # Three times the period, as systemd's own clock has it.
-        self.wait(lambda: fed() > start + 9_000_000, "news for the watchdog over three periods")
-        self.assertEqual((main_pid(), shown("NRestarts")), (before, "0"))
-
     def test_a_stop_ends_in_order_and_the_queue_waits_for_the_next_start(self):
         self.start()
         self.go_down()
