@@ -97,12 +97,13 @@ final class CrashClients: Sendable {
         _ prefer: [(String, String)],
         to relay: RelayProcess
     ) async throws -> Answer {
-        let target = Samples.target(write.contact) + "?tag=" + tag
+        let target = Samples.target(write.contact)
         switch write.method {
         case .delete:
             let headers = HTTPHeaders([("X-Dexatel-Key", write.key.rawValue)] + prefer)
-            return try await relay.send(.DELETE, target, headers: headers)
+            return try await relay.send(.DELETE, target + "?tag=" + tag, headers: headers)
         case .put:
+            // Its values are its tag: a write with a query would not be superseded.
             let members = write.fields.sorted().map { "\"\($0)\":\"\(tag)\"" }.joined(separator: ",")
             let headers = Samples.headers(write.key.rawValue, prefer)
             return try await relay.send(.PUT, target, headers: headers, body: "{\"data\":{\(members)}}")

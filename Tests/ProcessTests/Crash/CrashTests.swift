@@ -22,6 +22,7 @@ extension ProcessTests {
                     #expect(result.tally.delivered > 0)
                     #expect(result.tally.dead > 0)
                     #expect(result.tally.rejected > 0)
+                    #expect(result.tally.superseded > 0)
                     #expect(result.tally.unknown > 0)
                     #expect(result.tally.repeats > 0)
                 }

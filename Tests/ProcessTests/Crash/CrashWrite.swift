@@ -56,10 +56,11 @@ struct CrashAttempt: Sendable {
 
     /// An entry of the simulator's log; nil for what is not a write of the crash test.
     init?(_ entry: LogEntry) {
-        guard let contact = entry.contact, let tag = entry.target.split(separator: "?tag=").dropFirst().first else {
-            return nil
-        }
-        self.init(tag: String(tag), contact: contact, status: entry.status, isApplied: entry.applied)
+        let query = entry.target.split(separator: "?tag=").dropFirst().first.map { String($0) }
+        let value = entry.body?.data?.values.compactMap { $0 }.first
+        guard let contact = entry.contact, let tag = query ?? value, tag.first == "w", Int(tag.dropFirst()) != nil
+        else { return nil }
+        self.init(tag: tag, contact: contact, status: entry.status, isApplied: entry.applied)
     }
 
     init(tag: String, contact: String, status: Int, isApplied: Bool) {
