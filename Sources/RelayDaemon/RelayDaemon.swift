@@ -273,18 +273,19 @@ package struct RelayDaemon: Sendable {
             logger: logger,
             load: self.reload
         )
+        let notifier = Notifier(waits: false)
         return [
             DiskCacheService(disk: reads.disk, overlay: reads.overlay),
             OutboxService(outbox: outbox, client: client, budget: budget, logger: logger),
             ServerService(server: server, admin: admin, budget: budget, logger: logger),
             NotifierService(
-                notifier: Notifier(),
+                notifier: notifier,
                 health: health,
                 progress: DaemonProgress(group: group, outbox: outbox, configuration: changes.state),
                 budget: budget,
                 logger: logger
             ),
-            SignalService(signals: changes.signals, reload: reload, notifier: Notifier(), health: health),
+            SignalService(signals: changes.signals, reload: reload, notifier: notifier, health: health),
         ]
     }
 }

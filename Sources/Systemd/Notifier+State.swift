@@ -20,6 +20,14 @@ extension Notifier {
         /// The status that the process will exit with.
         case exitStatus(Int32)
 
+        /// Whether another one that says as much comes soon.
+        var isRepeated: Bool {
+            switch self {
+            case .status, .watchdog, .watchdogTrigger: true
+            default: false
+            }
+        }
+
         /// The text for the message, without a line break at its end.
         var line: String {
             switch self {

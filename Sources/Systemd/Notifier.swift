@@ -6,8 +6,16 @@ private import CSystemd
 /// and the answer is `false`; a message that cannot be sent is dropped in the same way, because a daemon that works
 /// must not fail over a report about itself. See sd_notify(3).
 package struct Notifier: Sendable {
+    private let queue: NotifyQueue?
+
     /// Creates a notifier; the environment is read anew with each message.
-    package init() {}
+    ///
+    /// - Parameter waits: Whether a message is sent before its method returns; otherwise it is sent behind the caller's
+    ///   back, in its order, so that a service manager that does not listen holds nobody up. A status or a sign of life
+    ///   that finds too many others waiting is dropped.
+    package init(waits: Bool = true) {
+        queue = waits ? nil : NotifyQueue()
+    }
 
     /// Reports that start-up or a reload is finished.
     @discardableResult
@@ -71,7 +79,8 @@ package struct Notifier: Sendable {
     package func notify(_ states: [State]) -> Bool {
         guard !states.isEmpty else { return false }
         let message = states.map(\.line).joined(separator: "\n")
-        return sd_notify(0, message) > 0
+        guard let queue else { return sd_notify(0, message) > 0 }
+        return queue.send(message, isRepeated: states.allSatisfy(\.isRepeated))
     }
 
     /// The longest pause between two ``watchdog()`` calls that the service manager tolerates, or `nil` if it does not

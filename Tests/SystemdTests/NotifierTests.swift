@@ -47,6 +47,24 @@ import Testing
         }
     }
 
+    /// Were it to wait, it would wait for ever: the socket takes a few messages, and nobody reads.
+    @Test(.timeLimit(.minutes(1)))
+    func `a service manager that does not listen holds nobody up who does not want to wait`() async {
+        await #expect(processExitsWith: .success) {
+            let socket = try NotifySocket()
+            setenv("NOTIFY_SOCKET", socket.path, 1)
+            let notifier = Notifier(waits: false)
+            #expect(notifier.ready())
+            var dropped = 0
+            for number in 0..<10_000 where !notifier.status("status \(number)") { dropped += 1 }
+            #expect(dropped > 0)
+            #expect(notifier.stopping())
+            #expect(socket.receive() == "READY=1")
+            var last = ""
+            while last != "STOPPING=1" { last = try #require(socket.receive()) }
+        }
+    }
+
     @Test func `several states go out as one message`() async {
         await #expect(processExitsWith: .success) {
             let socket = try NotifySocket()
