@@ -2,8 +2,8 @@ import CLinux
 
 /// Keeps glibc's allocator from holding on to far more memory than the daemon uses (P8).
 ///
-/// A write's memory is allocated by one thread and freed by another: each arena keeps what its neighbours freed last, and
-/// with eight arenas a relay that used 40 MiB held 145 (docs/performance.md).
+/// A write's memory is allocated by one thread and freed by another, and each arena keeps much of what it once had
+/// (docs/performance.md).
 package enum AllocatorLimits {
     /// One for the event loops and tasks, one for the commit thread and the database.
     private static let maxArenas: Int32 = 2
