@@ -6,10 +6,14 @@ import TestSupport
 ///
 /// It belongs to one thread, and reads replies with `Content-Length`, chunked ones, and those without a body.
 final class KeepAliveConnection {
-    private let descriptor: CInt
+    private let port: Int
+    private var descriptor: CInt
     private var received: [UInt8] = []
+    /// The last reply said that nothing comes after it, as one does that is given before a body has come in.
+    private var isOver = false
 
     init(port: Int) throws {
+        self.port = port
         descriptor = try loopbackConnection(port: port)
     }
 
@@ -19,9 +23,15 @@ final class KeepAliveConnection {
     ///
     /// - Throws: `DeadlinePassed` when the connection breaks off.
     func exchange(_ request: String, isHead: Bool = false) throws -> Answer {
+        if isOver {
+            close(descriptor)
+            descriptor = try loopbackConnection(port: port)
+            (received, isOver) = ([], false)
+        }
         try send(Array(request.utf8))
         while true {
             var answer = try head()
+            isOver = answer.headers[canonicalForm: "Connection"].contains { $0.lowercased() == "close" }
             // Interim replies are no answers.
             if (100..<200).contains(answer.status) { continue }
             guard !isHead, answer.status != 204, answer.status != 304 else { return answer }
@@ -50,7 +60,10 @@ final class KeepAliveConnection {
     private func receive() throws {
         var piece = [UInt8](repeating: 0, count: 65_536)
         let count = recv(descriptor, &piece, piece.count, 0)
-        guard count > 0 else { throw DeadlinePassed(description: "the connection ended within a reply") }
+        guard count > 0 else {
+            let reason = count == 0 ? "end" : String(cString: strerror(errno))
+            throw DeadlinePassed(description: "the connection ended \(received.count) bytes into a reply: \(reason)")
+        }
         received += piece.prefix(count)
     }
 
