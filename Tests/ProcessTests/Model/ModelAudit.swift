@@ -21,6 +21,8 @@ struct ModelAudit {
     private var held: [Int]
     /// What is not as promised, a sentence each.
     private(set) var findings: [String]
+    /// What is known of the contact that the first finding about a reading is about.
+    private(set) var story: [String] = []
 
     init(_ history: ModelHistory) {
         self.history = history
@@ -59,12 +61,36 @@ struct ModelAudit {
     }
 
     private mutating func fail(_ reading: ModelReading, _ what: String) {
+        if story.isEmpty { story = events(around: reading) }
         let place = reading.pageSize == 0 ? "" : " on a page of \(reading.pageSize)"
         findings.append(
             "\(reading.key) saw contact \(reading.contact)\(place) as \(reading.seen)"
                 + "\(reading.isMarkedStale ? " (stale)" : ""), \(reading.pending) pending, "
                 + "from \(reading.began) to \(reading.ended): \(what)"
         )
+    }
+
+    /// The last writes to the contact of a reading, and what its key was shown of it, in order of their ends.
+    private func events(around reading: ModelReading, before: Int = 40, after: Int = 5) -> [String] {
+        let writes = writes[reading.contact].map { history.writes[$0] }.map { write in
+            (
+                write.ended,
+                "\(write.began)…\(write.ended) w\(write.number) \(write.isDelete ? "DELETE" : "\(write.sets)"), "
+                    + "\(write.outcome), applied at \(history.applied[write.number] ?? 0), "
+                    + "last tried at \(history.lastAttempt[write.number] ?? 0)"
+            )
+        }
+        let readings = history.readings.filter { $0.key == reading.key && $0.contact == reading.contact }
+        let shown = readings.map { other in
+            (
+                other.ended,
+                "\(other.began)…\(other.ended) \(other.pageSize == 0 ? "GET" : "page of \(other.pageSize)") "
+                    + "\(other.seen), \(other.pending) pending, \(other.cacheStatus)"
+            )
+        }
+        let all = (writes + shown).sorted { $0.0 < $1.0 }
+        let place = all.firstIndex { $0.0 >= reading.ended } ?? all.endIndex
+        return all[max(0, place - before)..<min(all.count, place + after)].map { $0.1 }
     }
 
     /// A contact's writes that a reading can have shown something of, in their order.

@@ -200,6 +200,7 @@ struct ModelClient {
         )
         reading.isMarkedStale = reply.isMarkedStale
         reading.pending = reply.pending
+        reading.cacheStatus = reply.cacheStatus
         if answer.status == 404, pageSize == 0, reply.errorCode == 1351 { history.readings.append(reading) }
         guard answer.status == 200 || answer.status == 304 else { return }
         let contacts = ModelReply.contacts(body, isPage: pageSize > 0)

@@ -73,6 +73,8 @@ struct ModelReading: Sendable {
     var isMarkedStale = false
     /// `Contact-Relay-Pending`.
     var pending = 0
+    /// `Cache-Status`, for the report.
+    var cacheStatus = ""
 }
 
 /// Everything that a model run is judged by.

@@ -4,7 +4,7 @@ import NIOHTTP1
 /// What the reply to a read says, and what is wrong with it whatever else has happened.
 struct ModelReply {
     let answer: Answer
-    private let cacheStatus: String
+    let cacheStatus: String
     private(set) var findings: [String] = []
 
     init(_ answer: Answer) {

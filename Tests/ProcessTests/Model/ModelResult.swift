@@ -12,4 +12,6 @@ struct ModelResult: Codable {
     var durationSeconds = 0
     /// What was not as promised.
     var findings: [String] = []
+    /// What is known of the contact of the first finding.
+    var story: [String] = []
 }

@@ -62,6 +62,7 @@ struct ModelRun {
         let audit = ModelAudit(history)
         result.tally = tally
         result.tally.pages = history.readings.count { $0.pageSize > 0 }
+        result.story = audit.story
         result.findings = audit.findings + (try await atRest(history))
         result.durationSeconds = Int((ContinuousClock.now - begin) / .seconds(1))
         return result

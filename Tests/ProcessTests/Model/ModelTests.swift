@@ -16,7 +16,8 @@ extension ProcessTests {
                 result.commit = settings.commit
                 if let path = settings.resultPath { try ResultFile.write(result, to: path) }
                 print("model test: \(result.readingSeconds) of \(result.durationSeconds) s, \(result.tally)")
-                #expect(result.findings.count == 0, "\(result.findings.prefix(20).joined(separator: "\n"))")
+                let report = (result.findings.prefix(20) + result.story).joined(separator: "\n")
+                #expect(result.findings.count == 0, "\(report)")
                 #expect(result.tally.replies >= settings.replies)
                 // A run in which nothing of the kind happened would prove nothing about it.
                 if settings.replies >= ModelSettings().replies {
