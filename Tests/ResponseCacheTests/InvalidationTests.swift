@@ -1,3 +1,4 @@
+import NIOCore
 import NIOHTTP1
 import ResponseCache
 import Testing
@@ -110,6 +111,39 @@ struct InvalidationTests {
         try fixture.store([:], body: "new")
         #expect(throws: StoreRefusal.superseded) { try fixture.store([:], body: "old", token: early) }
         let image = try #require(fixture.answer().hit).wireImage(nowMilliseconds: 0)
+        #expect(image.bodyText == "new")
+    }
+
+    @Test("a slow reply that was asked for earlier does not take the place of a later one, though both are in doubt")
+    func raceInDoubt() throws {
+        let fixture = CacheFixture()
+        let early = fixture.cache.fetchToken(fixture.key())
+        fixture.cache.invalidate(target: fixture.target)
+        try fixture.store(["ETag": "\"new\""], body: "new", at: 2)
+        // Another write puts the later one in doubt, too.
+        fixture.cache.invalidate(target: fixture.target)
+        #expect(throws: StoreRefusal.superseded) { try fixture.store([:], body: "old", at: 1, token: early) }
+        #expect(throws: StoreRefusal.superseded) { try fixture.store([:], body: "old", at: 1) }
+        #expect(fixture.answer(at: 3).validation?.response.body == ByteBuffer(string: "new"))
+        // What was asked for in the same millisecond may take it.
+        try fixture.store([:], body: "newest", at: 2)
+        #expect(fixture.answer(at: 3).validation == nil)
+    }
+
+    @Test("a 304 to an earlier question does not confirm a reply over a later one")
+    func freshenInDoubt() throws {
+        let fixture = CacheFixture()
+        try fixture.store(["ETag": "\"a\""], body: "old")
+        let validation = try #require(fixture.answer(at: 100).validation)
+        try fixture.store(["ETag": "\"b\""], body: "new", at: 102)
+        let fresh = fixture.cache.freshen(
+            validation,
+            by: CacheFixture.head(304, ["ETag": "\"a\""], at: 101),
+            to: CacheFixture.request(),
+            key: fixture.key()
+        )
+        #expect(fresh != nil)
+        let image = try #require(fixture.answer(at: 103).hit).wireImage(nowMilliseconds: 103_000)
         #expect(image.bodyText == "new")
     }
 

@@ -170,7 +170,7 @@ struct ValidationTests {
         #expect(fixture.answer(at: 100).hit?.response.fields["X-New"] == ["1"])
         note(["ETag": "\"b\"", "Content-Length": "4"])
         #expect(fixture.word(at: 51) == "validate, stale")
-        try fixture.store(["ETag": "\"a\""], body: "four")
+        try fixture.store(["ETag": "\"a\""], body: "four", at: 50)
         note(["ETag": "\"a\"", "Content-Length": "5"])
         #expect(fixture.word(at: 51) == "validate, stale")
     }

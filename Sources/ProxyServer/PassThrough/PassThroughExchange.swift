@@ -17,6 +17,11 @@ final class PassThroughExchange: Exchange {
         let forward: CacheStatus.Forward
         /// From the cache's answer; nil for what the cache was not asked about.
         let token: FetchToken?
+
+        /// The `Cache-Status` of an error in the place of the upstream's reply (RFC 9211).
+        func unanswered(detail: String) -> (name: String, value: String) {
+            ("Cache-Status", CacheStatus(forward: forward, detail: detail).fieldValue)
+        }
     }
 
     private let head: HTTPRequestHead
@@ -67,7 +72,11 @@ final class PassThroughExchange: Exchange {
         if !health.isReachable, let wait = health.nextProbeMilliseconds {
             // What cannot be delivered now is not worth waiting for (P6).
             return answer(
-                server.errors.upstreamUnreachable(retryAfterSeconds: max(1, Int(wait + 999) / 1000), for: request)
+                server.errors.upstreamUnreachable(
+                    unreachableStatus,
+                    retryAfterSeconds: max(1, Int(wait + 999) / 1000),
+                    for: request
+                )
             )
         }
         waitForDeliveries(of: key)
@@ -116,7 +125,8 @@ final class PassThroughExchange: Exchange {
                 "The key's pending writes were not delivered in time (Prefer: relay-barrier)",
                 retryAfterSeconds: 5,
                 for: request
-            )
+            ),
+            detail: "barrier-timeout"
         )
     }
 
@@ -137,8 +147,10 @@ final class PassThroughExchange: Exchange {
         let origin = OriginKey("\(request.method) \(request.path)")
         switch server.upstreamHealth.mayStart(origin: origin, traffic: .passThrough) {
         case .go(let permit): start(permit)
-        case .refused(let retryAt): answer(server.errors.upstreamUnreachable(retryAt: retryAt, for: request))
-        case .saturated: answer(server.errors.upstreamUnreachable(retryAfterSeconds: 1, for: request))
+        case .refused(let retryAt):
+            answer(server.errors.upstreamUnreachable(unreachableStatus, retryAt: retryAt, for: request))
+        case .saturated:
+            answer(server.errors.upstreamUnreachable(unreachableStatus, retryAfterSeconds: 1, for: request))
         }
     }
 
@@ -175,7 +187,17 @@ final class PassThroughExchange: Exchange {
         connection.resumeInput(from: self)
     }
 
-    private func answer(_ reply: Reply) { connection.answer(reply, from: self) }
+    /// 504 for reads, which a gateway answers (design §5.6); else 503, which says that the request was not taken.
+    private var unreachableStatus: Int { read == nil ? 503 : 504 }
+
+    /// Answers without the upstream.
+    ///
+    /// - Parameter detail: Why, for `Cache-Status`.
+    private func answer(_ reply: Reply, detail: String = "upstream-unreachable") {
+        var reply = reply
+        if read != nil { reply.headers.append(("Cache-Status", CacheStatus.unserved(detail: detail).fieldValue)) }
+        connection.answer(reply, from: self)
+    }
 
     // MARK: - The connection's news
 

@@ -1,6 +1,11 @@
 import NIOHTTP1
 import Upstream
 
+extension UpstreamFailure.Code {
+    /// For the `detail` of `Cache-Status`.
+    var detail: String { rawValue.replacing("_", with: "-") }
+}
+
 /// What an app is told when the upstream cannot be reached or does not reply.
 extension RelayErrors {
     /// An exchange with the upstream that brought no reply.

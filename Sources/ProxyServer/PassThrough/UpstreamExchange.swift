@@ -61,17 +61,18 @@ struct UpstreamExchange: Sendable {
             origin: origin
         )
         for target in changed { cache.invalidate(target: target) }
-        guard method == .HEAD, let read, let token = read.token else { return }
-        cache.note(
-            head: ReplyHead(
-                status: stream.status,
-                headers: stream.headers,
-                times: server.reads.clock.times(askedAtMilliseconds: askedAt)
-            ),
-            to: read.request.cacheRequest,
-            key: read.request.cacheKey,
-            since: token
+        guard let read else { return }
+        let reply = ReplyHead(
+            status: stream.status,
+            headers: stream.headers,
+            times: server.reads.clock.times(askedAtMilliseconds: askedAt)
         )
+        let (request, cacheKey) = (read.request.cacheRequest, read.request.cacheKey)
+        if method == .GET {
+            cache.note(unstored: reply, to: request, key: cacheKey)
+        } else if let token = read.token {
+            cache.note(head: reply, to: request, key: cacheKey, since: token)
+        }
     }
 
     private func fail(_ permit: Permit, _ failure: UpstreamFailure) {
@@ -87,7 +88,9 @@ struct UpstreamExchange: Sendable {
             return writer.answer(reply)
         }
         server.upstreamHealth.ended(permit, failure.signal, error: failure.description)
-        writer.answer(server.errors.upstream(failure, for: summary))
+        var reply = server.errors.upstream(failure, unreachableStatus: read == nil ? 503 : 504, for: summary)
+        if let read { reply.headers.append(read.unanswered(detail: failure.code.detail)) }
+        writer.answer(reply)
     }
 
     private func head(_ stream: UpstreamStream) -> AnswerHead {

@@ -38,8 +38,14 @@ final class Flight: Sendable {
     }
 
     private let state = Mutex(State())
+    private let overtaken = Atomic<Bool>(false)
 
     init(token: FetchToken) { self.token = token }
+
+    /// Whether the reply to a later question has been stored: this one's is older, and not to be stored any more.
+    var isOvertaken: Bool { overtaken.load(ordering: .acquiring) }
+
+    fileprivate func overtake() { overtaken.store(true, ordering: .releasing) }
 
     /// Waits for the end.
     ///
@@ -70,20 +76,53 @@ final class Flight: Sendable {
     }
 }
 
-/// The flights under way that further requests may join, one for each cache key.
+/// The flights under way; the latest for each cache key may be joined by further requests.
 final class FlightTable: Sendable {
-    private let flights = Mutex<[CacheKey: Flight]>([:])
+    /// Each key's flights in the order in which they began: more than one where the first could not be joined.
+    private let flights = Mutex<[CacheKey: [Flight]]>([:])
 
-    /// The flight for a key.
-    func flight(_ key: CacheKey) -> Flight? { flights.withLock { $0[key] } }
+    /// Whether nothing is under way for a key.
+    func isIdle(_ key: CacheKey) -> Bool { flights.withLock { $0[key] == nil } }
 
-    /// Makes a flight the one that is joined; one that it takes the place of goes on without newcomers.
-    func add(_ flight: Flight, _ key: CacheKey) { flights.withLock { $0[key] = flight } }
+    /// The flight to join, or else the one that was given, which is joined from now on.
+    ///
+    /// - Parameter canJoin: Whether a flight's reply is new enough; called with the table locked.
+    func join(_ key: CacheKey, canJoin: (Flight) -> Bool, orBegin own: Flight) -> Flight {
+        flights.withLock { flights in
+            if let latest = flights[key]?.last, canJoin(latest) { return latest }
+            flights[key, default: []].append(own)
+            return own
+        }
+    }
+
+    /// Adds a flight unless there is one already; says whether it did.
+    func addIfIdle(_ flight: Flight, _ key: CacheKey) -> Bool {
+        flights.withLock { flights in
+            guard flights[key] == nil else { return false }
+            flights[key] = [flight]
+            return true
+        }
+    }
+
+    /// Makes a flight the one that is joined; those before it go on without newcomers.
+    func add(_ flight: Flight, _ key: CacheKey) { flights.withLock { $0[key, default: []].append(flight) } }
 
     /// Lets nobody join any more; to be called before the end is told.
     func remove(_ flight: Flight, _ key: CacheKey) {
         flights.withLock { flights in
-            if flights[key] === flight { flights[key] = nil }
+            guard var under = flights[key] else { return }
+            under.removeAll { $0 === flight }
+            flights[key] = under.isEmpty ? nil : under
+        }
+    }
+
+    /// Notes that a flight's reply is stored: those which began before it bring something older.
+    func noteStored(_ flight: Flight, _ key: CacheKey) {
+        flights.withLock { flights in
+            for earlier in flights[key] ?? [] {
+                guard earlier !== flight else { return }
+                earlier.overtake()
+            }
         }
     }
 }

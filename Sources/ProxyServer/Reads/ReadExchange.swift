@@ -51,7 +51,7 @@ final class ReadExchange: Exchange {
             if let revalidate { routing.refresh(read, revalidate) }
         case .validate(let validation):
             self.validation = validation
-            if routing.isUpstreamAway, answerStale(validation.staleAdditions) {
+            if routing.isUpstreamAway || validation.hasJustFailed, answerStale(nil) {
                 return routing.refresh(read, validation)
             }
             fetch(validation.forward, validation.token, validation)
@@ -90,24 +90,36 @@ final class ReadExchange: Exchange {
         connection.serve(with: self)
         self.validation = validation
         status.forward = forward
+        let own = Flight(token: token)
         // A client that insists on the upstream's word gets one that was given to itself.
-        guard forward != .request else { return lead(token) }
-        guard let flight = server.reads.flights.flight(read.cacheKey),
-            server.reads.cache.isCurrent(read.cacheKey, since: flight.token)
-        else { return leadUnlessStored(token) }
-        join(flight, token)
+        guard forward != .request else {
+            server.reads.flights.add(own, read.cacheKey)
+            return lead(own)
+        }
+        joinOrLead(own)
     }
 
-    /// Asks the upstream, unless somebody's reply has been stored since this request was looked up: whoever fetches
-    /// stores first, and only then lets nobody join any more.
-    private func leadUnlessStored(_ token: FetchToken) {
-        guard case .fresh(let hit) = lookupAgain() else { return lead(token) }
+    /// Waits for what is being fetched already, or fetches it.
+    private func joinOrLead(_ own: Flight) {
+        let (cache, key) = (server.reads.cache, read.cacheKey)
+        let flight = server.reads.flights.join(
+            key,
+            canJoin: { cache.isCurrent(key, since: $0.token) },
+            orBegin: own
+        )
+        guard flight === own else { return join(flight, own) }
+        // Whoever fetches stores first, and only then lets nobody join any more: what has been stored since this request
+        // was looked up is there now.
+        guard case .fresh(let hit) = lookupAgain() else { return lead(own) }
+        giveUp(own)
         show(hit.response, nil)
     }
 
-    private func join(_ flight: Flight, _ token: FetchToken) {
+    private func join(_ flight: Flight, _ own: Flight) {
         guard server.reads.admitWaiter() else {
-            return answer(
+            if answerStale(nil) { return }
+            status.detail = "too-many-waiters"
+            return answerError(
                 server.errors.reply(
                     503,
                     "too_many_waiters",
@@ -119,14 +131,20 @@ final class ReadExchange: Exchange {
         }
         let (eventLoop, bound) = (eventLoop, NIOLoopBound(self, eventLoop: eventLoop))
         let waiter = flight.wait { outcome in
-            eventLoop.execute { bound.value.takeShared(outcome, token) }
+            eventLoop.execute { bound.value.takeShared(outcome, own.token) }
         }
         guard let waiter else {
             // It has just ended.
             server.reads.releaseWaiter()
-            return leadUnlessStored(token)
+            return joinOrLead(own)
         }
         joined = (flight, waiter)
+    }
+
+    /// A flight that does not take place: whoever has joined it asks for itself.
+    private func giveUp(_ flight: Flight) {
+        server.reads.flights.remove(flight, read.cacheKey)
+        flight.end(.notShared)
     }
 
     private func takeShared(_ outcome: FlightOutcome, _ token: FetchToken) {
@@ -143,14 +161,23 @@ final class ReadExchange: Exchange {
             server.reads.countCollapsed()
             take(outcome)
         case .reply, .notShared:
-            lead(token)
+            // It may have been given up because there was something stored by then.
+            if case .fresh(let hit) = lookupAgain() { return show(hit.response, nil) }
+            let own = Flight(token: token)
+            server.reads.flights.add(own, read.cacheKey)
+            lead(own)
         }
     }
 
-    private func lead(_ token: FetchToken) {
+    /// Asks the upstream; the flight is in the table.
+    private func lead(_ flight: Flight) {
         switch server.upstreamHealth.mayStart(origin: read.origin, traffic: .read) {
-        case .refused(let retryAt): answerUnreachable(retryAt)
-        case .saturated: answerUnreachable(.now + .seconds(1))
+        case .refused(let retryAt):
+            giveUp(flight)
+            answerUnreachable(retryAt)
+        case .saturated:
+            giveUp(flight)
+            answerUnreachable(.now + .seconds(1))
         case .go(let permit):
             let outlet = AnswerOutlet(connection, for: self)
             self.outlet = outlet
@@ -161,7 +188,7 @@ final class ReadExchange: Exchange {
                 wantsWhole: read.cacheRequest.hasConditions || read.mayBeOverlaid,
                 take: { outcome in eventLoop.execute { bound.value.take(outcome) } }
             )
-            ReadFetch(read, status.forward ?? .miss, token, validation, leader: leader, server: server).start(permit)
+            ReadFetch(read, status.forward ?? .miss, flight, validation, leader: leader, server: server).start(permit)
         }
     }
 
@@ -180,7 +207,7 @@ final class ReadExchange: Exchange {
             additions.isFetched = true
             show(reply.response, additions)
         case .failed(let failure):
-            status.detail = failure.code.rawValue.replacing("_", with: "-")
+            status.detail = failure.code.detail
             if answerStale(WireAdditions(cacheStatus: status)) { return }
             answerError(server.errors.upstream(failure, unreachableStatus: 504, for: read.summary))
         case .notShared:
@@ -190,6 +217,8 @@ final class ReadExchange: Exchange {
     }
 
     /// Answers with what is stored, though it is stale, as the upstream fails; false if nothing may stand in.
+    ///
+    /// - Parameter additions: What is said of the attempt; nil if there was none.
     private func answerStale(_ additions: WireAdditions?) -> Bool {
         guard let validation,
             let stale = ReadRouting(server: server).standIn(
@@ -198,15 +227,15 @@ final class ReadExchange: Exchange {
                 server.reads.clock.milliseconds()
             )
         else { return false }
-        var additions = additions
+        var additions = additions ?? stale.additions
         // However fresh it would be: a later write has put it in doubt.
-        if validation.isInvalidated { additions?.cacheStatus?.ttlSeconds = 0 }
-        show(stale.response, additions)
+        if stale.isInvalidated { additions?.cacheStatus?.ttlSeconds = 0 }
+        show(stale.hit.response, additions)
         return true
     }
 
     private func answerUnreachable(_ retryAt: ContinuousClock.Instant) {
-        if answerStale(validation?.staleAdditions) { return }
+        if answerStale(nil) { return }
         status = .unserved(detail: "upstream-unreachable")
         answerError(server.errors.upstreamUnreachable(504, retryAt: retryAt, for: read.summary))
     }

@@ -28,26 +28,31 @@ struct ReadFetch: Sendable {
     private let server: ServerCore
     private let flight: Flight
 
+    /// - Parameter flight: In the table of flights, from which it is taken at the end.
     init(
         _ read: ReadRequest,
         _ forward: CacheStatus.Forward,
-        _ token: FetchToken,
+        _ flight: Flight,
         _ validation: CacheValidation?,
         leader: Leader?,
         server: ServerCore
     ) {
         self.read = read
         self.forward = forward
+        self.flight = flight
         self.validation = validation
         self.leader = leader
         self.server = server
-        flight = Flight(token: token)
     }
 
-    /// Lets others join, and begins.
-    func start(_ permit: Permit) {
-        server.reads.flights.add(flight, read.cacheKey)
-        Task { await run(permit, validation) }
+    /// Begins.
+    ///
+    /// - Parameter then: Called at the end.
+    func start(_ permit: Permit, then: @escaping @Sendable () -> Void = {}) {
+        Task {
+            await run(permit, validation)
+            then()
+        }
     }
 
     private var cache: MemoryCache { server.reads.cache }
@@ -63,6 +68,10 @@ struct ReadFetch: Sendable {
             )
         } catch {
             server.upstreamHealth.ended(permit, error.signal, error: error.description)
+            if validation != nil {
+                let now = server.reads.clock.milliseconds()
+                cache.noteFailure(read.cacheKey, read.cacheRequest, nowMilliseconds: now)
+            }
             return end(.failed(error))
         }
         server.upstreamHealth.ended(permit, .answered(status: stream.status))
@@ -106,13 +115,23 @@ struct ReadFetch: Sendable {
     private func confirm(_ validation: CacheValidation, _ reply: ReplyHead, _ stream: UpstreamStream) async {
         // There is no body, but its end frees the connection.
         do { for try await _ in stream.body {} } catch {}
-        guard let fresh = cache.freshen(validation, by: reply, to: read.cacheRequest, key: read.cacheKey) else {
+        let isOvertaken = flight.isOvertaken
+        guard
+            let fresh = cache.freshen(
+                validation,
+                by: reply,
+                to: read.cacheRequest,
+                key: read.cacheKey,
+                isStoring: !isOvertaken
+            )
+        else {
             // It speaks of something else than what is stored: asked again, without conditions.
             guard case .go(let permit) = server.upstreamHealth.mayStart(origin: read.origin, traffic: .read) else {
                 return end(.notShared)
             }
             return await run(permit, nil)
         }
+        if !isOvertaken { server.reads.flights.noteStored(flight, read.cacheKey) }
         end(
             .reply(
                 FetchedReply(
@@ -139,7 +158,16 @@ struct ReadFetch: Sendable {
         }
         if body.readableBytes > Self.maxErrorBytes { body.clear() }
         let response = StoredResponse.unstored(reply, body: body)
-        end(.reply(FetchedReply(response: response, upstreamStatus: reply.status, isFailure: true)))
+        let outcome = FetchedReply(response: response, upstreamStatus: reply.status, isFailure: true)
+        if MemoryCache.isForAll(reply, to: read.cacheRequest, key: read.cacheKey) { return end(.reply(outcome)) }
+        // It may speak of the one who asked: the others get to know no more than that it failed.
+        var others = outcome
+        var headers = HTTPHeaders()
+        if let seconds = reply.headers.first(name: "Retry-After") { headers.add(name: "Retry-After", value: seconds) }
+        let bare = ReplyHead(status: reply.status, headers: headers, times: reply.times)
+        others.response = .unstored(bare, body: ByteBuffer())
+        endSharing(.reply(others))
+        leader?.take(.reply(outcome))
     }
 
     /// Stores a reply, and streams it meanwhile.
@@ -159,6 +187,7 @@ struct ReadFetch: Sendable {
                 guard body.readableBytes > plan.maxBodyBytes else { continue }
                 // Longer than it is worth: from here on it is only streamed, to the one who began.
                 isStored = false
+                cache.note(unstored: reply, to: read.cacheRequest, key: read.cacheKey)
                 endSharing(.notShared)
                 guard let leader else { return }
                 if streamed == nil {
@@ -180,8 +209,10 @@ struct ReadFetch: Sendable {
     }
 
     private func keep(_ plan: StoragePlan, _ reply: ReplyHead, _ body: ByteBuffer) -> FetchedReply {
-        do {
+        do throws(StoreRefusal) {
+            if flight.isOvertaken { throw StoreRefusal.superseded }
             let response = try cache.store(plan, body: body)
+            server.reads.flights.noteStored(flight, read.cacheKey)
             return FetchedReply(response: response, upstreamStatus: reply.status, isStored: true)
         } catch {
             let response = (try? plan.response(body: body)) ?? .unstored(reply, body: body)
@@ -191,6 +222,7 @@ struct ReadFetch: Sendable {
 
     /// Hands a reply on that must not be stored: to the one who began, and to nobody else.
     private func passOn(_ reply: ReplyHead, _ stream: UpstreamStream, refusal: StoreRefusal) async {
+        cache.note(unstored: reply, to: read.cacheRequest, key: read.cacheKey)
         endSharing(.notShared)
         guard let leader else { return }
         var gathered = ByteBuffer()

@@ -98,8 +98,8 @@ struct ReadRouting {
         _ now: Int64,
         on connection: ConnectionHandler
     ) {
-        if isUpstreamAway, let stale = standIn(for: validation, read, now) {
-            deliver(stale, read, validation.staleAdditions, now, on: connection)
+        if isUpstreamAway || validation.hasJustFailed, let stale = standIn(for: validation, read, now) {
+            deliver(stale.hit, read, stale.additions, now, on: connection)
             return refresh(read, validation)
         }
         ReadExchange(read, mayFetch: true, server: server, connection: connection)
@@ -113,7 +113,7 @@ struct ReadRouting {
     var isUpstreamAway: Bool { !server.upstreamHealth.snapshot().isBelievedHealthy }
 
     /// What is stored and may be shown without having been confirmed, as the upstream fails; nil if it must not be.
-    func standIn(for validation: CacheValidation, _ read: ReadRequest, _ nowMilliseconds: Int64) -> CacheHit? {
+    func standIn(for validation: CacheValidation, _ read: ReadRequest, _ nowMilliseconds: Int64) -> StandIn? {
         server.reads.cache.staleIfError(
             validation,
             read.cacheKey,
@@ -124,16 +124,31 @@ struct ReadRouting {
 
     /// Confirms what is stored behind the scenes, unless somebody is at it already or the upstream is not there.
     func refresh(_ read: ReadRequest, _ validation: CacheValidation) {
-        guard server.reads.flights.flight(read.cacheKey) == nil,
-            case .go(let permit) = server.upstreamHealth.mayStart(origin: read.origin, traffic: .read)
-        else { return }
-        ReadFetch(read, validation.forward, validation.token, validation, leader: nil, server: server).start(permit)
+        let flights = server.reads.flights
+        // First without a flight of its own: every hit of something stale comes here.
+        guard flights.isIdle(read.cacheKey) else { return }
+        let flight = Flight(token: validation.token)
+        guard flights.addIfIdle(flight, read.cacheKey) else { return }
+        // Half of the connections are left to those who wait.
+        let reads = server.reads
+        guard reads.beginRefresh(max: max(1, server.client.configuration.maxConnections / 2)) else {
+            flights.remove(flight, read.cacheKey)
+            return flight.end(.notShared)
+        }
+        guard case .go(let permit) = server.upstreamHealth.mayStart(origin: read.origin, traffic: .read) else {
+            flights.remove(flight, read.cacheKey)
+            reads.endRefresh()
+            return flight.end(.notShared)
+        }
+        ReadFetch(read, validation.forward, flight, validation, leader: nil, server: server).start(permit) {
+            reads.endRefresh()
+        }
     }
 }
 
-extension CacheValidation {
+extension StandIn {
     /// What an answer has to say that was put in doubt while it would still be fresh: its age alone does not tell.
-    var staleAdditions: WireAdditions? {
+    var additions: WireAdditions? {
         guard isInvalidated else { return nil }
         return WireAdditions(cacheStatus: CacheStatus(ttlSeconds: 0, detail: "invalidated"))
     }

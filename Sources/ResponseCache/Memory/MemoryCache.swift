@@ -103,7 +103,9 @@ package final class MemoryCache: Sendable {
                     response: response,
                     forward: forward,
                     token: FetchToken(sequence: shard.log.sequence),
-                    isInvalidated: isInvalidated
+                    isInvalidated: isInvalidated,
+                    // Who insists on the upstream's word waits for it.
+                    hasJustFailed: forward == .stale && nowMilliseconds < shard.slots[slot].failedUntilMilliseconds
                 )
             }
             switch decision {
@@ -126,26 +128,69 @@ package final class MemoryCache: Sendable {
 
     /// What may be answered after the upstream has failed, or is known to be gone (RFC 5861 §4, design §5.5, §5.6).
     ///
-    /// - Returns: Nil if the stored reply must not stand in.
+    /// Much can have happened since the validation began: what has come in its place stands in, and nothing does where the
+    /// key has been refused or the reply purged (P4).
+    ///
+    /// - Returns: Nil if nothing that is stored may stand in.
     package func staleIfError(
         _ validation: CacheValidation,
         _ key: CacheKey,
         _ request: CacheRequest,
         nowMilliseconds: Int64
-    ) -> CacheHit? {
-        let mayServe = CacheDecision.mayServeOnError(
-            validation.response.freshness,
-            isInvalidated: validation.isInvalidated,
-            request.directives,
-            nowMilliseconds: nowMilliseconds
-        )
-        guard mayServe else { return nil }
-        shard(key).state.withLock { $0.counters.staleOnError += 1 }
-        return CacheHit(validation.response, for: request)
+    ) -> StandIn? {
+        let path = InvalidationPath.normal(key.target)
+        let standIn: StandIn? = shard(key).state.withLock { shard in
+            var response = validation.response
+            var isInvalidated = validation.isInvalidated
+            if let slot = shard.find(key, request.headers).slot, let stored = shard.slots[slot].response {
+                response = stored
+                isInvalidated = shard.slots[slot].isInvalidated
+            } else {
+                // It has been evicted, or taken away.
+                switch shard.log.verdict(key, path: path, since: validation.token) {
+                case .current: break
+                case .invalidated: isInvalidated = true
+                case .forgotten: return nil
+                }
+            }
+            let mayServe = CacheDecision.mayServeOnError(
+                response.freshness,
+                isInvalidated: isInvalidated,
+                request.directives,
+                nowMilliseconds: nowMilliseconds
+            )
+            guard mayServe else { return nil }
+            shard.counters.staleOnError += 1
+            return StandIn(hit: CacheHit(whole: response, isHead: request.isHead), isInvalidated: isInvalidated)
+        }
+        guard var standIn, request.hasConditions else { return standIn }
+        standIn.hit = CacheHit(standIn.hit.response, for: request)
+        return standIn
     }
+
+    /// Remembers that the upstream did not answer when a stored reply was to be confirmed: for ``failureMilliseconds`` the
+    /// next requests are told so (``CacheValidation/hasJustFailed``), and nobody waits for another time-out (P6).
+    package func noteFailure(_ key: CacheKey, _ request: CacheRequest, nowMilliseconds: Int64) {
+        shard(key).state.withLock { shard in
+            guard let slot = shard.find(key, request.headers).slot else { return }
+            shard.noteFailure(slot, untilMilliseconds: nowMilliseconds + Self.failureMilliseconds)
+        }
+    }
+
+    /// Longer than a time-out, so that the next attempt behind the scenes has ended by then.
+    static let failureMilliseconds: Int64 = 30_000
 
     /// Whether a reply's status counts as a failure of the upstream for ``staleIfError(_:_:_:nowMilliseconds:)``.
     package static func isFailure(_ status: Int) -> Bool { StatusRules.isFailure(status) }
+
+    /// Whether a failure may be shown to everybody who waits for the same: with one API key they are one party, and without
+    /// one they need not be.
+    package static func isForAll(_ reply: ReplyHead, to request: CacheRequest, key: CacheKey) -> Bool {
+        if key.partition != .shared { return true }
+        let directives = ResponseDirectives(reply.headers)
+        let isPersonal = directives.isPrivate || directives.noStore || request.hasAuthorization
+        return !isPersonal && !["Set-Cookie", "Vary"].contains { reply.headers.contains(name: $0) }
+    }
 
     // MARK: - Storing
 
@@ -207,13 +252,15 @@ package final class MemoryCache: Sendable {
 
     /// Updates what was to be confirmed by the upstream's 304 (RFC 9111 §4.3.4).
     ///
+    /// - Parameter isStoring: Whether the result may be stored; not if it is older than what was stored meanwhile.
     /// - Returns: What to answer with; nil if the 304 speaks of another reply, so that the request is to be repeated
     ///   without conditions.
     package func freshen(
         _ validation: CacheValidation,
         by reply: ReplyHead,
         to request: CacheRequest,
-        key: CacheKey
+        key: CacheKey,
+        isStoring: Bool = true
     ) -> FreshenedResponse? {
         guard let fresh = FreshenedResponse(validation.response, by: reply, to: request, key: key, configuration) else {
             return nil
@@ -221,7 +268,7 @@ package final class MemoryCache: Sendable {
         shard(key).state.withLock { shard in
             shard.counters.revalidated += 1
             // This one request's no-store says nothing of what others had stored.
-            if fresh.refusal == .requestNoStore { return }
+            if !isStoring || fresh.refusal == .requestNoStore { return }
             guard fresh.refusal == nil else {
                 shard.remove(validation.response, key)
                 journal?.noteForgotten(key)
@@ -248,6 +295,23 @@ package final class MemoryCache: Sendable {
             } else if shard.invalidate(found, key) {
                 journal?.noteStored(found, for: key, request.headers, isInvalidated: true)
             }
+        }
+        journal?.wakeThread()
+    }
+
+    /// Takes notice of a reply to GET that is complete and not stored: what is stored for its request is older, and is
+    /// confirmed before it is used again, unless it is the same.
+    package func note(unstored reply: ReplyHead, to request: CacheRequest, key: CacheKey) {
+        guard (200..<300).contains(reply.status) && reply.status != 206 || reply.status == 404 || reply.status == 410
+        else { return }
+        let tag = reply.headers.first(name: "ETag")
+        shard(key).state.withLock { shard in
+            guard let slot = shard.find(key, request.headers).slot, let stored = shard.slots[slot].response,
+                stored.requestedMilliseconds <= reply.times.requestMilliseconds,
+                tag == nil || tag != stored.fields.first(name: "ETag") || reply.status != stored.status,
+                !shard.slots[slot].isInvalidated, shard.invalidate(stored, key)
+            else { return }
+            journal?.noteStored(stored, for: key, request.headers, isInvalidated: true)
         }
         journal?.wakeThread()
     }

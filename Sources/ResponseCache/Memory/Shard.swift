@@ -67,6 +67,10 @@ struct Shard {
         return found
     }
 
+    mutating func noteFailure(_ slot: UInt32, untilMilliseconds: Int64) {
+        slots[slot].failedUntilMilliseconds = untilMilliseconds
+    }
+
     mutating func visit(_ slot: UInt32) {
         if !slots[slot].isVisited { slots[slot].isVisited = true }
     }
@@ -91,6 +95,8 @@ struct Shard {
             let replaced = all.filter { slots[$0].response?.vary?.matches(request) != false }
             // A reply from before an invalidation must not take the place of one from after it.
             if verdict == .invalidated, replaced.contains(where: { !slots[$0].isInvalidated }) { throw .superseded }
+            // Nor one that took its time the place of one that was asked for later.
+            if replaced.contains(where: { isLater($0, than: response) }) { throw .superseded }
             if let same = replaced.first, replaced.count == 1, bytes - slots[same].costBytes + cost <= maxBytes {
                 replace(same, response, cost, verdict)
                 return verdict == .invalidated
@@ -102,6 +108,10 @@ struct Shard {
         insert(response, key, path, cost, verdict)
         counters.stored += 1
         return verdict == .invalidated
+    }
+
+    private func isLater(_ slot: UInt32, than response: StoredResponse) -> Bool {
+        slots[slot].response.map { $0.requestedMilliseconds > response.requestedMilliseconds } ?? false
     }
 
     /// Puts back what a further tier has kept; what is here is newer than anything that it has.
@@ -139,6 +149,7 @@ struct Shard {
         slots[slot].response = response
         slots[slot].costBytes = cost
         slots[slot].isInvalidated = verdict == .invalidated
+        slots[slot].failedUntilMilliseconds = .min
         if verdict == .current { paths[slots[slot].pathNode].isAllInvalidated = false }
         counters.stored += 1
     }

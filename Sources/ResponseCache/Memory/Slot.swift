@@ -27,6 +27,8 @@ struct Slot {
     var isInvalidated = false
     var pathNode = PathIndex.none
     var costBytes: Int
+    /// Until when requests need not wait for the upstream to confirm it (``MemoryCache/noteFailure(_:_:nowMilliseconds:)``).
+    var failedUntilMilliseconds = Int64.min
     var links = InlineArray<3, Link>(repeating: Link())
 }
 

@@ -22,8 +22,8 @@ package enum StoreRefusal: String, Error, Sendable {
     case tooLarge = "too-large"
     /// The body has another length than was announced (RFC 9111 §3.3).
     case incomplete
-    /// The upstream was asked before something that makes the reply worthless: a purge, a refused key, or an
-    /// invalidation after which a newer reply has come.
+    /// The upstream was asked before something that makes the reply worthless: a purge, a refused key, or a question
+    /// that was asked later and has been answered sooner.
     case superseded
     /// The head cannot be written out again as it came.
     case malformed

@@ -34,6 +34,9 @@ package struct CacheValidation: Sendable {
     package let token: FetchToken
     /// Whether a later write has put it in doubt, however fresh it would still be (RFC 9111 §4.4).
     package let isInvalidated: Bool
+    /// Whether the upstream did not answer when it was to confirm this a moment ago: who may be shown something stale
+    /// need not wait for it again (P6).
+    package var hasJustFailed = false
 
     /// Puts the stored reply's conditions into a request's fields, in place of the client's own conditions and ranges,
     /// which are answered here (RFC 9111 §4.3.1); without a validator the request asks for the whole reply.
@@ -41,6 +44,14 @@ package struct CacheValidation: Sendable {
         for name in CacheRequest.fieldsAnsweredHere { headers.remove(name: name) }
         for (name, value) in Freshening.conditions(response) { headers.add(name: name, value: value) }
     }
+}
+
+/// A stored reply in the place of one that the upstream did not give.
+package struct StandIn: Sendable {
+    /// What to answer.
+    package internal(set) var hit: CacheHit
+    /// Whether a later write has put it in doubt.
+    package let isInvalidated: Bool
 }
 
 /// The moment at which something was asked of the upstream, on the cache's own count of what has happened to it.

@@ -117,6 +117,54 @@ struct CollapsedReadTests {
         }
     }
 
+    @Test("without a key a personal error is shown to the one who asked, and the others hear that there was one")
+    func personalFailure() async throws {
+        let gate = Gate()
+        try await withUpstream { peer, _ in
+            try await gate.passed()
+            try await peer.write(Reads.reply("about one", status: "500 Internal Server Error", "Retry-After: 7\r\n"))
+            return true
+        } _: { upstream in
+            try await withServer(upstream: upstream.url) { port, parts in
+                try await RawClient.with(port: port) { first in
+                    try await first.send(Reads.get(key: nil, fields: "Authorization: Basic b25l\r\n"))
+                    try await eventually("the fetch") { gate.arrived == 1 }
+                    try await RawClient.with(port: port) { second in
+                        try await second.send(Reads.get(key: nil, fields: "Authorization: Basic dHdv\r\n"))
+                        // One event loop: whoever is answered now came after the second has joined.
+                        _ = try await RawClient.exchange(
+                            port: port,
+                            "GET /_relay/live HTTP/1.1\r\nHost: localhost\r\n\r\n"
+                        )
+                        gate.open()
+                        let own = try await first.reply()
+                        #expect(own.status == 500 && own.body == "about one")
+                        let other = try await second.reply()
+                        #expect(other.status == 500)
+                        if other.cacheStatus.contains("collapsed") {
+                            #expect(other.body == "" && other.field("Retry-After") == "7")
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    @Test("many who look at once are one that flies and others that join it")
+    func table() async {
+        let table = FlightTable()
+        let fixtureKey = CacheKey(partition: .shared, target: "/")
+        let cache = MemoryCache(CacheConfiguration())
+        let own = (0..<64).map { _ in Flight(token: cache.fetchToken(fixtureKey)) }
+        let begun = await withTaskGroup(of: Bool.self) { group in
+            for flight in own {
+                group.addTask { table.join(fixtureKey, canJoin: { _ in true }, orBegin: flight) === flight }
+            }
+            return await group.reduce(0) { $0 + ($1 ? 1 : 0) }
+        }
+        #expect(begun == 1)
+    }
+
     @Test("beyond reads.max_waiters a read is refused at once")
     func bounded() async throws {
         try await withGatedUpstream { upstream, gate in

@@ -58,6 +58,27 @@ struct OutageReadTests {
         }
     }
 
+    @Test("a read that only the upstream can answer is 504 while that is away, and says what the cache did")
+    func passedThrough() async throws {
+        try await withServer(upstream: "http://127.0.0.1:9") { port, parts in
+            let requests = [
+                Reads.request("HEAD", "/v1/senders"), Reads.get("/v1/senders", "Range: bytes=0-1\r\n"),
+                Reads.get(fields: "If-Match: \"a\"\r\n"),
+            ]
+            for isKnown in [false, true] {
+                if isKnown { parts.openBreaker() }
+                for request in requests {
+                    let reply = try await RawClient.exchange(port: port, request)
+                    #expect(reply.status == 504 && reply.field("Retry-After") != nil)
+                    #expect(reply.field("Contact-Relay-Error") == "upstream_unreachable")
+                    #expect(reply.cacheStatus.contains(isKnown ? "detail=upstream-unreachable" : "detail=unreachable"))
+                }
+            }
+            let post = try await RawClient.exchange(port: port, Reads.request("POST", "/v1/messages"))
+            #expect(post.status == 503 && post.cacheStatus == "")
+        }
+    }
+
     @Test("what must be revalidated is not shown while the upstream is away")
     func mustRevalidate() async throws {
         let clock = MovedClock()
