@@ -27,7 +27,7 @@ extension ProcessTests {
                 let simulator = try await SimulatorProcess(in: sandbox)
                 let environment = ["JOURNAL_STREAM": "1:2"]
                 let relay = try await RelayProcess(in: sandbox, upstream: simulator, environment: environment)
-                #expect(relay.process.output.contains(" notice started "))
+                try await eventually("the line") { relay.process.output.contains(" notice started ") }
             }
         }
     }

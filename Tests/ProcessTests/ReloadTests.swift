@@ -87,7 +87,9 @@ extension ProcessTests {
                 #expect(status.configuration?.failedAt != nil)
                 #expect(status.upstream.url == simulator.url)
                 #expect(try await relay.put().status == 200)
-                #expect(relay.process.output.contains(" error the configuration cannot be reloaded"))
+                try await eventually("the line") {
+                    relay.process.output.contains(" error the configuration cannot be reloaded")
+                }
                 try await eventually("a status in words") {
                     socket.received().contains { $0.hasPrefix("STATUS=RELOAD FAILED") && $0.contains("reply_wait") }
                 }
@@ -109,7 +111,9 @@ extension ProcessTests {
                 try file.write(["upstream.url": simulator.url, "listen.port": "1", "reads.disk": "0"])
                 try await file.reload(relay)
                 #expect(try await relay.status().configuration?.needsRestart == ["listen.port", "reads.disk"])
-                #expect(relay.process.output.contains(#"keys="listen.port, reads.disk""#))
+                try await eventually("the line") {
+                    relay.process.output.contains(#"keys="listen.port, reads.disk""#)
+                }
                 #expect(try await relay.put().status == 200)
             }
         }
@@ -148,7 +152,7 @@ private struct ConfigurationUnderTest {
     func write(_ settings: [String: String]) throws {
         var all = [
             "listen.port": "0", "writes.retry.initial": "20ms", "writes.retry.max": "200ms",
-            "state.directory": sandbox.stateDirectory,
+            "writes.reply_wait": "20s", "state.directory": sandbox.stateDirectory,
         ]
         all.merge(settings) { $1 }
         // A section may not be given twice: the flow style nests each key by itself.

@@ -39,8 +39,17 @@ final class Flight: Sendable {
 
     private let state = Mutex(State())
     private let overtaken = Atomic<Bool>(false)
+    private let queued: Atomic<Bool>
 
-    init(token: FetchToken) { self.token = token }
+    /// - Parameter isQueued: Whether it has not begun: nobody joins it until then.
+    init(token: FetchToken, isQueued: Bool = false) {
+        self.token = token
+        queued = Atomic(isQueued)
+    }
+
+    fileprivate var isQueued: Bool { queued.load(ordering: .acquiring) }
+
+    fileprivate func begin() { queued.store(false, ordering: .releasing) }
 
     /// Whether the reply to a later question has been stored: this one's is older, and not to be stored any more.
     var isOvertaken: Bool { overtaken.load(ordering: .acquiring) }
@@ -89,7 +98,7 @@ final class FlightTable: Sendable {
     /// - Parameter canJoin: Whether a flight's reply is new enough; called with the table locked.
     func join(_ key: CacheKey, canJoin: (Flight) -> Bool, orBegin own: Flight) -> Flight {
         flights.withLock { flights in
-            if let latest = flights[key]?.last, canJoin(latest) { return latest }
+            if let latest = flights[key]?.last, !latest.isQueued, canJoin(latest) { return latest }
             flights[key, default: []].append(own)
             return own
         }
@@ -100,6 +109,15 @@ final class FlightTable: Sendable {
         flights.withLock { flights in
             guard flights[key] == nil else { return false }
             flights[key] = [flight]
+            return true
+        }
+    }
+
+    /// Begins a flight that was queued, unless another one has begun meanwhile; says whether it did.
+    func dequeue(_ flight: Flight, _ key: CacheKey) -> Bool {
+        flights.withLock { flights in
+            guard flights[key]?.last === flight else { return false }
+            flight.begin()
             return true
         }
     }

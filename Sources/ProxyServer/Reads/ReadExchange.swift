@@ -51,7 +51,7 @@ final class ReadExchange: Exchange {
             if let revalidate { routing.refresh(read, revalidate) }
         case .validate(let validation):
             self.validation = validation
-            if routing.isUpstreamAway || validation.hasJustFailed, answerStale(nil) {
+            if routing.mustNotWait(for: validation), answerStale(nil) {
                 return routing.refresh(read, validation)
             }
             fetch(validation.forward, validation.token, validation)
@@ -111,7 +111,7 @@ final class ReadExchange: Exchange {
         // Whoever fetches stores first, and only then lets nobody join any more: what has been stored since this request
         // was looked up is there now.
         guard case .fresh(let hit) = lookupAgain() else { return lead(own) }
-        giveUp(own)
+        ReadRouting(server: server).giveUp(own, read)
         show(hit.response, nil)
     }
 
@@ -141,12 +141,6 @@ final class ReadExchange: Exchange {
         joined = (flight, waiter)
     }
 
-    /// A flight that does not take place: whoever has joined it asks for itself.
-    private func giveUp(_ flight: Flight) {
-        server.reads.flights.remove(flight, read.cacheKey)
-        flight.end(.notShared)
-    }
-
     private func takeShared(_ outcome: FlightOutcome, _ token: FetchToken) {
         guard !isOver, joined != nil else { return }
         joined = nil
@@ -173,10 +167,10 @@ final class ReadExchange: Exchange {
     private func lead(_ flight: Flight) {
         switch server.upstreamHealth.mayStart(origin: read.origin, traffic: .read) {
         case .refused(let retryAt):
-            giveUp(flight)
+            ReadRouting(server: server).giveUp(flight, read)
             answerUnreachable(retryAt)
         case .saturated:
-            giveUp(flight)
+            ReadRouting(server: server).giveUp(flight, read)
             answerUnreachable(.now + .seconds(1))
         case .go(let permit):
             let outlet = AnswerOutlet(connection, for: self)

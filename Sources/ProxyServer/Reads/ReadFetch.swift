@@ -69,8 +69,12 @@ struct ReadFetch: Sendable {
         } catch {
             server.upstreamHealth.ended(permit, error.signal, error: error.description)
             if validation != nil {
-                let now = server.reads.clock.milliseconds()
-                cache.noteFailure(read.cacheKey, read.cacheRequest, nowMilliseconds: now)
+                cache.noteFailure(
+                    read.cacheKey,
+                    read.cacheRequest,
+                    episode: server.upstreamHealth.snapshot().revision,
+                    nowMilliseconds: server.reads.clock.milliseconds()
+                )
             }
             return end(.failed(error))
         }

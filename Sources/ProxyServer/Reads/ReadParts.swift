@@ -8,10 +8,10 @@ final class ReadParts: Sendable {
     let disk: DiskCache?
     let overlay: PendingOverlay
     let flights = FlightTable()
+    let refreshes = RefreshQueue()
     let clock: ReadClock
     private let waiterLimit: Atomic<Int>
     private let waiters = Atomic<Int>(0)
-    private let refreshes = Atomic<Int>(0)
     private let collapsedReads = Atomic<UInt64>(0)
 
     init(cache: MemoryCache, disk: DiskCache? = nil, overlay: PendingOverlay, clock: ReadClock, maxWaiters: Int) {
@@ -37,15 +37,6 @@ final class ReadParts: Sendable {
         waiters.subtract(1, ordering: .relaxed)
         return false
     }
-
-    /// Counts one more confirmation behind the scenes; false if there are as many as may be (P8).
-    func beginRefresh(max: Int) -> Bool {
-        guard refreshes.add(1, ordering: .relaxed).newValue > max else { return true }
-        endRefresh()
-        return false
-    }
-
-    func endRefresh() { refreshes.subtract(1, ordering: .relaxed) }
 
     /// Requests that shared another one's reply, ever.
     var collapsed: UInt64 { collapsedReads.load(ordering: .relaxed) }

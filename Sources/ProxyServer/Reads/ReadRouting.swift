@@ -98,7 +98,7 @@ struct ReadRouting {
         _ now: Int64,
         on connection: ConnectionHandler
     ) {
-        if isUpstreamAway || validation.hasJustFailed, let stale = standIn(for: validation, read, now) {
+        if mustNotWait(for: validation), let stale = standIn(for: validation, read, now) {
             deliver(stale.hit, read, stale.additions, now, on: connection)
             return refresh(read, validation)
         }
@@ -106,11 +106,14 @@ struct ReadRouting {
             .fetch(validation.forward, validation.token, validation)
     }
 
-    /// Whether the upstream is believed to be away.
+    /// Whether the upstream is believed to be away, or has just been silent about this very reply.
     ///
     /// Nobody waits for it then: what it would confirm is shown as stale, and whoever finds out that it is back does so
     /// behind the scenes (P6).
-    var isUpstreamAway: Bool { !server.upstreamHealth.snapshot().isBelievedHealthy }
+    func mustNotWait(for validation: CacheValidation) -> Bool {
+        let health = server.upstreamHealth.snapshot()
+        return !health.isBelievedHealthy || validation.failedEpisode == health.revision
+    }
 
     /// What is stored and may be shown without having been confirmed, as the upstream fails; nil if it must not be.
     func standIn(for validation: CacheValidation, _ read: ReadRequest, _ nowMilliseconds: Int64) -> StandIn? {
@@ -127,22 +130,36 @@ struct ReadRouting {
         let flights = server.reads.flights
         // First without a flight of its own: every hit of something stale comes here.
         guard flights.isIdle(read.cacheKey) else { return }
-        let flight = Flight(token: validation.token)
+        let flight = Flight(token: validation.token, isQueued: true)
         guard flights.addIfIdle(flight, read.cacheKey) else { return }
-        // Half of the connections are left to those who wait.
-        let reads = server.reads
-        guard reads.beginRefresh(max: max(1, server.client.configuration.maxConnections / 2)) else {
-            flights.remove(flight, read.cacheKey)
-            return flight.end(.notShared)
+        let isTaken = server.reads.refreshes.begin(max: maxRefreshes, maxWaiting: server.reads.maxWaiters) {
+            startRefresh(read, validation, flight)
         }
-        guard case .go(let permit) = server.upstreamHealth.mayStart(origin: read.origin, traffic: .read) else {
-            flights.remove(flight, read.cacheKey)
-            reads.endRefresh()
-            return flight.end(.notShared)
+        if !isTaken { giveUp(flight, read) }
+    }
+
+    /// Says whether it has begun.
+    private func startRefresh(_ read: ReadRequest, _ validation: CacheValidation, _ flight: Flight) -> Bool {
+        // A client that came meanwhile has asked already.
+        guard server.reads.flights.dequeue(flight, read.cacheKey),
+            case .go(let permit) = server.upstreamHealth.mayStart(origin: read.origin, traffic: .read)
+        else {
+            giveUp(flight, read)
+            return false
         }
         ReadFetch(read, validation.forward, flight, validation, leader: nil, server: server).start(permit) {
-            reads.endRefresh()
+            server.reads.refreshes.end(max: maxRefreshes)
         }
+        return true
+    }
+
+    /// Half of the connections are left to those who wait.
+    private var maxRefreshes: Int { max(1, server.client.configuration.maxConnections / 2) }
+
+    /// A flight that does not take place: whoever has joined it asks for itself.
+    func giveUp(_ flight: Flight, _ read: ReadRequest) {
+        server.reads.flights.remove(flight, read.cacheKey)
+        flight.end(.notShared)
     }
 }
 

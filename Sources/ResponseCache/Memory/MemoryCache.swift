@@ -105,7 +105,10 @@ package final class MemoryCache: Sendable {
                     token: FetchToken(sequence: shard.log.sequence),
                     isInvalidated: isInvalidated,
                     // Who insists on the upstream's word waits for it.
-                    hasJustFailed: forward == .stale && nowMilliseconds < shard.slots[slot].failedUntilMilliseconds
+                    failedEpisode: forward == .stale
+                        ? shard.slots[slot].failure.flatMap {
+                            nowMilliseconds < $0.untilMilliseconds ? $0.episode : nil
+                        } : nil
                 )
             }
             switch decision {
@@ -169,11 +172,13 @@ package final class MemoryCache: Sendable {
     }
 
     /// Remembers that the upstream did not answer when a stored reply was to be confirmed: for ``failureMilliseconds`` the
-    /// next requests are told so (``CacheValidation/hasJustFailed``), and nobody waits for another time-out (P6).
-    package func noteFailure(_ key: CacheKey, _ request: CacheRequest, nowMilliseconds: Int64) {
+    /// next requests are told so (``CacheValidation/failedEpisode``), and nobody waits for another time-out (P6).
+    ///
+    /// - Parameter episode: Tells one time of the upstream's health from another.
+    package func noteFailure(_ key: CacheKey, _ request: CacheRequest, episode: UInt64, nowMilliseconds: Int64) {
+        let failure = Slot.Failure(untilMilliseconds: nowMilliseconds + Self.failureMilliseconds, episode: episode)
         shard(key).state.withLock { shard in
-            guard let slot = shard.find(key, request.headers).slot else { return }
-            shard.noteFailure(slot, untilMilliseconds: nowMilliseconds + Self.failureMilliseconds)
+            if let slot = shard.find(key, request.headers).slot { shard.note(failure, of: slot) }
         }
     }
 

@@ -67,9 +67,7 @@ struct Shard {
         return found
     }
 
-    mutating func noteFailure(_ slot: UInt32, untilMilliseconds: Int64) {
-        slots[slot].failedUntilMilliseconds = untilMilliseconds
-    }
+    mutating func note(_ failure: Slot.Failure, of slot: UInt32) { slots[slot].failure = failure }
 
     mutating func visit(_ slot: UInt32) {
         if !slots[slot].isVisited { slots[slot].isVisited = true }
@@ -149,7 +147,7 @@ struct Shard {
         slots[slot].response = response
         slots[slot].costBytes = cost
         slots[slot].isInvalidated = verdict == .invalidated
-        slots[slot].failedUntilMilliseconds = .min
+        slots[slot].failure = nil
         if verdict == .current { paths[slots[slot].pathNode].isAllInvalidated = false }
         counters.stored += 1
     }

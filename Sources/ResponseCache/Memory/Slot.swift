@@ -10,6 +10,11 @@ struct Slot {
         case partition
     }
 
+    struct Failure {
+        var untilMilliseconds: Int64
+        var episode: UInt64
+    }
+
     struct Link {
         var previous = SlotTable.none
         var next = SlotTable.none
@@ -27,8 +32,8 @@ struct Slot {
     var isInvalidated = false
     var pathNode = PathIndex.none
     var costBytes: Int
-    /// Until when requests need not wait for the upstream to confirm it (``MemoryCache/noteFailure(_:_:nowMilliseconds:)``).
-    var failedUntilMilliseconds = Int64.min
+    /// That the upstream has just failed to confirm it (``MemoryCache/noteFailure(_:_:episode:nowMilliseconds:)``).
+    var failure: Failure?
     var links = InlineArray<3, Link>(repeating: Link())
 }
 

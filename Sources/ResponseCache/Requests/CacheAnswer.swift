@@ -34,9 +34,9 @@ package struct CacheValidation: Sendable {
     package let token: FetchToken
     /// Whether a later write has put it in doubt, however fresh it would still be (RFC 9111 §4.4).
     package let isInvalidated: Bool
-    /// Whether the upstream did not answer when it was to confirm this a moment ago: who may be shown something stale
-    /// need not wait for it again (P6).
-    package var hasJustFailed = false
+    /// The time of the upstream's health in which it did not answer when it was to confirm this a moment ago: while that
+    /// lasts, who may be shown something stale need not wait for it again (P6).
+    package var failedEpisode: UInt64?
 
     /// Puts the stored reply's conditions into a request's fields, in place of the client's own conditions and ranges,
     /// which are answered here (RFC 9111 §4.3.1); without a validator the request asks for the whole reply.

@@ -89,7 +89,7 @@ import Testing
             attempt.contact == Sample.contact(99) ? Sample.outcome(403) : Sample.unreachable
         }
         let rig = try OutboxRig(directory, transport, backoffMilliseconds: 60_000) {
-            $0.maxAgeMilliseconds = 500
+            $0.maxAgeMilliseconds = 2_000
             $0.holdProbeMilliseconds = 600_000
             $0.maxWindowWrites = 8
         }

@@ -153,6 +153,20 @@ import Testing
         #expect(late.findings.contains { $0.contains("again") })
     }
 
+    @Test("A write that was refused with 401 goes after what it had covered, and one that failed otherwise does not")
+    func refusedKey() {
+        for (status, isRight) in [(401, true), (503, false)] {
+            var story = Self.story { story in
+                story.accept("w0", "delivered", key: .revocable)
+                story.accept("w1", "delivered", key: .revocable)
+            }
+            story.see("w1", status, false)
+            story.see("w0", 200, true)
+            story.see("w1", 200, true)
+            #expect(story.findings.isEmpty == isRight, "\(story.findings)")
+        }
+    }
+
     @Test("A held write is right where a later one overtook it after a refusal, and wrong elsewhere")
     func held() {
         let right = Self.story { story in

@@ -21,11 +21,12 @@ extension ProcessTests {
                 if settings.kills >= CrashSettings().kills {
                     #expect(result.tally.delivered > 0)
                     #expect(result.tally.dead > 0)
-                    #expect(result.tally.rejected > 0)
                     #expect(result.tally.superseded > 0)
                     #expect(result.tally.unknown > 0)
                     #expect(result.tally.repeats > 0)
                 }
+                // It takes a sender that waits while one kind of weather lasts: a few times in hundreds of kills.
+                if settings.kills >= 1_000 { #expect(result.tally.rejected > 0) }
             }
         }
     }

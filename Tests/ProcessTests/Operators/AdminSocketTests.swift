@@ -77,8 +77,9 @@ extension ProcessTests {
                 )
                 #expect(try await relay.put().status == 200)
                 try await eventually("two statuses, the last of which knows of the write") {
-                    let lines = watch.output.split(separator: "\n")
-                    let last = lines.dropLast(watch.output.hasSuffix("\n") ? 0 : 1).last
+                    let output = watch.output
+                    let lines = output.split(separator: "\n")
+                    let last = lines.dropLast(output.hasSuffix("\n") ? 0 : 1).last
                     let status = try last.map { try AdminJSON.decode(RelayStatus.self, from: Data($0.utf8)) }
                     return lines.count > 1 && status?.outbox.delivered == 1
                 }

@@ -9,9 +9,10 @@ struct RelayProcess: Sendable {
     let process: ChildProcess
     let port: Int
 
-    /// Short pauses between attempts, so that the tests are quick.
+    /// Short pauses between attempts, so that the tests are quick; and patience, so that a machine that stands still for a
+    /// while does not turn an answer into a 202.
     private static let defaults = [
-        "listen.port": "0", "writes.retry.initial": "20ms", "writes.retry.max": "200ms",
+        "listen.port": "0", "writes.retry.initial": "20ms", "writes.retry.max": "200ms", "writes.reply_wait": "20s",
     ]
 
     /// The arguments of `serve`, or of another command on the same state directory.
