@@ -144,8 +144,7 @@ struct CrashAudit {
             findings.append("\(tag) is at the upstream, and nobody made it")
         }
         for (contact, attempts) in Dictionary(grouping: history.attempts, by: \.contact) {
-            // A 401 changed nothing, and what the refused write had covered goes before it when the key works again.
-            let known = attempts.filter { $0.status != 401 }.compactMap { writes[$0.tag] }.filter { !isExcepted($0) }
+            let known = attempts.compactMap { writes[$0.tag] }.filter { !isExcepted($0) }
             // What is held leaves its lane, and comes back later: it has an order of its own.
             checkOrder(contact, known.filter { $0.key != .revocable })
             checkOrder(contact, known.filter { $0.key == .revocable })
@@ -164,15 +163,51 @@ struct CrashAudit {
     /// Attempts with the writes of one contact: each write's are in a row, and those with a receipt rise in sequence.
     private mutating func checkOrder(_ contact: String, _ attempts: [CrashWrite]) {
         var runs: [CrashWrite] = []
-        for write in attempts where runs.last?.tag != write.tag { runs.append(write) }
+        for (place, write) in attempts.enumerated() where !isRepeatedAfterCovered(attempts, place) {
+            if runs.last?.tag != write.tag { runs.append(write) }
+        }
         let repeated = Dictionary(grouping: runs, by: \.tag).filter { $0.value.count > 1 }.keys
-        for tag in repeated.sorted() { findings.append("\(contact): \(tag) was sent again after a later write") }
-        let numbered = runs.compactMap { write in
-            write.id.flatMap { history.receipts[$0] }.map { (write.tag, $0.sequence) }
+        for tag in repeated.sorted() {
+            findings.append("\(contact): \(tag) was sent again after a later write: \(story(of: tag, contact))")
         }
+        let numbered = runs.compactMap { write in sequence(write).map { (write.tag, $0) } }
         for (earlier, later) in zip(numbered, numbered.dropFirst()) where earlier.1 > later.1 {
-            findings.append("\(contact): \(earlier.0) (\(earlier.1)) was sent before \(later.0) (\(later.1))")
+            findings.append(
+                "\(contact): \(earlier.0) (\(earlier.1)) was sent before \(later.0) (\(later.1)): "
+                    + story(of: later.0, contact)
+            )
         }
+    }
+
+    /// Whether an attempt stood for earlier writes, was not confirmed, and was repeated after these: a covering write that is
+    /// held, or has others come back before it, lets go of what it had covered (design §3.4).
+    private func isRepeatedAfterCovered(_ attempts: [CrashWrite], _ place: Int) -> Bool {
+        let write = attempts[place]
+        guard let next = attempts[(place + 1)...].firstIndex(where: { $0.tag == write.tag }), next > place + 1 else {
+            return false
+        }
+        return attempts[(place + 1)..<next].allSatisfy { between in
+            let isLater = sequence(between).flatMap { other in sequence(write).map { other > $0 } } ?? false
+            return write.covers(between) && !isLater
+        }
+    }
+
+    /// Nil where nobody was told of it.
+    private func sequence(_ write: CrashWrite) -> Int64? { write.id.flatMap { history.receipts[$0]?.sequence } }
+
+    /// What the upstream saw of a contact from shortly before a write until shortly after, to be understood by a person.
+    private func story(of tag: String, _ contact: String) -> String {
+        let attempts = history.attempts.filter { $0.contact == contact }
+        guard let first = attempts.firstIndex(where: { $0.tag == tag }),
+            let last = attempts.lastIndex(where: { $0.tag == tag })
+        else { return "" }
+        let shown = attempts[max(0, first - 2)...min(attempts.count - 1, last + 3)].map { attempt in
+            let write = history.writes.first { $0.tag == attempt.tag }
+            let receipt = write?.id.flatMap { history.receipts[$0] }
+            return "\(attempt.tag) (\(write?.key.rawValue ?? "?"), \(receipt?.state ?? "unknown")) "
+                + "\(attempt.status)\(attempt.isApplied ? " applied" : "")"
+        }
+        return shown.joined(separator: "; ")
     }
 
     // MARK: - Books (P2)

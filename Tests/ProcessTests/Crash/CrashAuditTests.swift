@@ -153,14 +153,14 @@ import Testing
         #expect(late.findings.contains { $0.contains("again") })
     }
 
-    @Test("A write that was refused with 401 goes after what it had covered, and one that failed otherwise does not")
-    func refusedKey() {
-        for (status, isRight) in [(401, true), (503, false)] {
+    @Test("A write may be repeated after what it had covered, and after nothing else")
+    func coveredAfterwards() {
+        for (fields, isRight) in [(["first_name", "date"], true), (["date"], false)] as [(Set<String>, Bool)] {
             var story = Self.story { story in
-                story.accept("w0", "delivered", key: .revocable)
-                story.accept("w1", "delivered", key: .revocable)
+                story.accept("w0", "delivered")
+                story.accept("w1", "delivered", fields: fields)
             }
-            story.see("w1", status, false)
+            story.see("w1", 0, true)
             story.see("w0", 200, true)
             story.see("w1", 200, true)
             #expect(story.findings.isEmpty == isRight, "\(story.findings)")

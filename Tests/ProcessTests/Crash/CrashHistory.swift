@@ -26,7 +26,8 @@ struct CrashTally: Sendable, Codable, Equatable {
     var delivered = 0
     var superseded = 0
     var dead = 0
-    /// Held for good by the replay rule: a later write to the contact was delivered meanwhile.
+    /// Held by the replay rule, as a later write to the contact was delivered meanwhile; delivered once an operator lets
+    /// them go.
     var held = 0
     var rejected = 0
     /// Attempts at the upstream.

@@ -46,6 +46,7 @@ actor CrashRun {
         let relay = try await underFire()
         let history = try await history(relay)
         let audit = CrashAudit(history)
+        try await releaseHeld(relay, history)
         result.durationSeconds = Int((ContinuousClock.now - begin) / .seconds(1))
         (result.killsDuringStart, result.longestBacklog) = (killsDuringStart, longestBacklog)
         result.tally = audit.tally
@@ -153,6 +154,29 @@ actor CrashRun {
         }
         history.books = try await relay.status().outbox
         return history
+    }
+
+    /// What the replay rule holds waits for an operator, who now lets it all go: then it ends, too, and nothing is left.
+    private func releaseHeld(_ relay: RelayProcess, _ history: CrashHistory) async throws {
+        let operators = Operator(in: sandbox)
+        try await eventually("the end of what was held", within: .seconds(120)) {
+            // What a probe has in hand is left as it is.
+            _ = try await operators.run("outbox", "release", "--state=held", "--force", "--yes")
+            return try await relay.status().outbox.pending == 0
+        }
+        let held = history.writes.compactMap { write in
+            write.id.flatMap { history.receipts[$0]?.state == "held" ? (id: $0, key: write.key) : nil }
+        }
+        let ended = try await receipts(held, relay).map(\.receipt)
+        if ended.count != held.count {
+            findings.append("\(held.count - ended.count) held writes are lost by a release")
+        }
+        for receipt in ended where !["delivered", "superseded"].contains(receipt.state) {
+            findings.append("\(receipt.id) was held, released, and is \(receipt.state)")
+        }
+        let books = try await relay.status().outbox
+        if let fault = CrashAudit.imbalance(books) { findings.append(fault) }
+        if books.dead != history.books.dead { findings.append("\(books.dead - history.books.dead) died of a release") }
     }
 
     private func attempts() async throws -> [CrashAttempt] {
