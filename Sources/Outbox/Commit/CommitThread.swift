@@ -95,6 +95,31 @@ final class CommitThread: Sendable {
         }
     }
 
+    /// Tells the log that a key's writes are held from now on, or are no longer: once for each change, not for each
+    /// write (design §3.3).
+    func tell(_ turn: KeyRegistry.Turn?, of key: KnownKey, _ write: PendingWrite) {
+        guard let turn else { return }
+        var metadata: Logger.Metadata = ["key": "\(key.fingerprint)", "pending": "\(key.pendingCount)"]
+        switch turn {
+        case .refused:
+            metadata["write"] = "\(write.id)"
+            metadata["status"] = "401"
+            logger.warning("the upstream refuses an API key; its writes are held", metadata: metadata)
+        case .taken:
+            logger.notice("the upstream takes an API key again; its writes go on", metadata: metadata)
+        }
+    }
+
+    /// Tells the log that writes of a key are held on a 403, of which this is the first.
+    func tellForbidden(_ key: KnownKey, _ write: PendingWrite) {
+        logger.warning(
+            "the upstream forbids an API key's write, which is held; others of the key may follow",
+            metadata: [
+                "key": "\(key.fingerprint)", "write": "\(write.id)", "contact": "\(write.contact.path)", "status": "403",
+            ]
+        )
+    }
+
     /// Starts the thread over a storage that has been opened.
     func start(_ storage: sending any OutboxStorage, opened: OpenedOutbox, observer: any CommitObserver) {
         admission.commit(opened.counts, writes: 0, bytes: 0)

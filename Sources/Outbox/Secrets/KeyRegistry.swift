@@ -162,9 +162,18 @@ package final class KeyRegistry: Sendable {
         revive(heir)
     }
 
+    /// A change of a key's state that the log tells of, once for each change.
+    enum Turn: Sendable {
+        /// Its writes are held from now on.
+        case refused
+        /// They are not held any longer.
+        case taken
+    }
+
     /// A committed write of the key has ended.
-    func end(_ key: KnownKey, verdict: EndRecord.KeyVerdict?, isDead: Bool = false) {
-        unverifiedPending.withLock { total in
+    @discardableResult
+    func end(_ key: KnownKey, verdict: EndRecord.KeyVerdict?, isDead: Bool = false) -> Turn? {
+        let turn: Turn? = unverifiedPending.withLock { total in
             key.update { status in
                 if !status.isVerified { total -= 1 }
                 status.committed -= 1
@@ -172,13 +181,22 @@ package final class KeyRegistry: Sendable {
                 switch verdict {
                 case .verified:
                     if !status.isVerified { total -= status.pending }
+                    let turn: Turn? = status.isRefusalTold ? .taken : nil
                     (status.isVerified, status.isRefused, status.hasNoProbe) = (true, false, false)
-                case .refused: status.isRefused = true
-                case nil: break
+                    status.isRefusalTold = false
+                    return turn
+                case .refused:
+                    status.isRefused = true
+                    // Its sender was told; there is more to tell where others of the key were acknowledged.
+                    guard status.pending > 0, !status.isRefusalTold else { return nil }
+                    status.isRefusalTold = true
+                    return .refused
+                case nil: return nil
                 }
             }
         }
         key.tellObservers()
+        return turn
     }
 
     /// A write of the key is pending again.
@@ -198,13 +216,24 @@ package final class KeyRegistry: Sendable {
 
     // MARK: - Verdicts
 
-    /// The upstream has refused the key with 401.
-    func refuse(_ key: KnownKey) {
+    /// The upstream has refused an acknowledged write of the key with 401.
+    func refuse(_ key: KnownKey) -> Turn? {
         key.update { status in
-            status.isRefused = true
-            status.hasNoProbe = false
+            defer { (status.isRefused, status.hasNoProbe, status.isRefusalTold) = (true, false, true) }
+            return status.isRefusalTold ? nil : .refused
         }
     }
+
+    /// A write of the key is held on a 403; whether it is the first, as far as the log says.
+    func forbid(_ key: KnownKey) -> Bool {
+        key.update { status in
+            defer { status.isForbiddenTold = true }
+            return !status.isForbiddenTold
+        }
+    }
+
+    /// No write of the key is held on a 403 any more.
+    func allow(_ key: KnownKey) { key.update { $0.isForbiddenTold = false } }
 
     /// Whether the database has a write of a refused key that can probe it.
     func setHasNoProbe(_ row: Int64, _ hasNoProbe: Bool) {
@@ -225,6 +254,7 @@ package final class KeyRegistry: Sendable {
             new.update { status in
                 if !status.isVerified { total -= status.pending }
                 (status.isVerified, status.isRefused, status.hasNoProbe) = (true, false, false)
+                status.isRefusalTold = false
                 status.committed += moved.pending
                 status.dead += moved.dead
             }

@@ -38,6 +38,10 @@ package final class KnownKey: Sendable {
         var isReplaced = false
         /// Refused, and none of its held writes may be sent: a new one has to find out that it works again.
         var hasNoProbe = false
+        /// The log says that writes are held because the upstream refuses the key.
+        var isRefusalTold = false
+        /// The log says that writes of the key are held on a 403.
+        var isForbiddenTold = false
 
         /// Writes of this key that are pending or about to be.
         var pending: Int { uncommitted + committed }
@@ -50,6 +54,7 @@ package final class KnownKey: Sendable {
             isSealed = stored.sealed != nil
             isReplaced = stored.successor != nil
             hasNoProbe = false
+            isRefusalTold = stored.isRefused && stored.pending > 0
             // What is pending of a key that was replaced is its successor's.
             committed = isReplaced ? 0 : Int(stored.pending)
             dead = isReplaced ? 0 : Int(stored.dead)

@@ -17,13 +17,14 @@ final class OutboxRig: Sendable {
         _ directory: TemporaryDirectory,
         _ transport: ScriptedTransport,
         backoffMilliseconds: Int64 = 1,
+        logger: Logger = OutboxRig.logger,
         _ change: (inout OutboxConfiguration) -> Void = { _ in }
     ) throws {
         let outbox = try Outbox.open(
             Self.configuration(directory, change),
             transport: transport,
             backoffMilliseconds: { _ in backoffMilliseconds },
-            logger: Self.logger
+            logger: logger
         )
         self.outbox = outbox
         runner = Task { await outbox.run() }
