@@ -309,6 +309,7 @@ package final class Outbox: Sendable {
         return OutboxStatus(
             health: health,
             counts: admission.committed,
+            transitions: commits.transitions.withLock { $0 },
             inFlight: engine.inFlightCount,
             waiting: engine.waitingCount,
             oldestPendingAcceptedAtMilliseconds: oldest ?? nil
@@ -332,6 +333,8 @@ package struct OutboxStatus: Sendable, Equatable {
     package var health: Health
     /// The books (P2).
     package var counts: WriteCounts
+    /// What has happened since the daemon started.
+    package var transitions: WriteTransitions
     /// Writes that are being sent just now; a part of pending.
     package var inFlight: Int
     /// Senders that wait for the upstream's reply just now.

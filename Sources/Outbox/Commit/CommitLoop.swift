@@ -127,6 +127,10 @@ struct CommitLoop {
     /// Keeps the counts of keys and of deaths in memory those of the database.
     private func count(_ batch: CommittedBatch) {
         let keys = thread.keys
+        thread.transitions.withLock { transitions in
+            for end in batch.ends { transitions.count(end) }
+            for attempt in batch.attempts { transitions.count(attempt) }
+        }
         for end in batch.ends {
             count(end)
             for covered in end.covered {
@@ -217,6 +221,11 @@ struct CommitLoop {
     }
 
     private func tell(_ news: CommitNews) {
+        thread.transitions.withLock { transitions in
+            for end in news.ends { transitions.count(end) }
+            transitions.retried += Int64(news.revived.count)
+            transitions.discarded += Int64(news.buried.count)
+        }
         for end in news.ends { count(end) }
         for write in news.revived {
             if let key = thread.keys.key(row: write.keyRow) {

@@ -33,6 +33,8 @@ final class CommitThread: Sendable {
     let health = Mutex(Health.working)
     let turnCount = Atomic<UInt64>(0)
     let deadCounts = DeadCounts()
+    /// Counted on the thread, once what is counted is durable.
+    let transitions = Mutex(WriteTransitions())
     private let deathObserver = Mutex<(@Sendable (WriteID) -> Void)?>(nil)
     private let ended = DispatchSemaphore(value: 0)
 

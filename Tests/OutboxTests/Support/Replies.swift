@@ -24,11 +24,12 @@ final class Replies: Sendable {
         state.withLock { $0.byKey[Secret(key)] = outcome }
     }
 
-    /// An upstream that answers like that.
-    var transport: ScriptedTransport {
-        ScriptedTransport { [self] attempt, _ in
-            sent.withLock { $0.append(attempt) }
-            return state.withLock { $0.byKey[attempt.apiKey] ?? $0.byContact[attempt.contact] } ?? Sample.outcome(200)
-        }
+    /// What an attempt is answered.
+    func outcome(_ attempt: ScriptedTransport.Attempt) -> DeliveryOutcome {
+        sent.withLock { $0.append(attempt) }
+        return state.withLock { $0.byKey[attempt.apiKey] ?? $0.byContact[attempt.contact] } ?? Sample.outcome(200)
     }
+
+    /// An upstream that answers like that.
+    var transport: ScriptedTransport { ScriptedTransport { [self] attempt, _ in outcome(attempt) } }
 }
