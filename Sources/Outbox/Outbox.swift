@@ -172,6 +172,14 @@ package final class Outbox: Sendable {
         answers.send()
     }
 
+    /// Has the sender of a write that is not taken told of the write that it repeats: its sink gets exactly one answer,
+    /// `.repeated`, `.idempotencyConflict`, `.notRepeated`, or `.unavailable` if nobody can say.
+    ///
+    /// What was submitted before is known by then.
+    package func findRepetition(of write: NewWrite) {
+        commits.perform(FindRepetition(write: write))
+    }
+
     /// The receipt of a write, for the key that made it; nil for any other key and for writes that are not known.
     package func receipt(_ id: WriteID, for key: KnownKey) async throws -> Receipt? {
         guard var receipt = try await engine.reader.receipt(id), owns(key, receipt) else { return nil }

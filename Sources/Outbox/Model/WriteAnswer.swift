@@ -8,6 +8,8 @@ package enum WriteAnswer: Sendable {
     case repeated(Receipt)
     /// Not accepted: a write with the same `Idempotency-Key` and other content is in the outbox: 422.
     case idempotencyConflict
+    /// Not accepted, as was said already, and no repetition of what is in the outbox.
+    case notRepeated
     /// Not known to be committed: 503 (P1: this means "unknown", not "refused").
     case unavailable(OutboxUnavailability)
 }
