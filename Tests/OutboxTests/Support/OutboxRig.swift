@@ -70,7 +70,7 @@ final class OutboxRig: Sendable {
             contact: Sample.contact(contact),
             method: method,
             // No query: a write with one takes no part in superseding.
-            payload: Sample.payload(body, target: "/v1/audiences/a/contacts/c"),
+            payload: Sample.payload(body, target: Sample.contact(contact).path),
             key: outbox.keys.key(for: Secret(key)),
             replyWaitMilliseconds: wait,
             idempotencyKey: idempotencyKey,

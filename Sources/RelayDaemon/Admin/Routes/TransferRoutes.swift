@@ -61,6 +61,12 @@ struct TransferRoutes: Sendable {
                 "unreadable",
                 "not all of these are writes of a version that this release reads; none of them was taken"
             )
+        case .targetElsewhere(let id):
+            AdminProblem(
+                .badRequest,
+                "target_elsewhere",
+                "the target of \(id) is not that of its contact; none of these was taken"
+            )
         case .keySealed:
             AdminProblem(
                 .conflict,
