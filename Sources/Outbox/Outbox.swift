@@ -143,16 +143,14 @@ package final class Outbox: Sendable {
         let configuration = configuration
         guard key.deadCount < configuration.maxDead else { return .deadLimit }
         guard admission.admit(bytes: bytes) else { return .queueFull }
-        let isKeyAdmitted = keys.admit(
+        let refusal = keys.admit(
             key,
             maxPerUnverifiedKey: configuration.maxPendingUnverifiedPerKey,
-            maxUnverified: configuration.maxPendingUnverified
+            maxUnverified: configuration.maxPendingUnverified,
+            maxUnverifiedKeys: configuration.maxUnverifiedKeys
         )
-        guard isKeyAdmitted else {
-            admission.release(writes: 1, bytes: bytes)
-            return .unverifiedKeyLimit
-        }
-        return nil
+        if refusal != nil { admission.release(writes: 1, bytes: bytes) }
+        return refusal
     }
 
     /// Takes back the room of writes that are in the books now, or will not be.

@@ -249,7 +249,10 @@ struct CommitLoop {
         thread.checkDisk()
         do {
             housekeeping.settings = thread.settings
-            guard let task = try housekeeping.next(storage, now: thread.clock.now()) else { return false }
+            let unverifiedKeys = thread.keys.unverifiedKeys
+            guard let task = try housekeeping.next(storage, unverifiedKeys: unverifiedKeys, now: thread.clock.now()) else {
+                return false
+            }
             switch task {
             case .operation(let operation):
                 perform(operation)
@@ -259,8 +262,9 @@ struct CommitLoop {
                 try save(desk)
                 thread.admission.commit(counts, writes: 0, bytes: 0)
             case .forget(let rows):
-                try storage.forgetKeys(rows)
+                counts.receipts -= try storage.forgetKeys(rows)
                 thread.keys.forget(rows)
+                thread.admission.commit(counts, writes: 0, bytes: 0)
             }
             return !isFailed && task.mayHaveMore
         } catch {

@@ -21,6 +21,7 @@ final class CommitThread: Sendable {
         var keepReceiptsMilliseconds: Int64
         var maxReceipts = Int64.max
         var maxAgeMilliseconds = Int64.max
+        var maxUnverifiedKeys = Int.max
     }
 
     var settings: Settings { currentSettings.withLock { $0 } }

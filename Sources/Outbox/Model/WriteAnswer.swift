@@ -28,6 +28,8 @@ package enum OutboxUnavailability: Sendable, Equatable {
     case deadLimit
     /// A key that has never succeeded upstream has `writes.max_pending_unverified…` writes pending already.
     case unverifiedKeyLimit
+    /// The key is new, and there are `writes.max_unverified_keys` already that have never succeeded upstream.
+    case keyLimit
     /// Less than `writes.min_free_disk` is free.
     case diskLow
     /// The database cannot be written; it is being reopened.

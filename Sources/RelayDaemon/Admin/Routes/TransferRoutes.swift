@@ -90,6 +90,7 @@ struct TransferRoutes: Sendable {
         case .queueFull: "writes.max_pending or writes.max_pending_bytes is reached"
         case .deadLimit: "the key has writes.max_dead dead writes"
         case .unverifiedKeyLimit: "writes.max_pending_unverified is reached: the key has never succeeded upstream here"
+        case .keyLimit: "writes.max_unverified_keys is reached: the key has never succeeded upstream here"
         case .diskLow: "less than writes.min_free_disk is free"
         case .storageFailed: "the database cannot be written"
         case .stopping: "the daemon is stopping"
