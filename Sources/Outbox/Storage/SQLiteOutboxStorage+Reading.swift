@@ -197,7 +197,10 @@ extension SQLiteOutboxStorage {
     func reseal(_ vault: StoredVault, _ keys: [OutboxTransaction.KeyRow]) throws {
         try connection().inTransaction(.immediate) { database in
             try database.execute(
-                sql: "INSERT OR REPLACE INTO vault (one, fingerprint_key, master_key) VALUES (1, ?, ?)",
+                sql: """
+                    INSERT INTO vault (one, fingerprint_key, master_key) VALUES (1, ?, ?) ON CONFLICT (one) DO UPDATE
+                    SET fingerprint_key = excluded.fingerprint_key, master_key = excluded.master_key
+                    """,
                 arguments: [Data(vault.sealedFingerprintKey), Data(vault.masterKeyIdentifier)]
             )
             for key in keys {
