@@ -121,7 +121,7 @@ let package = Package(
         ),
         .testTarget(
             name: "OutboxTests",
-            dependencies: ["Outbox", "DexatelAPI", "TestSupport", grdb],
+            dependencies: ["Outbox", "DexatelAPI", "TestSupport", grdb, logging],
             swiftSettings: swiftSettings
         ),
         .testTarget(

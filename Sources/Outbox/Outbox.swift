@@ -143,16 +143,14 @@ package final class Outbox: Sendable {
         let configuration = configuration
         guard key.deadCount < configuration.maxDead else { return .deadLimit }
         guard admission.admit(bytes: bytes) else { return .queueFull }
-        let isKeyAdmitted = keys.admit(
+        let refusal = keys.admit(
             key,
             maxPerUnverifiedKey: configuration.maxPendingUnverifiedPerKey,
-            maxUnverified: configuration.maxPendingUnverified
+            maxUnverified: configuration.maxPendingUnverified,
+            maxUnverifiedKeys: configuration.maxUnverifiedKeys
         )
-        guard isKeyAdmitted else {
-            admission.release(writes: 1, bytes: bytes)
-            return .unverifiedKeyLimit
-        }
-        return nil
+        if refusal != nil { admission.release(writes: 1, bytes: bytes) }
+        return refusal
     }
 
     /// Takes back the room of writes that are in the books now, or will not be.
@@ -170,6 +168,14 @@ package final class Outbox: Sendable {
             answers.add(write.sink, write.token, .unavailable(.stopping))
         }
         answers.send()
+    }
+
+    /// Has the sender of a write that is not taken told of the write that it repeats: its sink gets exactly one answer,
+    /// `.repeated`, `.idempotencyConflict`, `.notRepeated`, or `.unavailable` if nobody can say.
+    ///
+    /// What was submitted before is known by then.
+    package func findRepetition(of write: NewWrite) {
+        commits.perform(FindRepetition(write: write))
     }
 
     /// The receipt of a write, for the key that made it; nil for any other key and for writes that are not known.
@@ -309,6 +315,7 @@ package final class Outbox: Sendable {
         return OutboxStatus(
             health: health,
             counts: admission.committed,
+            transitions: commits.transitions.withLock { $0 },
             inFlight: engine.inFlightCount,
             waiting: engine.waitingCount,
             oldestPendingAcceptedAtMilliseconds: oldest ?? nil
@@ -332,6 +339,8 @@ package struct OutboxStatus: Sendable, Equatable {
     package var health: Health
     /// The books (P2).
     package var counts: WriteCounts
+    /// What has happened since the daemon started.
+    package var transitions: WriteTransitions
     /// Writes that are being sent just now; a part of pending.
     package var inFlight: Int
     /// Senders that wait for the upstream's reply just now.

@@ -14,6 +14,8 @@ package struct OutboxConfiguration: Sendable {
     package var maxPendingUnverifiedPerKey: Int
     /// `writes.max_pending_unverified`.
     package var maxPendingUnverified: Int
+    /// `writes.max_unverified_keys`.
+    package var maxUnverifiedKeys: Int
     /// `writes.max_dead`: dead writes of one key; beyond it that key's writes get 503.
     package var maxDead: Int
     /// `writes.max_receipts`: beyond it the oldest receipts go.
@@ -51,6 +53,7 @@ package struct OutboxConfiguration: Sendable {
         maxPendingBytes = 2 << 30
         maxPendingUnverifiedPerKey = 1_000
         maxPendingUnverified = 10_000
+        maxUnverifiedKeys = 10_000
         maxDead = 100_000
         maxReceipts = 1_000_000
         maxWaiting = 1_024
@@ -76,7 +79,8 @@ package struct OutboxConfiguration: Sendable {
             minFreeDiskBytes: Int64(minFreeDiskBytes),
             keepReceiptsMilliseconds: keepReceiptsMilliseconds,
             maxReceipts: Int64(maxReceipts),
-            maxAgeMilliseconds: maxAgeMilliseconds
+            maxAgeMilliseconds: maxAgeMilliseconds,
+            maxUnverifiedKeys: maxUnverifiedKeys
         )
     }
 

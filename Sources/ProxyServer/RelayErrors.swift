@@ -98,6 +98,14 @@ struct RelayErrors: Sendable {
                 retryAfterSeconds: 5,
                 for: request
             )
+        case .keyLimit:
+            reply(
+                503,
+                "key_limit",
+                "Too many API keys that have never succeeded upstream were used lately",
+                retryAfterSeconds: 5,
+                for: request
+            )
         case .diskLow:
             reply(503, "disk_low", "The relay's disk is almost full", retryAfterSeconds: 30, for: request)
         case .storageFailed:

@@ -16,6 +16,8 @@ package struct HealthSnapshot: Sendable, Hashable {
     package let lastError: String?
     /// Deliveries that may be in flight at present.
     package let concurrencyLimit: Int
+    /// How often the breaker has changed its state.
+    package let transitions: BreakerTransitions
 
     /// Whether waiting for the upstream's own reply makes sense (design §3.2).
     package var isBelievedHealthy: Bool { self.state == BreakerState.closed.name && self.isReachable }

@@ -6,6 +6,7 @@ package final class UpstreamHealth: Sendable {
     private struct Shared {
         var breaker: CircuitBreaker
         var revision: UInt64 = 0
+        var transitions = BreakerTransitions()
         var lastError: String?
         var observer: (@Sendable (HealthSnapshot) -> Void)?
     }
@@ -113,6 +114,7 @@ package final class UpstreamHealth: Sendable {
     ) -> Change? {
         guard shared.breaker.state != before || shared.breaker.isReachable != wasReachable else { return nil }
         shared.revision += 1
+        if shared.breaker.state.name != before.name { shared.transitions.count(to: shared.breaker.state) }
         return Change(
             from: before,
             to: shared.breaker.state,
@@ -135,7 +137,8 @@ package final class UpstreamHealth: Sendable {
             nextProbeMilliseconds: nextProbe,
             consecutiveFailures: shared.breaker.failuresSinceSuccess,
             lastError: shared.lastError,
-            concurrencyLimit: shared.breaker.concurrencyLimit
+            concurrencyLimit: shared.breaker.concurrencyLimit,
+            transitions: shared.transitions
         )
     }
 

@@ -268,6 +268,10 @@ extension ProcessTests {
                     "contact_relay_cache_collapsed_total 0", "contact_relay_cache_evicted_total 0",
                     #"contact_relay_outbox_writes{state="delivered"} 1"#,
                     "contact_relay_outbox_accepted_total 1",
+                    #"contact_relay_outbox_ended_total{state="delivered"} 1"#,
+                    #"contact_relay_outbox_attempts_total{outcome="delivered"} 1"#,
+                    #"contact_relay_upstream_breaker_transitions_total{to="open"} 0"#,
+                    "contact_relay_upstream_concurrency_limit 8",
                 ] {
                     #expect(lines.contains(expected), "\(expected)")
                 }

@@ -108,6 +108,9 @@ struct UpstreamHealthTests {
         let closed = self.health.snapshot()
         #expect(closed.isBelievedHealthy)
         #expect(closed.concurrencyLimit == 1)
+        #expect(before.transitions.open == 0 && before.transitions.closed == 0)
+        #expect(open.transitions.open == 1 && open.transitions.closed == 0)
+        #expect(closed.transitions.open == 1 && closed.transitions.halfOpen == 1 && closed.transitions.closed == 1)
         #expect(closed.revision > open.revision)
     }
 

@@ -40,6 +40,25 @@ package struct RelayStatus: Codable, Sendable, Equatable {
         package var consecutiveFailures: Int
         /// The last failure in words.
         package var lastError: String?
+        /// Writes that may be under way at once, as slow start has it; nil from a daemon that does not say.
+        package var concurrencyLimit: Int?
+        /// How often the breaker has come into each state since the daemon started; nil from a daemon that does not say.
+        package var transitions: Transitions?
+
+        /// Changes of the breaker.
+        package struct Transitions: Codable, Sendable, Equatable {
+            /// The upstream was back.
+            package var closed: UInt64
+            /// It was gone.
+            package var open: UInt64
+            /// A request was to find out.
+            package var halfOpen: UInt64
+
+            /// Counts changes.
+            package init(closed: UInt64 = 0, open: UInt64 = 0, halfOpen: UInt64 = 0) {
+                (self.closed, self.open, self.halfOpen) = (closed, open, halfOpen)
+            }
+        }
 
         /// Describes the way to an upstream.
         package init(
@@ -93,6 +112,43 @@ package struct RelayStatus: Codable, Sendable, Equatable {
         package var waiting: Int
         /// How old the oldest pending write is, in milliseconds.
         package var oldestPendingMilliseconds: Int64?
+        /// What has happened since the daemon started; nil from a daemon that does not say.
+        package var sinceStart: Transitions?
+
+        /// What has happened to writes: counters, where the rest are gauges.
+        package struct Transitions: Codable, Sendable, Equatable {
+            /// Writes that the upstream took.
+            package var delivered: Int64 = 0
+            /// Writes that were refused before a 202.
+            package var rejected: Int64 = 0
+            /// Writes that a later one covered.
+            package var superseded: Int64 = 0
+            /// Writes that died.
+            package var dead: Int64 = 0
+            /// Writes that an operator discarded.
+            package var discarded: Int64 = 0
+            /// Dead writes that an operator made pending again.
+            package var retried: Int64 = 0
+            /// Attempts to deliver.
+            package var attempts = Attempts()
+
+            /// Attempts to deliver, by what they came to.
+            package struct Attempts: Codable, Sendable, Equatable {
+                /// The upstream took the write.
+                package var delivered: Int64 = 0
+                /// It refused it for good.
+                package var refused: Int64 = 0
+                /// It answered 401 or 403, and the write is held.
+                package var held: Int64 = 0
+                /// It answered, and the write is to be sent again.
+                package var unready: Int64 = 0
+                /// There was no complete reply.
+                package var failed: Int64 = 0
+            }
+
+            /// Nothing has happened.
+            package init() {}
+        }
 
         /// Describes an empty outbox that works.
         package init() {

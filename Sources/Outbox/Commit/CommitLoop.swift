@@ -127,19 +127,46 @@ struct CommitLoop {
     /// Keeps the counts of keys and of deaths in memory those of the database.
     private func count(_ batch: CommittedBatch) {
         let keys = thread.keys
+        thread.transitions.withLock { transitions in
+            for end in batch.ends { transitions.count(end) }
+            for attempt in batch.attempts { transitions.count(attempt) }
+        }
         for end in batch.ends {
             count(end)
-            for covered in end.covered { keys.key(row: covered.keyRow).map { keys.end($0, verdict: nil) } }
+            for covered in end.covered {
+                if let key = keys.key(row: covered.keyRow) { keys.end(key, verdict: nil) }
+            }
         }
         for attempt in batch.attempts {
-            if let key = attempt.refusedKey.flatMap(keys.key) { keys.refuse(key) }
+            if let key = attempt.refusedKey.flatMap(keys.key) { thread.tell(keys.refuse(key), of: key, attempt.after) }
+            if attempt.after.hold == .write, let key = keys.key(row: attempt.after.keyRow), keys.forbid(key) {
+                thread.tellForbidden(key, attempt.after)
+            }
         }
         for hold in batch.holds where hold.hold == .key { keys.setHasNoProbe(hold.write.keyRow, false) }
+        tellAllowed(batch.ends)
+    }
+
+    /// Tells the log of keys that had writes held on a 403, and have none any more.
+    private func tellAllowed(_ ends: [EndRecord]) {
+        for end in ends where end.write.log.entries.contains(where: { $0.status == 403 }) {
+            guard let key = thread.keys.key(row: end.write.keyRow), key.current.isForbiddenTold,
+                let left = try? storage.writes(.keys(thread.keys.rows(of: end.write.keyRow), .write), limit: 1),
+                left.isEmpty
+            else { continue }
+            thread.keys.allow(key)
+            thread.logger.notice(
+                "no write of an API key is held on a 403 any more",
+                metadata: ["key": "\(key.fingerprint)"]
+            )
+        }
     }
 
     private func count(_ end: EndRecord) {
         let isDead = end.state == .dead
-        if let key = thread.keys.key(row: end.keyRow) { thread.keys.end(key, verdict: end.keyVerdict, isDead: isDead) }
+        if let key = thread.keys.key(row: end.keyRow) {
+            thread.tell(thread.keys.end(key, verdict: end.keyVerdict, isDead: isDead), of: key, end.write)
+        }
         if isDead { thread.deadCounts.add(1, end.contact, end.write.keyRow) }
     }
 
@@ -194,6 +221,11 @@ struct CommitLoop {
     }
 
     private func tell(_ news: CommitNews) {
+        thread.transitions.withLock { transitions in
+            for end in news.ends { transitions.count(end) }
+            transitions.retried += Int64(news.revived.count)
+            transitions.discarded += Int64(news.buried.count)
+        }
         for end in news.ends { count(end) }
         for write in news.revived {
             if let key = thread.keys.key(row: write.keyRow) {
@@ -206,6 +238,7 @@ struct CommitLoop {
             if let key = thread.keys.key(row: write.keyRow) { thread.keys.forgetDead(key, count: 1) }
             thread.deadCounts.add(-1, write.contact, write.keyRow)
         }
+        tellAllowed(news.ends)
         if !news.ends.isEmpty { observer.endedOutOfLane(news.ends) }
     }
 
@@ -216,7 +249,10 @@ struct CommitLoop {
         thread.checkDisk()
         do {
             housekeeping.settings = thread.settings
-            guard let task = try housekeeping.next(storage, now: thread.clock.now()) else { return false }
+            let unverifiedKeys = thread.keys.unverifiedKeys
+            guard let task = try housekeeping.next(storage, unverifiedKeys: unverifiedKeys, now: thread.clock.now()) else {
+                return false
+            }
             switch task {
             case .operation(let operation):
                 perform(operation)
@@ -226,8 +262,9 @@ struct CommitLoop {
                 try save(desk)
                 thread.admission.commit(counts, writes: 0, bytes: 0)
             case .forget(let rows):
-                try storage.forgetKeys(rows)
+                counts.receipts -= try storage.forgetKeys(rows)
                 thread.keys.forget(rows)
+                thread.admission.commit(counts, writes: 0, bytes: 0)
             }
             return !isFailed && task.mayHaveMore
         } catch {

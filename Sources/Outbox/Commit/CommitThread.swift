@@ -21,6 +21,7 @@ final class CommitThread: Sendable {
         var keepReceiptsMilliseconds: Int64
         var maxReceipts = Int64.max
         var maxAgeMilliseconds = Int64.max
+        var maxUnverifiedKeys = Int.max
     }
 
     var settings: Settings { currentSettings.withLock { $0 } }
@@ -33,6 +34,8 @@ final class CommitThread: Sendable {
     let health = Mutex(Health.working)
     let turnCount = Atomic<UInt64>(0)
     let deadCounts = DeadCounts()
+    /// Counted on the thread, once what is counted is durable.
+    let transitions = Mutex(WriteTransitions())
     private let deathObserver = Mutex<(@Sendable (WriteID) -> Void)?>(nil)
     private let ended = DispatchSemaphore(value: 0)
 
@@ -93,6 +96,31 @@ final class CommitThread: Sendable {
             logger.warning("a write died after its sender was told 202", metadata: metadata)
             observer?(end.write.id)
         }
+    }
+
+    /// Tells the log that a key's writes are held from now on, or are no longer: once for each change, not for each
+    /// write (design §3.3).
+    func tell(_ turn: KeyRegistry.Turn?, of key: KnownKey, _ write: PendingWrite) {
+        guard let turn else { return }
+        var metadata: Logger.Metadata = ["key": "\(key.fingerprint)", "pending": "\(key.pendingCount)"]
+        switch turn {
+        case .refused:
+            metadata["write"] = "\(write.id)"
+            metadata["status"] = "401"
+            logger.warning("the upstream refuses an API key; its writes are held", metadata: metadata)
+        case .taken:
+            logger.notice("the upstream takes an API key again; its writes go on", metadata: metadata)
+        }
+    }
+
+    /// Tells the log that writes of a key are held on a 403, of which this is the first.
+    func tellForbidden(_ key: KnownKey, _ write: PendingWrite) {
+        logger.warning(
+            "the upstream forbids an API key's write, which is held; others of the key may follow",
+            metadata: [
+                "key": "\(key.fingerprint)", "write": "\(write.id)", "contact": "\(write.contact.path)", "status": "403",
+            ]
+        )
     }
 
     /// Starts the thread over a storage that has been opened.

@@ -29,8 +29,11 @@ struct Housekeeping {
     static let keepSealMilliseconds: Int64 = 86_400_000
     /// How long a key is remembered after that, so that receipts keep their owner, and a revoked key stays revoked.
     static let keepKeyMilliseconds: Int64 = 90 * 86_400_000
-    /// Keys, or held writes, that one step changes at most.
+    /// Held writes that one step changes at most.
     private static let stepLimit = 256
+    /// Keys that one step changes at most: to find them all of them are looked through, which `writes.max_unverified_keys`
+    /// bounds.
+    private static let keyStepLimit = 1_024
 
     var settings: CommitThread.Settings
     private var savedAt: RelayTime
@@ -52,12 +55,15 @@ struct Housekeeping {
     }
 
     /// What to do next; nil when there is nothing.
-    mutating func next(_ storage: any OutboxStorage, now: RelayTime) throws -> Task? {
+    ///
+    /// - Parameter unverifiedKeys: How many keys there are that the upstream never took.
+    mutating func next(_ storage: any OutboxStorage, unverifiedKeys: Int, now: RelayTime) throws -> Task? {
         let receiptsBefore = now + -settings.keepReceiptsMilliseconds
         if try storage.hasReceipts(endedBefore: receiptsBefore) { return .purge(receiptsBefore) }
         let acceptedBefore = now + -settings.maxAgeMilliseconds
         let old = try storage.writes(.heldAcceptedBefore(acceptedBefore), limit: Self.stepLimit)
         if !old.isEmpty { return .operation(ExpireHeldWrites(writes: old.map(\.write))) }
+        if let task = try makeRoom(storage, unverifiedKeys) { return task }
         if now >= keysAt {
             if let task = try nextForKeys(storage, now) { return task }
             keysAt = now + Self.keysMilliseconds
@@ -69,15 +75,25 @@ struct Housekeeping {
         return now - savedAt >= Self.saveClockMilliseconds ? .saveClock : nil
     }
 
+    /// Forgets keys that the upstream never took before there are too many: an eighth is kept free, so that a new key does
+    /// not have to wait for the next turn.
+    private func makeRoom(_ storage: any OutboxStorage, _ unverifiedKeys: Int) throws -> Task? {
+        let limit = settings.maxUnverifiedKeys
+        let tooMany = unverifiedKeys - (limit - max(limit / 8, 1))
+        guard tooMany > 0 else { return nil }
+        let rows = try storage.idleUnverifiedKeys(limit: min(tooMany, Self.keyStepLimit))
+        return rows.isEmpty ? nil : .forget(rows)
+    }
+
     private func nextForKeys(_ storage: any OutboxStorage, _ now: RelayTime) throws -> Task? {
-        let sealed = try storage.idleKeys(since: now + -Self.keepSealMilliseconds, limit: Self.stepLimit)
+        let sealed = try storage.idleKeys(since: now + -Self.keepSealMilliseconds, limit: Self.keyStepLimit)
         if !sealed.isEmpty { return .operation(DropSeals(rows: sealed)) }
         // Their receipts are gone by then: they go `keep_receipts` after the end, and the end is before the idleness.
         let unverified = max(Self.keepSealMilliseconds, settings.keepReceiptsMilliseconds) * 2
         let forgettable = try storage.forgettableKeys(
             unverifiedSince: now + -unverified,
             since: now + -max(Self.keepSealMilliseconds + Self.keepKeyMilliseconds, unverified),
-            limit: Self.stepLimit
+            limit: Self.keyStepLimit
         )
         return forgettable.isEmpty ? nil : .forget(forgettable)
     }

@@ -20,9 +20,12 @@ struct Repetitions {
             first = try storage.write(idempotency: idempotency.key)
         }
         guard let first else { return false }
-        let isSame = first.content == idempotency.content
-        answers.append((write, isSame ? .repeated(first.receipt) : .idempotencyConflict))
+        answers.append((write, Self.answer(first, idempotency)))
         return true
+    }
+
+    static func answer(_ first: (receipt: Receipt, content: [UInt8]), _ idempotency: Idempotency) -> WriteAnswer {
+        first.content == idempotency.content ? .repeated(first.receipt) : .idempotencyConflict
     }
 
     /// A write with an idempotency key is in the transaction.
@@ -50,6 +53,23 @@ struct Repetitions {
         }
         batches.send()
     }
+}
+
+/// Looks for the write that one repeats which there is no room for: its sender is owed the receipt, which takes none.
+struct FindRepetition: CommitOperation {
+    let write: NewWrite
+
+    func run(_ desk: inout CommitDesk) throws -> () -> Void {
+        var answer = WriteAnswer.notRepeated
+        if let idempotency = write.idempotency(in: desk.keys.vault),
+            let first = try desk.storage.write(idempotency: idempotency.key)
+        {
+            answer = Repetitions.answer(first, idempotency)
+        }
+        return { [answer] in write.sink.take([(write.token, answer)]) }
+    }
+
+    func failed(_ error: OutboxError) { write.sink.take([(write.token, .unavailable(.storageFailed))]) }
 }
 
 extension NewWrite {

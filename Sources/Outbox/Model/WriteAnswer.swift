@@ -8,6 +8,8 @@ package enum WriteAnswer: Sendable {
     case repeated(Receipt)
     /// Not accepted: a write with the same `Idempotency-Key` and other content is in the outbox: 422.
     case idempotencyConflict
+    /// Not accepted, as was said already, and no repetition of what is in the outbox.
+    case notRepeated
     /// Not known to be committed: 503 (P1: this means "unknown", not "refused").
     case unavailable(OutboxUnavailability)
 }
@@ -26,6 +28,8 @@ package enum OutboxUnavailability: Sendable, Equatable {
     case deadLimit
     /// A key that has never succeeded upstream has `writes.max_pending_unverified…` writes pending already.
     case unverifiedKeyLimit
+    /// The key is new, and there are `writes.max_unverified_keys` already that have never succeeded upstream.
+    case keyLimit
     /// Less than `writes.min_free_disk` is free.
     case diskLow
     /// The database cannot be written; it is being reopened.

@@ -73,6 +73,8 @@ package struct ExportedWrite: Sendable, Equatable, Codable {
 package enum ImportFault: Error, Sendable, Equatable {
     /// It is of a version that this release does not read, or not a write.
     case unreadable
+    /// Its target is not that of its contact: it would be sent to another one, past that one's lane (P3).
+    case targetElsewhere(id: String)
     /// Its key is missing, or sealed under another master key.
     case keySealed
     /// There is no room for it.

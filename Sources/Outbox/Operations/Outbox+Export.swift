@@ -56,8 +56,13 @@ extension Outbox {
     private func entry(_ exported: ExportedWrite) throws -> ImportWrites.Entry {
         guard exported.version == ExportedWrite.currentVersion,
             let contact = ContactReference(audience: exported.audience, contact: exported.contact),
-            let method = WriteMethod(name: exported.method), exported.payload.target.utf8.first == UInt8(ascii: "/")
+            let method = WriteMethod(name: exported.method)
         else { throw ImportFault.unreadable }
+        // In origin form, and nothing in it that could not have come in over HTTP (RFC 9112 §3.2).
+        guard exported.target.utf8.first == UInt8(ascii: "/"),
+            exported.target.utf8.allSatisfy({ (0x21...0x7E).contains($0) && $0 != UInt8(ascii: "#") }),
+            RequestTarget.classify(exported.target) == .contact(contact)
+        else { throw ImportFault.targetElsewhere(id: exported.id) }
         guard let sealed = exported.sealedKey, Array(exported.masterKey) == keys.vault.masterKeyIdentifier,
             let secret = try? keys.vault.open(Array(sealed), fingerprint: KeyFingerprint(exported.keyFingerprint))
         else { throw ImportFault.keySealed }

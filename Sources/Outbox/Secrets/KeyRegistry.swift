@@ -24,10 +24,17 @@ package final class KeyRegistry: Sendable {
     }
 
     private let state = Mutex(State())
-    /// Pending writes of keys that have never succeeded upstream, over all of them.
-    ///
-    /// Locked before a key's own status.
-    private let unverifiedPending = Mutex(0)
+
+    /// What there is of keys that have never succeeded upstream.
+    private struct Unverified {
+        /// Their pending writes.
+        var pending = 0
+        /// How many of them the outbox has, or is about to have (`KnownKey.Status.isCounted`).
+        var keys = 0
+    }
+
+    /// Locked before `state` and before a key's own status.
+    private let unverified = Mutex(Unverified())
 
     init(vault: KeyVault, previousVault: KeyVault? = nil) {
         self.vault = vault
@@ -45,7 +52,11 @@ package final class KeyRegistry: Sendable {
             let key = KnownKey(fingerprint: fingerprint, secret: secret)
             state.keys[fingerprint] = key
             if let dormant = state.dormant.removeValue(forKey: fingerprint) {
-                key.update { $0.take(dormant) }
+                key.update { status in
+                    status.take(dormant)
+                    // As dormant it was counted already.
+                    _ = status.count()
+                }
                 if dormant.successor == nil {
                     state.byRow[dormant.row] = key
                 } else {
@@ -110,9 +121,12 @@ package final class KeyRegistry: Sendable {
 
     /// Remembers the row that a key has got, and takes its status from there.
     func adopt(_ key: KnownKey, row: Int64) {
-        key.update { status in
-            status.row = row
-            status.isSealed = true
+        unverified.withLock { unverified in
+            key.update { status in
+                status.row = row
+                status.isSealed = true
+                unverified.keys += status.count()
+            }
         }
         state.withLock { state in
             state.keys[key.fingerprint] = key
@@ -122,27 +136,41 @@ package final class KeyRegistry: Sendable {
 
     // MARK: - Counting
 
-    /// Makes room for one write of a key, which `release` or `end` takes back; false when the key has never succeeded upstream
-    /// and such keys have their fill of pending writes: junk keys cannot fill the queue.
-    func admit(_ key: KnownKey, maxPerUnverifiedKey: Int, maxUnverified: Int) -> Bool {
-        unverifiedPending.withLock { total in
+    /// Makes room for one write of a key, which `release` or `end` takes back; says why there is none when the key has never
+    /// succeeded upstream and such keys have their fill of pending writes, or are too many: junk keys can fill neither the
+    /// queue nor the outbox.
+    func admit(
+        _ key: KnownKey,
+        maxPerUnverifiedKey: Int,
+        maxUnverified: Int,
+        maxUnverifiedKeys: Int = .max
+    ) -> OutboxUnavailability? {
+        unverified.withLock { unverified in
             key.update { status in
                 if !status.isVerified {
-                    guard status.pending < maxPerUnverifiedKey, total < maxUnverified else { return false }
-                    total += 1
+                    guard status.pending < maxPerUnverifiedKey, unverified.pending < maxUnverified else {
+                        return .unverifiedKeyLimit
+                    }
+                    guard status.isCounted || unverified.keys < maxUnverifiedKeys else { return .keyLimit }
+                    unverified.pending += 1
                 }
                 status.uncommitted += 1
-                return true
+                unverified.keys += status.count()
+                return nil
             }
         }
     }
 
+    /// Keys that have never succeeded upstream, of which the outbox has something or is about to.
+    var unverifiedKeys: Int { unverified.withLock { $0.keys } }
+
     /// A write of the key was not committed, or is not known to be.
     func release(_ key: KnownKey) {
-        unverifiedPending.withLock { total in
+        unverified.withLock { unverified in
             key.update { status in
-                if !status.isVerified { total -= 1 }
+                if !status.isVerified { unverified.pending -= 1 }
                 status.uncommitted -= 1
+                unverified.keys += status.count()
             }
         }
         key.tellObservers()
@@ -162,30 +190,49 @@ package final class KeyRegistry: Sendable {
         revive(heir)
     }
 
+    /// A change of a key's state that the log tells of, once for each change.
+    enum Turn: Sendable {
+        /// Its writes are held from now on.
+        case refused
+        /// They are not held any longer.
+        case taken
+    }
+
     /// A committed write of the key has ended.
-    func end(_ key: KnownKey, verdict: EndRecord.KeyVerdict?, isDead: Bool = false) {
-        unverifiedPending.withLock { total in
+    @discardableResult
+    func end(_ key: KnownKey, verdict: EndRecord.KeyVerdict?, isDead: Bool = false) -> Turn? {
+        let turn: Turn? = unverified.withLock { unverified in
             key.update { status in
-                if !status.isVerified { total -= 1 }
+                if !status.isVerified { unverified.pending -= 1 }
                 status.committed -= 1
                 if isDead { status.dead += 1 }
                 switch verdict {
                 case .verified:
-                    if !status.isVerified { total -= status.pending }
+                    if !status.isVerified { unverified.pending -= status.pending }
+                    let turn: Turn? = status.isRefusalTold ? .taken : nil
                     (status.isVerified, status.isRefused, status.hasNoProbe) = (true, false, false)
-                case .refused: status.isRefused = true
-                case nil: break
+                    status.isRefusalTold = false
+                    unverified.keys += status.count()
+                    return turn
+                case .refused:
+                    status.isRefused = true
+                    // Its sender was told; there is more to tell where others of the key were acknowledged.
+                    guard status.pending > 0, !status.isRefusalTold else { return nil }
+                    status.isRefusalTold = true
+                    return .refused
+                case nil: return nil
                 }
             }
         }
         key.tellObservers()
+        return turn
     }
 
     /// A write of the key is pending again.
     func revive(_ key: KnownKey) {
-        unverifiedPending.withLock { total in
+        unverified.withLock { unverified in
             key.update { status in
-                if !status.isVerified { total += 1 }
+                if !status.isVerified { unverified.pending += 1 }
                 status.committed += 1
             }
         }
@@ -198,13 +245,24 @@ package final class KeyRegistry: Sendable {
 
     // MARK: - Verdicts
 
-    /// The upstream has refused the key with 401.
-    func refuse(_ key: KnownKey) {
+    /// The upstream has refused an acknowledged write of the key with 401.
+    func refuse(_ key: KnownKey) -> Turn? {
         key.update { status in
-            status.isRefused = true
-            status.hasNoProbe = false
+            defer { (status.isRefused, status.hasNoProbe, status.isRefusalTold) = (true, false, true) }
+            return status.isRefusalTold ? nil : .refused
         }
     }
+
+    /// A write of the key is held on a 403; whether it is the first, as far as the log says.
+    func forbid(_ key: KnownKey) -> Bool {
+        key.update { status in
+            defer { status.isForbiddenTold = true }
+            return !status.isForbiddenTold
+        }
+    }
+
+    /// No write of the key is held on a 403 any more.
+    func allow(_ key: KnownKey) { key.update { $0.isForbiddenTold = false } }
 
     /// Whether the database has a write of a refused key that can probe it.
     func setHasNoProbe(_ row: Int64, _ hasNoProbe: Bool) {
@@ -213,20 +271,22 @@ package final class KeyRegistry: Sendable {
 
     /// A key has been replaced by another, which the upstream has taken; both have rows.
     func replace(_ old: KnownKey, row oldRow: Int64, by new: KnownKey) {
-        unverifiedPending.withLock { total in
+        unverified.withLock { unverified in
             let moved = old.update { status in
                 defer {
-                    if !status.isVerified { total -= status.committed }
+                    if !status.isVerified { unverified.pending -= status.committed }
                     (status.committed, status.dead) = (0, 0)
                     (status.isReplaced, status.isSealed, status.isRefused) = (true, false, true)
                 }
                 return (pending: status.committed, dead: status.dead)
             }
             new.update { status in
-                if !status.isVerified { total -= status.pending }
+                if !status.isVerified { unverified.pending -= status.pending }
                 (status.isVerified, status.isRefused, status.hasNoProbe) = (true, false, false)
+                status.isRefusalTold = false
                 status.committed += moved.pending
                 status.dead += moved.dead
+                unverified.keys += status.count()
             }
         }
         state.withLock { state in
@@ -246,22 +306,27 @@ package final class KeyRegistry: Sendable {
     /// These keys are not in the outbox any more.
     func forget(_ rows: [Int64]) {
         let rows = Set(rows)
-        let forgotten = state.withLock { state in
-            let forgotten = state.keys.values.filter { $0.current.row.map(rows.contains) ?? false }
-            for row in rows {
-                state.byRow[row] = nil
-                state.replaced[row] = nil
+        unverified.withLock { unverified in
+            let forgotten = state.withLock { state in
+                let forgotten = state.keys.values.filter { $0.current.row.map(rows.contains) ?? false }
+                for row in rows {
+                    state.byRow[row] = nil
+                    state.replaced[row] = nil
+                }
+                for (fingerprint, key) in state.dormant where rows.contains(key.row) {
+                    state.dormant[fingerprint] = nil
+                    if !key.isVerified { unverified.keys -= 1 }
+                }
+                return forgotten
             }
-            state.dormant = state.dormant.filter { !rows.contains($0.value.row) }
-            return forgotten
-        }
-        unverifiedPending.withLock { total in
             for key in forgotten {
-                total += key.update { status in
+                let (pending, keys) = key.update { status in
                     let becomesUnverified = status.isVerified ? status.uncommitted : 0
                     status.forget()
-                    return becomesUnverified
+                    return (becomesUnverified, status.count())
                 }
+                unverified.pending += pending
+                unverified.keys += keys
             }
         }
     }
@@ -273,11 +338,12 @@ package final class KeyRegistry: Sendable {
         var byRow: [Int64: KnownKey] = [:]
         for row in stored {
             guard let key = try known(row) else { continue }
-            unverifiedPending.withLock { total in
+            unverified.withLock { unverified in
                 key.update { status in
-                    if !status.isVerified { total -= status.pending }
+                    if !status.isVerified { unverified.pending -= status.pending }
                     status.take(row)
-                    if !status.isVerified { total += status.pending }
+                    if !status.isVerified { unverified.pending += status.pending }
+                    unverified.keys += status.count()
                 }
             }
             byRow[row.row] = key
@@ -290,7 +356,10 @@ package final class KeyRegistry: Sendable {
     private func known(_ row: StoredKey) throws(OutboxError) -> KnownKey? {
         if let known = state.withLock({ $0.keys[row.fingerprint] }) { return known }
         guard let sealed = row.sealed else {
-            state.withLock { $0.dormant[row.fingerprint] = row }
+            unverified.withLock { unverified in
+                let isNew = state.withLock { $0.dormant.updateValue(row, forKey: row.fingerprint) == nil }
+                if isNew, !row.isVerified { unverified.keys += 1 }
+            }
             return nil
         }
         let opener = row.masterKeyIdentifier == vault.masterKeyIdentifier ? vault : previousVault
@@ -311,9 +380,9 @@ package final class KeyRegistry: Sendable {
             // A chain is never longer than there are keys.
             for _ in stored { last = successors[last] ?? last }
             guard let heir = byRow[last], byRow[row.row] !== heir else { continue }
-            unverifiedPending.withLock { total in
+            unverified.withLock { unverified in
                 heir.update { status in
-                    if !status.isVerified { total += Int(row.pending) }
+                    if !status.isVerified { unverified.pending += Int(row.pending) }
                     status.committed += Int(row.pending)
                     status.dead += Int(row.dead)
                 }

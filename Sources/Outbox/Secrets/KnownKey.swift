@@ -38,6 +38,23 @@ package final class KnownKey: Sendable {
         var isReplaced = false
         /// Refused, and none of its held writes may be sent: a new one has to find out that it works again.
         var hasNoProbe = false
+        /// The log says that writes are held because the upstream refuses the key.
+        var isRefusalTold = false
+        /// The log says that writes of the key are held on a 403.
+        var isForbiddenTold = false
+
+        /// It counts as one of the keys that have never succeeded upstream (`writes.max_unverified_keys`).
+        private(set) var isCounted = false
+
+        /// Counts the key among those of which the outbox has something, or is about to, and that have never succeeded
+        /// upstream.
+        ///
+        /// - Returns: By how many there are more of them now.
+        mutating func count() -> Int {
+            let counts = !isVerified && (row != nil || uncommitted > 0)
+            defer { isCounted = counts }
+            return (counts ? 1 : 0) - (isCounted ? 1 : 0)
+        }
 
         /// Writes of this key that are pending or about to be.
         var pending: Int { uncommitted + committed }
@@ -50,6 +67,7 @@ package final class KnownKey: Sendable {
             isSealed = stored.sealed != nil
             isReplaced = stored.successor != nil
             hasNoProbe = false
+            isRefusalTold = stored.isRefused && stored.pending > 0
             // What is pending of a key that was replaced is its successor's.
             committed = isReplaced ? 0 : Int(stored.pending)
             dead = isReplaced ? 0 : Int(stored.dead)
@@ -57,7 +75,7 @@ package final class KnownKey: Sendable {
 
         /// The outbox knows nothing of the key any more.
         mutating func forget() {
-            self = Status(row: nil, uncommitted: uncommitted)
+            self = Status(row: nil, uncommitted: uncommitted, isCounted: isCounted)
         }
     }
 

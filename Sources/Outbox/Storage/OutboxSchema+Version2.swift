@@ -56,6 +56,7 @@ extension OutboxSchema {
         CREATE INDEX ended_write_dead ON ended_write (contact, api_key, state) WHERE state = 4;
         CREATE INDEX ended_write_dead_by_sequence ON ended_write (sequence) WHERE state = 4;
         CREATE INDEX ended_write_untold ON ended_write (tell_clock, sequence) WHERE state = 4 AND told_at IS NULL;
+        CREATE INDEX ended_write_by_key ON ended_write (api_key) WHERE state <> 1 AND state <> 4;
         CREATE INDEX ended_write_by_idempotency ON ended_write (idempotency) WHERE idempotency IS NOT NULL;
 
         CREATE TABLE contact_order (

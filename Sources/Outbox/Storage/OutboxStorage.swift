@@ -39,8 +39,13 @@ protocol OutboxStorage: AnyObject {
     /// the later time, the others since the earlier one.
     func forgettableKeys(unverifiedSince: RelayTime, since: RelayTime, limit: Int) throws -> [Int64]
 
-    /// Forgets keys that nothing refers to any more.
-    func forgetKeys(_ rows: [Int64]) throws
+    /// Keys that the upstream never took and that nothing has been pending or dead of for longest.
+    func idleUnverifiedKeys(limit: Int) throws -> [Int64]
+
+    /// Forgets keys that nothing is pending or dead of, with the receipts of what was not delivered.
+    ///
+    /// - Returns: How many receipts went; those are out of the books then.
+    func forgetKeys(_ rows: [Int64]) throws -> Int64
 
     /// Moves what the log holds into the database and empties the log, if nobody is reading; false when somebody is.
     func emptyLog() throws -> Bool

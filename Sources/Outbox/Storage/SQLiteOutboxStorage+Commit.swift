@@ -355,6 +355,7 @@ extension SQLiteOutboxStorage {
         return purged
     }
 
+    /// Changes the columns that this release knows: a newer one may have added others, which must keep what is in them.
     private static func writeBooks(
         _ transaction: OutboxTransaction,
         receipts: Int64,
@@ -363,10 +364,18 @@ extension SQLiteOutboxStorage {
         let counts = transaction.counts
         try database.cachedStatement(
             sql: """
-                INSERT OR REPLACE INTO books (
+                INSERT INTO books (
                     one, accepted, pending, held, delivered, rejected, superseded, dead, discarded, stored_bytes,
                     receipts, next_sequence, clock_relay, clock_wall
                 ) VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                ON CONFLICT (one) DO UPDATE SET (
+                    accepted, pending, held, delivered, rejected, superseded, dead, discarded, stored_bytes,
+                    receipts, next_sequence, clock_relay, clock_wall
+                ) = (
+                    excluded.accepted, excluded.pending, excluded.held, excluded.delivered, excluded.rejected,
+                    excluded.superseded, excluded.dead, excluded.discarded, excluded.stored_bytes,
+                    excluded.receipts, excluded.next_sequence, excluded.clock_relay, excluded.clock_wall
+                )
                 """
         ).execute(arguments: [
             counts.accepted, counts.pending, counts.held, counts.delivered, counts.rejected, counts.superseded,

@@ -165,6 +165,20 @@ extension SQLiteOutboxStorage {
         }
     }
 
+    func idleUnverifiedKeys(limit: Int) throws -> [Int64] {
+        try connection().inDatabase { database in
+            try Int64.fetchAll(
+                database,
+                sql: """
+                    SELECT row FROM api_key WHERE verified_at IS NULL AND idle_since IS NOT NULL AND successor IS NULL
+                        AND row NOT IN (SELECT successor FROM api_key WHERE successor IS NOT NULL)
+                    ORDER BY idle_since LIMIT ?
+                    """,
+                arguments: [limit]
+            )
+        }
+    }
+
     func forgettableKeys(unverifiedSince: RelayTime, since: RelayTime, limit: Int) throws -> [Int64] {
         try connection().inDatabase { database in
             try Int64.fetchAll(
@@ -183,7 +197,10 @@ extension SQLiteOutboxStorage {
     func reseal(_ vault: StoredVault, _ keys: [OutboxTransaction.KeyRow]) throws {
         try connection().inTransaction(.immediate) { database in
             try database.execute(
-                sql: "INSERT OR REPLACE INTO vault (one, fingerprint_key, master_key) VALUES (1, ?, ?)",
+                sql: """
+                    INSERT INTO vault (one, fingerprint_key, master_key) VALUES (1, ?, ?) ON CONFLICT (one) DO UPDATE
+                    SET fingerprint_key = excluded.fingerprint_key, master_key = excluded.master_key
+                    """,
                 arguments: [Data(vault.sealedFingerprintKey), Data(vault.masterKeyIdentifier)]
             )
             for key in keys {
@@ -196,22 +213,31 @@ extension SQLiteOutboxStorage {
         }
     }
 
-    func forgetKeys(_ rows: [Int64]) throws {
-        guard !rows.isEmpty else { return }
-        try connection().writeWithoutTransaction { database in
+    /// The receipts of a key that the upstream never took: it delivered nothing.
+    static let purgeByKey = "DELETE FROM ended_write WHERE api_key = ? AND state <> 1 AND state <> 4"
+
+    func forgetKeys(_ rows: [Int64]) throws -> Int64 {
+        guard !rows.isEmpty else { return 0 }
+        return try connection().writeWithoutTransaction { database in
             // For each row that goes SQLite would look through all writes for one that refers to it. None does: a key
-            // is idle when nothing of it is pending or dead, and its receipts went long before it.
+            // is idle when nothing of it is pending or dead, and what it delivered is out of the receipts long before it.
             try database.execute(sql: "PRAGMA foreign_keys = OFF")
             defer { try? database.execute(sql: "PRAGMA foreign_keys = ON") }
+            var purged: Int64 = 0
             try database.inTransaction {
                 for row in rows {
-                    try database.execute(
-                        sql: "DELETE FROM api_key WHERE row = ? AND pending = 0 AND dead = 0",
-                        arguments: [row]
-                    )
+                    try database.cachedStatement(sql: "DELETE FROM api_key WHERE row = ? AND pending = 0 AND dead = 0")
+                        .execute(arguments: [row])
+                    guard database.changesCount == 1 else { continue }
+                    try database.cachedStatement(sql: Self.purgeByKey).execute(arguments: [row])
+                    purged += Int64(database.changesCount)
+                }
+                if purged > 0 {
+                    try database.execute(sql: "UPDATE books SET receipts = receipts - ?", arguments: [purged])
                 }
                 return .commit
             }
+            return purged
         }
     }
 

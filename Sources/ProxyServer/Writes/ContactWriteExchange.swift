@@ -16,6 +16,8 @@ final class ContactWriteExchange: Exchange {
     private var body = ByteBuffer()
     private var update = ContactUpdate(members: [])
     private var preference = Preference([:])
+    /// What is answered if the write repeats none that is in the outbox.
+    private var refusal: Reply?
     private var isOver = false
 
     /// - Parameter contact: nil when the path has the shape of a contact's, but not its identifiers.
@@ -71,17 +73,22 @@ final class ContactWriteExchange: Exchange {
                 for: request
             )
         }
-        guard !key.isHeld else {
-            return server.errors.reply(
-                401,
-                "key_refused",
-                "The upstream refuses this API key; its earlier writes are held",
-                for: request
-            )
-        }
+        // With an idempotency key, what the body says has to be known first.
+        guard !key.isHeld || idempotencyKey != nil else { return keyRefused }
         self.key = key
         return nil
     }
+
+    private var keyRefused: Reply {
+        server.errors.reply(
+            401,
+            "key_refused",
+            "The upstream refuses this API key; its earlier writes are held",
+            for: request
+        )
+    }
+
+    private var idempotencyKey: String? { head.headers.first(name: "Idempotency-Key") }
 
     private func refusalOfMediaType() -> Reply? {
         guard !fields.isCompressed else {
@@ -172,13 +179,24 @@ final class ContactWriteExchange: Exchange {
                 default: server.configuration.replyWaitMilliseconds,
                 max: server.configuration.maxReplyWaitMilliseconds
             ),
-            idempotencyKey: head.headers.first(name: "Idempotency-Key"),
+            idempotencyKey: idempotencyKey,
             sink: sink,
             token: token
         )
+        if key.isHeld { return refuse(write, keyRefused) }
         guard let reason = server.outbox.admit(write) else { return sink.submit(write, to: server.outbox) }
-        sink.forget(token)
-        answer(server.errors.unavailable(reason, for: request))
+        refuse(write, server.errors.unavailable(reason, for: request))
+    }
+
+    /// Refuses a write, unless it repeats one that was accepted: the sender is owed the same receipt then, and nothing is
+    /// to be stored.
+    private func refuse(_ write: NewWrite, _ reply: Reply) {
+        guard write.idempotencyKey != nil else {
+            connection.eventLoopContext.sink.forget(write.token)
+            return answer(reply)
+        }
+        refusal = reply
+        server.outbox.findRepetition(of: write)
     }
 
     func cancel() { isOver = true }
@@ -200,6 +218,7 @@ final class ContactWriteExchange: Exchange {
                     for: request
                 )
             )
+        case .notRepeated: self.answer(refusal ?? server.errors.unavailable(.storageFailed, for: request))
         case .replied(let id, let reply): self.answer(Self.forwarded(reply, id, preference))
         case .unavailable(let reason): self.answer(server.errors.unavailable(reason, for: request))
         }
@@ -223,9 +242,10 @@ final class ContactWriteExchange: Exchange {
 
     /// The answer to a write that was made before: the upstream's reply, if there is one, else the same 202.
     private func repeated(_ receipt: Receipt) -> Reply {
-        guard receipt.state == .delivered || receipt.state == .rejected, let status = receipt.responseStatus else {
-            return accepted(receipt.id)
-        }
+        guard receipt.state == .delivered || receipt.state == .rejected, let status = receipt.responseStatus,
+            // A DELETE that found nothing to delete any more was delivered; who sent it was told 202, and no error.
+            receipt.state == .rejected || (200..<300).contains(status)
+        else { return accepted(receipt.id) }
         let body = receipt.responseBody ?? []
         var headers = [("Contact-Relay-Write", receipt.id.description)]
         if !body.isEmpty { headers.insert(("Content-Type", "application/json"), at: 0) }

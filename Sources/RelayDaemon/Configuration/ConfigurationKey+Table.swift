@@ -173,6 +173,13 @@ extension ConfigurationKey {
             "Unfinished writes of all API keys that have never succeeded upstream."
         ),
         .init(
+            "writes.max_unverified_keys",
+            \.writes.maxUnverifiedKeys,
+            .count(1...1_000_000),
+            "API keys that have never succeeded upstream and are remembered for their writes; further ones get 503. Those that "
+                + "have been without unfinished writes for longest are forgotten before that."
+        ),
+        .init(
             "writes.max_dead",
             \.writes.maxDead,
             .count(1...100_000_000),

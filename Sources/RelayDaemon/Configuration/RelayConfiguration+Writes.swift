@@ -19,6 +19,8 @@ extension RelayConfiguration {
         package var maxPendingUnverifiedPerKey = 1000
         /// The number of unfinished writes of all keys that have never succeeded upstream.
         package var maxPendingUnverified = 10_000
+        /// `writes.max_unverified_keys`.
+        package var maxUnverifiedKeys = 10_000
         /// The number of dead writes of one key.
         package var maxDead = 100_000
         /// The number of receipts that are kept.

@@ -81,7 +81,7 @@ final class DaemonHealth: HealthSource {
         let snapshot = upstream.snapshot()
         let now = RelayClock.wallMilliseconds()
         let outboxStatus = await outbox.status()
-        return RelayStatus(
+        var relay = RelayStatus(
             daemon: RelayStatus.Daemon(
                 version: RelayVersion.text,
                 pid: getpid(),
@@ -103,6 +103,13 @@ final class DaemonHealth: HealthSource {
             webhook: await webhook.withLock { $0 }?.status(),
             configuration: configuration.status
         )
+        relay.upstream.concurrencyLimit = snapshot.concurrencyLimit
+        relay.upstream.transitions = RelayStatus.Upstream.Transitions(
+            closed: snapshot.transitions.closed,
+            open: snapshot.transitions.open,
+            halfOpen: snapshot.transitions.halfOpen
+        )
+        return relay
     }
 
     /// What a daemon that stops waits for, in words.
@@ -158,6 +165,22 @@ final class DaemonHealth: HealthSource {
         (try? AdminJSON.encode(await status())).map(Array.init) ?? Array("{}".utf8)
     }
 
+    private static func transitions(_ counted: WriteTransitions) -> RelayStatus.Outbox.Transitions {
+        var transitions = RelayStatus.Outbox.Transitions()
+        transitions.delivered = counted.delivered
+        transitions.rejected = counted.rejected
+        transitions.superseded = counted.superseded
+        transitions.dead = counted.dead
+        transitions.discarded = counted.discarded
+        transitions.retried = counted.retried
+        transitions.attempts.delivered = counted.attempts.delivered
+        transitions.attempts.refused = counted.attempts.refused
+        transitions.attempts.held = counted.attempts.held
+        transitions.attempts.unready = counted.attempts.unready
+        transitions.attempts.failed = counted.attempts.failed
+        return transitions
+    }
+
     private static func outbox(_ status: OutboxStatus, now: Int64) -> RelayStatus.Outbox {
         var outbox = RelayStatus.Outbox()
         switch status.health {
@@ -176,6 +199,7 @@ final class DaemonHealth: HealthSource {
         outbox.discarded = status.counts.discarded
         outbox.storedBytes = status.counts.storedBytes
         outbox.waiting = status.waiting
+        outbox.sinceStart = transitions(status.transitions)
         outbox.oldestPendingMilliseconds = status.oldestPendingAcceptedAtMilliseconds.map { max(0, now - $0) }
         return outbox
     }

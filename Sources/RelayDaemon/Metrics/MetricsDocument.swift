@@ -87,6 +87,20 @@ struct MetricsDocument {
             "Failures since the last good reply.",
             upstream.consecutiveFailures
         )
+        text.add(
+            "contact_relay_upstream_concurrency_limit",
+            .gauge,
+            "Writes that may be under way at once: upstream.max_concurrent_writes, less after an outage or a 429.",
+            upstream.concurrencyLimit ?? 0
+        )
+        let transitions = upstream.transitions ?? RelayStatus.Upstream.Transitions()
+        text.add(
+            "contact_relay_upstream_breaker_transitions_total",
+            .counter,
+            "How often the circuit breaker has come into each state.",
+            [("closed", transitions.closed), ("open", transitions.open), ("half_open", transitions.halfOpen)]
+                .map { .init(labels: [("to", $0.0)], value: Double($0.1)) }
+        )
     }
 
     private func addOutbox(_ text: inout PrometheusText) {
@@ -107,6 +121,7 @@ struct MetricsDocument {
             ].map { .init(labels: [("state", $0.0)], value: Double($0.1)) }
         )
         text.add("contact_relay_outbox_accepted_total", .counter, "Writes that were ever committed.", outbox.accepted)
+        addTransitions(outbox.sinceStart ?? RelayStatus.Outbox.Transitions(), &text)
         text.add("contact_relay_outbox_in_flight", .gauge, "Pending writes that are being sent.", outbox.inFlight)
         text.add(
             "contact_relay_outbox_held",
@@ -131,6 +146,36 @@ struct MetricsDocument {
             .gauge,
             "Age of the oldest pending write; 0 when nothing is pending.",
             [.init(value: Double(outbox.oldestPendingMilliseconds ?? 0) / 1000)]
+        )
+    }
+
+    private func addTransitions(_ transitions: RelayStatus.Outbox.Transitions, _ text: inout PrometheusText) {
+        text.add(
+            "contact_relay_outbox_ended_total",
+            .counter,
+            "Writes that have ended, by how; one that dies, is retried and ends again is counted again.",
+            [
+                ("delivered", transitions.delivered), ("rejected", transitions.rejected),
+                ("superseded", transitions.superseded), ("dead", transitions.dead),
+                ("discarded", transitions.discarded),
+            ].map { .init(labels: [("state", $0.0)], value: Double($0.1)) }
+        )
+        text.add(
+            "contact_relay_outbox_retried_total",
+            .counter,
+            "Dead writes that an operator made pending again.",
+            transitions.retried
+        )
+        let attempts = transitions.attempts
+        text.add(
+            "contact_relay_outbox_attempts_total",
+            .counter,
+            "Attempts to deliver by what they came to: taken, refused for good, held on a 401 or 403, answered and to be "
+                + "sent again (unready), or without a complete reply (failed).",
+            [
+                ("delivered", attempts.delivered), ("refused", attempts.refused), ("held", attempts.held),
+                ("unready", attempts.unready), ("failed", attempts.failed),
+            ].map { .init(labels: [("outcome", $0.0)], value: Double($0.1)) }
         )
     }
 

@@ -13,6 +13,7 @@ extension RelayConfiguration {
         outbox.maxPendingBytes = writes.maxPendingBytes
         outbox.maxPendingUnverifiedPerKey = writes.maxPendingUnverifiedPerKey
         outbox.maxPendingUnverified = writes.maxPendingUnverified
+        outbox.maxUnverifiedKeys = writes.maxUnverifiedKeys
         outbox.maxDead = writes.maxDead
         outbox.maxReceipts = writes.maxReceipts
         outbox.supersedes = writes.supersede

@@ -17,6 +17,24 @@ package enum BreakerState: Sendable, Hashable {
     }
 }
 
+/// How often the breaker has come into each position since the daemon started.
+package struct BreakerTransitions: Sendable, Hashable {
+    /// Into `closed`.
+    package var closed: UInt64 = 0
+    /// Into `open`.
+    package var open: UInt64 = 0
+    /// Into `half_open`.
+    package var halfOpen: UInt64 = 0
+
+    mutating func count(to state: BreakerState) {
+        switch state {
+        case .closed: closed += 1
+        case .open: open += 1
+        case .halfOpen: halfOpen += 1
+        }
+    }
+}
+
 /// One change of the breaker's position.
 package struct BreakerTransition: Sendable, Hashable {
     /// The position before.

@@ -143,7 +143,8 @@ final class FaultyStorage: OutboxStorage {
     func forgettableKeys(unverifiedSince: RelayTime, since: RelayTime, limit: Int) throws -> [Int64] {
         try storage.forgettableKeys(unverifiedSince: unverifiedSince, since: since, limit: limit)
     }
-    func forgetKeys(_ rows: [Int64]) throws { try storage.forgetKeys(rows) }
+    func idleUnverifiedKeys(limit: Int) throws -> [Int64] { try storage.idleUnverifiedKeys(limit: limit) }
+    func forgetKeys(_ rows: [Int64]) throws -> Int64 { try storage.forgetKeys(rows) }
     func emptyLog() throws -> Bool { try storage.emptyLog() }
     func reseal(_ vault: StoredVault, _ keys: [OutboxTransaction.KeyRow]) throws { try storage.reseal(vault, keys) }
 
@@ -204,7 +205,7 @@ final class EngineRig: Sendable {
             token: token
         )
         guard admission.admit(bytes: write.admittedBytes),
-            keys.admit(key, maxPerUnverifiedKey: 100_000, maxUnverified: 100_000), commits.submit([write])
+            keys.admit(key, maxPerUnverifiedKey: 100_000, maxUnverified: 100_000) == nil, commits.submit([write])
         else { return sink.take([(token, .unavailable(.stopping))]) }
     }
 

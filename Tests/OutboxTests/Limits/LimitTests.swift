@@ -37,7 +37,7 @@ import Testing
     @Test func `bytes are counted the same way`() async throws {
         replies.contact(1, Sample.unreachable)
         let body = String(repeating: "x", count: 1_000)
-        let size = Sample.payload(body, target: "/v1/audiences/a/contacts/c").storedBytes
+        let size = Sample.payload(body, target: Sample.contact(1).path).storedBytes
         let rig = try rig { $0.maxPendingBytes = 3 * size }
         for token in 1...3 as ClosedRange<UInt64> { try await rig.accept(token, 1, body: body) }
         #expect(rig.submit(4, 1, body: body) == .queueFull)

@@ -204,6 +204,30 @@ import Testing
         await other.stop()
     }
 
+    @Test(arguments: [
+        Sample.contact(2).path, "/v1/messages", Sample.contact(1).path + "/", Sample.contact(1).path + "/history",
+        "http://127.0.0.1" + Sample.contact(1).path, "", Sample.contact(1).path + "?a HTTP/1.1\r\nX: y",
+    ])
+    func `a write whose target is not that of its contact is not imported: it would go past the lane of another`(
+        _ target: String
+    ) async throws {
+        let rig = try rig()
+        replies.contact(1, Sample.unreachable)
+        let id = try await rig.accept(1, 1)
+        var writes = try await rig.outbox.export(WriteSelection()).writes
+        writes.append(writes[0])
+        #expect(try await rig.outbox.importWrites(writes).count == 2)
+        writes[1].target = target
+        await #expect(throws: ImportFault.targetElsewhere(id: id.description)) {
+            try await rig.outbox.importWrites(writes)
+        }
+        writes[1].target = Sample.contact(1).path.uppercased().replacing("/V1/AUDIENCES/", with: "/v1/audiences/")
+            .replacing("/CONTACTS/", with: "/contacts/") + "?a=b"
+        #expect(try await rig.outbox.importWrites(writes).count == 2)
+        #expect(rig.outbox.committedCounts.accepted == 5, "all of them or none")
+        await rig.stop()
+    }
+
     // MARK: - Deaths
 
     @Test func `each death is told once it is durable, and stays untold in the database until somebody was`()

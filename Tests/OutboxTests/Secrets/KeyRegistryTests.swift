@@ -28,7 +28,7 @@ import Testing
 
     private func admitUntilFull(_ key: KnownKey, perKey: Int = 3, all: Int = 5) -> Int {
         var count = 0
-        while count < 100, registry.admit(key, maxPerUnverifiedKey: perKey, maxUnverified: all) { count += 1 }
+        while count < 100, registry.admit(key, maxPerUnverifiedKey: perKey, maxUnverified: all) == nil { count += 1 }
         return count
     }
 
@@ -57,13 +57,59 @@ import Testing
         #expect(admitUntilFull(registry.key(for: Secret("third"))) == 2)
     }
 
+    @Test func `keys that never succeeded are counted from their first write until they succeed or are forgotten`() throws {
+        func admit(_ key: KnownKey) -> OutboxUnavailability? {
+            registry.admit(key, maxPerUnverifiedKey: 9, maxUnverified: 99, maxUnverifiedKeys: 3)
+        }
+        let keys = (1...4).map { registry.key(for: Secret("key-\($0)")) }
+        #expect(registry.unverifiedKeys == 0, "who only shows a key costs nothing")
+        for key in keys[..<3] { #expect(admit(key) == nil && admit(key) == nil) }
+        #expect(registry.unverifiedKeys == 3 && admit(keys[3]) == .keyLimit)
+        for _ in 1...2 { registry.release(keys[0]) }
+        #expect(registry.unverifiedKeys == 2, "nothing of it was stored")
+        #expect(admit(keys[3]) == nil && registry.unverifiedKeys == 3)
+        for (row, key) in [(Int64(2), keys[1]), (3, keys[2])] {
+            for _ in 1...2 { registry.commit(key) }
+            registry.adopt(key, row: row)
+        }
+        registry.end(keys[1], verdict: .verified)
+        #expect(registry.unverifiedKeys == 2)
+        for _ in 1...2 { registry.end(keys[2], verdict: .refused) }
+        #expect(registry.unverifiedKeys == 2, "it is remembered")
+        registry.forget([2, 3])
+        #expect(registry.unverifiedKeys == 1)
+        registry.release(keys[3])
+        #expect(registry.unverifiedKeys == 0)
+    }
+
+    @Test func `keys of the outbox are counted once, however often they are loaded, sealed or not`() throws {
+        var rows = [
+            try stored("a", row: 1), try stored("b", row: 2), try stored("c", row: 3, verified: true),
+            try stored("d", row: 4, verified: true),
+        ]
+        (rows[1].sealed, rows[3].sealed) = (nil, nil)
+        for _ in 1...2 {
+            try registry.load(rows)
+            #expect(registry.unverifiedKeys == 2)
+            // Who had been forgotten by everybody but the outbox comes back.
+            _ = registry.key(for: Secret("b"))
+            #expect(registry.unverifiedKeys == 2)
+        }
+        registry.forget([1, 2, 3, 4])
+        #expect(registry.unverifiedKeys == 0)
+        try registry.load(rows)
+        registry.forget([2])
+        #expect(registry.unverifiedKeys == 1)
+    }
+
     @Test func `a refused key is held while it has writes pending, until it succeeds`() {
         let key = registry.key(for: Secret("k"))
         #expect(admitUntilFull(key) == 3)
         for _ in 1...3 { registry.commit(key) }
-        registry.refuse(key)
+        #expect(registry.refuse(key) == .refused)
+        #expect(registry.refuse(key) == nil, "it is no news")
         #expect(key.isHeld)
-        registry.end(key, verdict: .verified)
+        #expect(registry.end(key, verdict: .verified) == .taken)
         #expect(!key.isHeld)
         registry.end(key, verdict: .refused)
         #expect(key.isHeld)
@@ -86,7 +132,7 @@ import Testing
 
     @Test func `loading again counts what the database has, and keeps what is on its way there`() throws {
         let key = registry.key(for: Secret("k"))
-        #expect(registry.admit(key, maxPerUnverifiedKey: 9, maxUnverified: 9))
+        #expect(registry.admit(key, maxPerUnverifiedKey: 9, maxUnverified: 9) == nil)
         try registry.load([stored("k", pending: 4)])
         try registry.load([stored("k", pending: 4)])
         #expect(key.current.pending == 5)

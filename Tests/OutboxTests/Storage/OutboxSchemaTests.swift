@@ -36,6 +36,12 @@ import Testing
         try queue.close()
     }
 
+    private func column(_ sql: String) throws -> [String?] {
+        let queue = try DatabaseQueue(path: directory.database)
+        defer { try? queue.close() }
+        return try queue.read { try String?.fetchAll($0, sql: sql) }
+    }
+
     @Test func `a garbage file is refused`() throws {
         try Data((0..<10_000).map { UInt8(truncatingIfNeeded: $0 &* 37 &+ 11) })
             .write(to: URL(fileURLWithPath: directory.database))
@@ -86,6 +92,62 @@ import Testing
         let queue = try DatabaseQueue(path: directory.database)
         #expect(try queue.read { try Int.fetchOne($0, sql: "SELECT version FROM outbox_schema") } == 3)
         try queue.close()
+    }
+
+    @Test func `an outbox one step newer is worked on as any other, and keeps what only the newer release knows`()
+        async throws
+    {
+        let replies = Replies()
+        replies.contact(1, Sample.unreachable)
+        replies.contact(2, Sample.outcome(422))
+        replies.contact(3, Sample.outcome(403))
+        func rig() throws -> OutboxRig {
+            try OutboxRig(directory, replies.transport) {
+                $0.maxReceipts = 2
+                $0.holdProbeMilliseconds = 20
+            }
+        }
+        let older = try rig()
+        for contact in 1...3 { try await older.accept(UInt64(contact), contact) }
+        try await older.counts("a dead and a held write") { $0.dead == 1 && $0.held == 1 }
+        await older.stop()
+        let tables = ["books", "api_key", "vault", "contact_order", "pending_write", "ended_write"]
+        try change(
+            "UPDATE outbox_schema SET version = 3; INSERT INTO grdb_migrations VALUES ('3');"
+                + "CREATE TABLE later (one INTEGER PRIMARY KEY) STRICT; INSERT INTO later VALUES (1);"
+                + tables.map { "ALTER TABLE \($0) ADD COLUMN later TEXT DEFAULT 'new'; UPDATE \($0) SET later = 'kept';" }
+                .joined()
+        )
+        let rig = try rig()
+        for contact in 1...3 { replies.contact(contact, nil) }
+        try await rig.counts("all to go on") { $0.pending == 0 && $0.delivered == 2 }
+        #expect(try await rig.outbox.retry(WriteSelection(states: [.dead])).changed == 1)
+        try await rig.counts("the dead one to be delivered") { $0.delivered == 3 && $0.dead == 0 }
+        for token in 10...19 as ClosedRange<UInt64> { try await rig.accept(token, Int(token), key: "another") }
+        let counts = try await rig.counts("all to be delivered") { $0.delivered == 13 }
+        #expect(counts.receipts == 2 && counts.isBalanced)
+        #expect(try await rig.findings() == [])
+        await rig.stop()
+        #expect(try column("SELECT later FROM books") == ["kept"])
+        #expect(try column("SELECT later FROM vault") == ["kept"])
+        #expect(try column("SELECT later FROM api_key ORDER BY row") == ["kept", "new"])
+        #expect(try column("SELECT version FROM outbox_schema") == ["3"])
+        #expect(try column("SELECT one FROM later") == ["1"])
+    }
+
+    @Test func `a new master key leaves what a newer release keeps beside it`() async throws {
+        let rig = try OutboxRig(directory, Replies().transport)
+        rig.submit(1, 1)
+        #expect(try await rig.answer(1).status == 200)
+        await rig.stop()
+        try change("ALTER TABLE vault ADD COLUMN later TEXT; UPDATE vault SET later = 'kept'")
+        let path = directory.path + "/master.key"
+        try FileManager.default.moveItem(atPath: path, toPath: path + ".previous")
+        try Data(repeating: 7, count: MasterKey.byteCount).write(to: URL(fileURLWithPath: path))
+        let again = try OutboxRig(directory, Replies().transport)
+        await again.stop()
+        #expect(try column("SELECT later FROM vault") == ["kept"])
+        #expect(try column("SELECT count(*) FROM vault") == ["1"])
     }
 
     @Test func `books that do not balance are refused`() throws {

@@ -11,7 +11,7 @@ import Testing
         ("contact", SQLiteOutboxStorage.heldByContact), ("due", SQLiteOutboxStorage.heldDue),
         ("queued", SQLiteOutboxStorage.queued), ("age", SQLiteOutboxStorage.heldByAge),
         ("next due", SQLiteOutboxStorage.nextDue), ("purge by age", SQLiteOutboxStorage.purgeByAge),
-        ("purge of the oldest", SQLiteOutboxStorage.purgeExcess),
+        ("purge of the oldest", SQLiteOutboxStorage.purgeExcess), ("purge by key", SQLiteOutboxStorage.purgeByKey),
         ("idempotency", SQLiteOutboxStorage.byIdempotency), ("untold", SQLiteOutboxReader.untoldNew),
         ("how many untold", SQLiteOutboxReader.untold),
         ("due to be told", SQLiteOutboxReader.untoldDue),

@@ -32,7 +32,7 @@ extension WriteAnswer {
         switch self {
         case .accepted(let id), .replied(let id, _): id
         case .repeated(let receipt): receipt.id
-        case .unavailable, .idempotencyConflict: nil
+        case .unavailable, .notRepeated, .idempotencyConflict: nil
         }
     }
 
@@ -43,6 +43,7 @@ extension WriteAnswer {
         case .replied(_, let reply): reply.status
         case .repeated: 202
         case .idempotencyConflict: 422
+        case .notRepeated: 503
         case .unavailable: 503
         }
     }

@@ -17,13 +17,14 @@ final class OutboxRig: Sendable {
         _ directory: TemporaryDirectory,
         _ transport: ScriptedTransport,
         backoffMilliseconds: Int64 = 1,
+        logger: Logger = OutboxRig.logger,
         _ change: (inout OutboxConfiguration) -> Void = { _ in }
     ) throws {
         let outbox = try Outbox.open(
             Self.configuration(directory, change),
             transport: transport,
             backoffMilliseconds: { _ in backoffMilliseconds },
-            logger: Self.logger
+            logger: logger
         )
         self.outbox = outbox
         runner = Task { await outbox.run() }
@@ -69,7 +70,7 @@ final class OutboxRig: Sendable {
             contact: Sample.contact(contact),
             method: method,
             // No query: a write with one takes no part in superseding.
-            payload: Sample.payload(body, target: "/v1/audiences/a/contacts/c"),
+            payload: Sample.payload(body, target: Sample.contact(contact).path),
             key: outbox.keys.key(for: Secret(key)),
             replyWaitMilliseconds: wait,
             idempotencyKey: idempotencyKey,

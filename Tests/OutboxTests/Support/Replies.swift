@@ -9,6 +9,11 @@ final class Replies: Sendable {
         ([:], [:])
     )
 
+    private let sent = Mutex<[ScriptedTransport.Attempt]>([])
+
+    /// Everything that was sent.
+    var attempts: [ScriptedTransport.Attempt] { sent.withLock { $0 } }
+
     /// Everything to this contact is answered so; nil for 200.
     func contact(_ number: Int, _ outcome: DeliveryOutcome?) {
         state.withLock { $0.byContact[Sample.contact(number)] = outcome }
@@ -19,10 +24,12 @@ final class Replies: Sendable {
         state.withLock { $0.byKey[Secret(key)] = outcome }
     }
 
-    /// An upstream that answers like that.
-    var transport: ScriptedTransport {
-        ScriptedTransport { [self] attempt, _ in
-            state.withLock { $0.byKey[attempt.apiKey] ?? $0.byContact[attempt.contact] } ?? Sample.outcome(200)
-        }
+    /// What an attempt is answered.
+    func outcome(_ attempt: ScriptedTransport.Attempt) -> DeliveryOutcome {
+        sent.withLock { $0.append(attempt) }
+        return state.withLock { $0.byKey[attempt.apiKey] ?? $0.byContact[attempt.contact] } ?? Sample.outcome(200)
     }
+
+    /// An upstream that answers like that.
+    var transport: ScriptedTransport { ScriptedTransport { [self] attempt, _ in outcome(attempt) } }
 }

@@ -13,6 +13,9 @@ final class GatedTransport: DeliveryTransport {
     /// What the upstream answers to every write.
     let replyBody = Mutex(#"{"data":{}}"#)
 
+    /// With which status.
+    let replyStatus = Mutex(200)
+
     /// What the upstream makes of a write, and answers.
     let onSend = Mutex<(@Sendable (Delivery) -> String)?>(nil)
 
@@ -30,7 +33,7 @@ final class GatedTransport: DeliveryTransport {
         let body = onSend.withLock { $0 }?(delivery) ?? replyBody.withLock { $0 }
         return .reply(
             DeliveryReply(
-                status: 200,
+                status: replyStatus.withLock { $0 },
                 headers: ["Content-Type": "application/json"],
                 body: ByteBuffer(string: body),
                 retryAfterMilliseconds: nil

@@ -61,6 +61,12 @@ struct TransferRoutes: Sendable {
                 "unreadable",
                 "not all of these are writes of a version that this release reads; none of them was taken"
             )
+        case .targetElsewhere(let id):
+            AdminProblem(
+                .badRequest,
+                "target_elsewhere",
+                "the target of \(id) is not that of its contact; none of these was taken"
+            )
         case .keySealed:
             AdminProblem(
                 .conflict,
@@ -84,6 +90,7 @@ struct TransferRoutes: Sendable {
         case .queueFull: "writes.max_pending or writes.max_pending_bytes is reached"
         case .deadLimit: "the key has writes.max_dead dead writes"
         case .unverifiedKeyLimit: "writes.max_pending_unverified is reached: the key has never succeeded upstream here"
+        case .keyLimit: "writes.max_unverified_keys is reached: the key has never succeeded upstream here"
         case .diskLow: "less than writes.min_free_disk is free"
         case .storageFailed: "the database cannot be written"
         case .stopping: "the daemon is stopping"
