@@ -131,6 +131,20 @@ extension StoredResponse {
         )
     }
 
+    /// The base with delivered writes worked in; nil where it must not stand any longer.
+    func workingIn(
+        _ changes: [PendingChange],
+        of contact: ContactReference,
+        upTo milliseconds: Int64,
+        _ semantics: PutSemantics
+    ) -> StoredResponse? {
+        switch OverlayRendering.contact(contact, over: self, changes, semantics, ReadClock()) {
+        case .made(let response): response.status == status ? response.holding(deliveriesUpTo: milliseconds) : nil
+        case .unchanged: holding(deliveriesUpTo: milliseconds)
+        case .noBase, .unknown: nil
+        }
+    }
+
     /// The base itself, with a word on what it may not show.
     fileprivate func markedPartial() -> StoredResponse {
         let validators = fields.filter { ["etag", "last-modified"].contains($0.name.lowercased()) }

@@ -197,7 +197,11 @@ package final class MemoryCache: Sendable {
         isInvalidated: Bool,
         since token: FetchToken
     ) -> Bool {
-        shard(key).state.withLock { $0.restore(response, for: key, isInvalidated: isInvalidated, since: token) }
+        shard(key).state.withLock { shard in
+            // Under the lock: what is forgotten later is found here.
+            if journal?.isOutdated(key, heldUpTo: response.heldUpToMilliseconds) == true { return false }
+            return shard.restore(response, for: key, isInvalidated: isInvalidated, since: token)
+        }
     }
 
     /// Whether something that is stored for a key is being read.
@@ -293,16 +297,17 @@ package final class MemoryCache: Sendable {
         if status == 403 { forget(key) }
     }
 
-    /// Replaces stored replies to one target that were asked for up to a moment, and leaves their marks and ages alone.
+    /// Replaces stored replies to one target that may lack what was delivered up to a monotonic moment, and leaves their
+    /// marks and ages alone.
     ///
     /// - Parameter change: The reply to put in the place; nil takes the reply away, and one that varies goes in any case.
     package func update(
         _ key: CacheKey,
-        requestedUpTo milliseconds: Int64,
+        deliveredUpTo milliseconds: Int64,
         _ change: (StoredResponse) -> StoredResponse?
     ) {
         shard(key).state.withLock { shard in
-            for updated in shard.update(key, requestedUpTo: milliseconds, change) {
+            for updated in shard.update(key, deliveredUpTo: milliseconds, change) {
                 guard let response = updated.response else {
                     journal?.noteForgotten(key)
                     continue
@@ -314,22 +319,19 @@ package final class MemoryCache: Sendable {
         journal?.wakeThread()
     }
 
-    /// Drops what one partition has stored at exactly this path, with whatever query, and asked for up to a moment.
-    ///
-    /// - Parameter kept: A target whose replies stay.
-    package func forget(
-        _ partition: CachePartition,
-        path: String,
-        exceptFor kept: String? = nil,
-        requestedUpTo milliseconds: Int64
-    ) {
-        let path = InvalidationPath.normal(path)
+    /// Drops what one partition has stored at exactly this path, with whatever query, and lacks what was delivered up to
+    /// a monotonic moment; on disk, where nobody looks for queries, the reply to the path as it stands.
+    package func forget(_ partition: CachePartition, path: String, deliveredUpTo milliseconds: Int64) {
+        let normal = InvalidationPath.normal(path)
+        let plain = CacheKey(partition: partition, target: path)
         for shard in shards {
             shard.state.withLock {
-                let keys = $0.forget(partition, path: path, exceptFor: kept, requestedUpTo: milliseconds)
-                for key in keys { journal?.noteForgotten(key) }
+                let keys = $0.forget(partition, path: normal, deliveredUpTo: milliseconds)
+                for key in keys where key != plain { journal?.noteOutdated(key, deliveredUpTo: milliseconds) }
             }
         }
+        // Under its shard's lock, as a look-up may be bringing it back.
+        shard(plain).state.withLock { _ in journal?.noteOutdated(plain, deliveredUpTo: milliseconds) }
         journal?.wakeThread()
     }
 

@@ -269,16 +269,16 @@ struct Shard {
         var isInvalidated: Bool
     }
 
-    /// Replaces or takes away what is stored for a key and was asked for up to a moment.
+    /// Replaces or takes away what is stored for a key and may lack what was delivered up to a moment.
     mutating func update(
         _ key: CacheKey,
-        requestedUpTo milliseconds: Int64,
+        deliveredUpTo milliseconds: Int64,
         _ change: (StoredResponse) -> StoredResponse?
     ) -> [Updated] {
         guard let first = index.find(key, slots) else { return [] }
         var updated: [Updated] = []
         for slot in variants(first) {
-            guard let old = slots[slot].response, old.requestedMilliseconds <= milliseconds else { continue }
+            guard let old = slots[slot].response, old.heldUpToMilliseconds <= milliseconds else { continue }
             let new = old.vary == nil ? change(old) : nil
             let cost = new.map { Self.costBytes(key, $0) } ?? 0
             guard let new, bytes - slots[slot].costBytes + cost <= maxBytes else {
@@ -294,20 +294,20 @@ struct Shard {
         return updated
     }
 
-    /// Takes away what a partition has at exactly this path and asked for up to a moment; says what that was.
+    /// Takes away what a partition has at exactly this path and lacks what was delivered up to a moment; says what that
+    /// was.
     mutating func forget(
         _ partition: CachePartition,
         path: String,
-        exceptFor kept: String?,
-        requestedUpTo milliseconds: Int64
+        deliveredUpTo milliseconds: Int64
     ) -> [CacheKey] {
         guard let node = paths.find(path) else { return [] }
         var forgotten: [UInt32] = []
         var slot = paths[node].slots.first
         while slot != SlotTable.none {
             let key = slots[slot].key
-            if key.partition == partition, key.target != kept,
-                slots[slot].response.map({ $0.requestedMilliseconds <= milliseconds }) == true
+            if key.partition == partition,
+                slots[slot].response.map({ $0.heldUpToMilliseconds <= milliseconds }) == true
             {
                 forgotten.append(slot)
             }
