@@ -18,7 +18,7 @@ package final class CacheJournal: Sendable {
         var key: CacheKey
         var response: StoredResponse
         /// The request that it answers: it takes the place of all that this would have chosen.
-        var request: HTTPHeaders
+        var request: CacheRequest
         var isInvalidated: Bool
         var sequence: UInt64
         var bytes: Int
@@ -87,8 +87,8 @@ package final class CacheJournal: Sendable {
 
     // MARK: - Noting, under the memory tier's lock
 
-    func noteStored(_ response: StoredResponse, for key: CacheKey, _ request: HTTPHeaders, isInvalidated: Bool) {
-        let fields = request.reduce(0) { $0 + $1.name.utf8.count + $1.value.utf8.count + 64 }
+    func noteStored(_ response: StoredResponse, for key: CacheKey, _ request: CacheRequest, isInvalidated: Bool) {
+        let fields = request.headers.reduce(0) { $0 + $1.name.utf8.count + $1.value.utf8.count + 64 }
         let bytes = response.costBytes + key.target.utf8.count + fields
         state.withLock { state in
             let sequence = state.next()

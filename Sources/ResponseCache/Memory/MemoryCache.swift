@@ -79,7 +79,7 @@ package final class MemoryCache: Sendable {
         _ count: UInt64
     ) -> CacheAnswer {
         shard(key).state.withLock { shard in
-            let (found, isKnownTarget) = shard.find(key, request.headers)
+            let (found, isKnownTarget) = shard.find(key, request)
             guard let slot = found, let response = shard.slots[slot].response else {
                 shard.counters.misses += count
                 if request.directives.onlyIfCached { return .onlyIfCached504 }
@@ -184,8 +184,8 @@ package final class MemoryCache: Sendable {
         _ token: FetchToken,
         in shard: inout Shard
     ) throws(StoreRefusal) {
-        let isInvalidated = try shard.store(response, for: key, request.headers, since: token)
-        journal?.noteStored(response, for: key, request.headers, isInvalidated: isInvalidated)
+        let isInvalidated = try shard.store(response, for: key, request, since: token)
+        journal?.noteStored(response, for: key, request, isInvalidated: isInvalidated)
     }
 
     /// Puts back what the disk tier has kept, unless something newer is here or has been removed meanwhile.
@@ -241,7 +241,7 @@ package final class MemoryCache: Sendable {
     package func note(head reply: ReplyHead, to request: CacheRequest, key: CacheKey, since token: FetchToken) {
         guard reply.status == 200 else { return }
         let found = shard(key).state.withLock { shard in
-            shard.find(key, request.headers).slot.flatMap { shard.slots[$0].response }
+            shard.find(key, request).slot.flatMap { shard.slots[$0].response }
         }
         guard let found, found.status == 200 else { return }
         let length = reply.headers.first(name: "Content-Length").map { $0 == String(found.bodyBytes) } ?? true
@@ -250,7 +250,7 @@ package final class MemoryCache: Sendable {
             if length, let fresh, fresh.refusal == nil {
                 try? store(fresh.response, key, request, token, in: &shard)
             } else if shard.invalidate(found, key) {
-                journal?.noteStored(found, for: key, request.headers, isInvalidated: true)
+                journal?.noteStored(found, for: key, request, isInvalidated: true)
             }
         }
         journal?.wakeThread()
@@ -300,7 +300,7 @@ package final class MemoryCache: Sendable {
     /// Replaces stored replies to one target that may lack what was delivered up to a monotonic moment, and leaves their
     /// marks and ages alone.
     ///
-    /// - Parameter change: The reply to put in the place; nil takes the reply away, and one that varies goes in any case.
+    /// - Parameter change: The reply to put in the place; nil takes the reply away.
     package func update(
         _ key: CacheKey,
         deliveredUpTo milliseconds: Int64,
@@ -312,8 +312,9 @@ package final class MemoryCache: Sendable {
                     journal?.noteForgotten(key)
                     continue
                 }
-                // Replies that vary are taken away: whose request they answered is not known any more.
-                journal?.noteStored(response, for: key, [:], isInvalidated: updated.isInvalidated)
+                // A request like the one that it answered.
+                let request = response.vary?.request ?? CacheRequest(method: .GET, headers: [:])
+                journal?.noteStored(response, for: key, request, isInvalidated: updated.isInvalidated)
             }
         }
         journal?.wakeThread()

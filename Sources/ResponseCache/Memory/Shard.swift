@@ -41,14 +41,14 @@ struct Shard {
 
     /// The slot that fits a request, and why there is none.
     @inline(__always)
-    func find(_ key: CacheKey, _ request: HTTPHeaders) -> (slot: UInt32?, isKnownTarget: Bool) {
+    func find(_ key: CacheKey, _ request: CacheRequest) -> (slot: UInt32?, isKnownTarget: Bool) {
         guard let first = index.find(key, slots) else { return (nil, false) }
         if slots[first].nextVariant == SlotTable.none, slots[first].response?.vary == nil { return (first, true) }
         return (newestVariant(first, request), true)
     }
 
     /// Of several that fit, the one with the latest `Date` (RFC 9111 §4.1).
-    private func newestVariant(_ first: UInt32, _ request: HTTPHeaders) -> UInt32? {
+    private func newestVariant(_ first: UInt32, _ request: CacheRequest) -> UInt32? {
         var newest: (slot: UInt32, date: Int64)?
         for slot in variants(first) {
             guard let response = slots[slot].response, response.vary?.matches(request) != false else { continue }
@@ -79,7 +79,7 @@ struct Shard {
     mutating func store(
         _ response: StoredResponse,
         for key: CacheKey,
-        _ request: HTTPHeaders,
+        _ request: CacheRequest,
         since token: FetchToken
     ) throws(StoreRefusal) -> Bool {
         let path = InvalidationPath.normal(key.target)
@@ -279,7 +279,7 @@ struct Shard {
         var updated: [Updated] = []
         for slot in variants(first) {
             guard let old = slots[slot].response, old.heldUpToMilliseconds <= milliseconds else { continue }
-            let new = old.vary == nil ? change(old) : nil
+            let new = change(old)
             let cost = new.map { Self.costBytes(key, $0) } ?? 0
             guard let new, bytes - slots[slot].costBytes + cost <= maxBytes else {
                 updated.append(Updated(response: nil, isInvalidated: true))

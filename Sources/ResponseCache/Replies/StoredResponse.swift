@@ -130,7 +130,7 @@ package final class StoredResponse: Sendable {
     }
 
     /// Whether it may be the reply to this request, as far as its `Vary` goes (RFC 9111 §4.1).
-    package func suits(_ request: CacheRequest) -> Bool { vary?.matches(request.headers) != false }
+    package func suits(_ request: CacheRequest) -> Bool { vary?.matches(request) != false }
 
     /// `ETag`, if it is one.
     var entityTag: EntityTag? { entityTagText.flatMap { EntityTag($0) } }
