@@ -1,6 +1,5 @@
 import Outbox
 import ResponseCache
-import Synchronization
 import TestSupport
 import Testing
 
@@ -26,15 +25,6 @@ struct DeliveredOnDiskTests {
         return folder
     }
 
-    /// Has what is pending delivered, then takes the upstream away.
-    private func deliverAndLose(_ parts: TestParts, replying body: String, count: UInt64 = 1) async throws {
-        parts.transport.replyBody.withLock { $0 = body }
-        parts.transport.open()
-        parts.outbox.upstreamRecovered()
-        try await eventually("the delivery") { parts.outbox.committedCounts.delivered == count }
-        parts.openBreaker()
-    }
-
     @Test(
         "P5 a contact that only the disk has does not come back older than a delivery that is no longer remembered",
         arguments: ["PUT", "DELETE"]
@@ -51,7 +41,7 @@ struct DeliveredOnDiskTests {
                 ? Reads.put(#""first_name":"Zoe""#) : Reads.request(method, Reads.target, "Prefer: respond-async\r\n")
             let write = try await RawClient.exchange(port: port, request)
             #expect(write.status == 202)
-            try await deliverAndLose(parts, replying: method == "PUT" ? Reads.contactBody("Zoe") : "")
+            try await parts.deliverAndLose(replying: method == "PUT" ? Reads.contactBody("Zoe") : "")
             let reply = try await RawClient.exchange(port: port, Reads.get())
             #expect(reply.status == 504)
         }
@@ -73,7 +63,7 @@ struct DeliveredOnDiskTests {
             parts in
             clock.advance(seconds: 1)
             _ = try await RawClient.exchange(port: port, Reads.put(#""first_name":"Zoe""#))
-            try await deliverAndLose(parts, replying: Reads.contactBody("Zoe"))
+            try await parts.deliverAndLose(replying: Reads.contactBody("Zoe"))
             for target in targets {
                 let reply = try await RawClient.exchange(port: port, Reads.get(target))
                 #expect(reply.status == 504, "\(target)")
@@ -93,7 +83,7 @@ struct DeliveredOnDiskTests {
                 _ = try await RawClient.exchange(port: port, Reads.get())
                 clock.advance(seconds: 1)
                 _ = try await RawClient.exchange(port: port, Reads.put(#""first_name":"Zoe""#))
-                try await deliverAndLose(parts, replying: Reads.contactBody("Zoe"))
+                try await parts.deliverAndLose(replying: Reads.contactBody("Zoe"))
             }
         }
         try await withServer(upstream: "http://127.0.0.1:9", over: folder, clock: clock.clock) { port, parts in
@@ -115,12 +105,12 @@ struct DeliveredOnDiskTests {
             clock.advance(seconds: 1)
             _ = try await RawClient.exchange(port: port, Reads.put(#""first_name":"Zoe""#))
             // A reply that tells nothing of the contact: the write itself does.
-            try await deliverAndLose(parts, replying: "{}")
+            try await parts.deliverAndLose(replying: "{}")
             let first = try await RawClient.exchange(port: port, Reads.get())
             #expect(first.body == Reads.contactBody("Zoe"))
             parts.outbox.upstreamRecovered()
             _ = try await RawClient.exchange(port: port, Reads.put(#""last_name":"M""#))
-            try await deliverAndLose(parts, replying: "{}", count: 2)
+            try await parts.deliverAndLose(replying: "{}", count: 2)
             let second = try await RawClient.exchange(port: port, Reads.get())
             #expect(second.body == Reads.contactBody("Zoe").replacing("\"L\"", with: "\"M\""))
         }
