@@ -1,3 +1,4 @@
+import NIOCore
 import NIOHTTP1
 import ResponseCache
 import Testing
@@ -68,6 +69,30 @@ struct VaryTests {
             asked: ["Accept": "b", "X": "2"]
         )
         #expect(body(["Accept": "a", "X": "2"]) == "newer")
+    }
+
+    @Test("§4.1 what the upstream is asked with counts, where that is not what the client has sent")
+    func forwarded() throws {
+        func request(_ coding: String?) -> CacheRequest {
+            var headers: HTTPHeaders = ["Range": "bytes=0-1"]
+            if let coding { headers.add(name: "Accept-Encoding", value: coding) }
+            var request = CacheFixture.request(headers)
+            request.asksForIdentity = true
+            return request
+        }
+        let plan = try StoragePlan(
+            CacheFixture.head(200, ["Vary": "Accept-Encoding, Range"]),
+            to: request("gzip"),
+            key: fixture.key(),
+            token: fixture.cache.fetchToken(fixture.key()),
+            fixture.configuration
+        )
+        try fixture.cache.store(plan, body: .init(string: "body"))
+        for coding in ["br", "identity", nil] {
+            let answer = fixture.cache.lookup(fixture.key(), request(coding), nowMilliseconds: 0)
+            #expect(answer.word == "fresh")
+        }
+        #expect(fixture.word(["Accept-Encoding": "gzip"]) == "vary-miss")
     }
 
     @Test("the number of variants of a target is bounded, and other targets keep theirs")

@@ -96,6 +96,9 @@ struct DeliveredChanges {
         byPlace[place]?.filter { $0.atMilliseconds >= milliseconds }.map(\.change) ?? []
     }
 
+    /// What is remembered of a contact, in the order of delivery.
+    func entries(_ place: Place) -> [Entry] { byPlace[place] ?? [] }
+
     /// Whether a reply about a contact that was asked for at a moment lacks something.
     func concerns(_ place: Place, since milliseconds: Int64) -> Bool {
         byPlace[place]?.last.map { $0.atMilliseconds >= milliseconds } ?? false

@@ -70,9 +70,10 @@ enum OverlayRendering {
         case .unchanged: return .unchanged
         case .noBase(let count):
             guard let base else { return .noBase(pendingCount: count) }
-            // Compressed in spite of what was asked, or an error: it goes out as it is, and says so.
-            return base.status == 200 && count > 0
-                ? .made(base.markedPartial()) : .unchanged
+            // Compressed in spite of what was asked: it goes out as it is, and says so.
+            if base.status == 200 { return changes.isEmpty ? .unchanged : .made(base.markedPartial()) }
+            // So does an error that pending writes do not change.
+            return count > 0 ? .made(base.markedPartial(pendingCount: count)) : .unchanged
         case .notApplicable:
             return base.map { .made($0.markedPartial()) } ?? .unchanged
         case .replaced(let bytes, let count, let isPartial):
@@ -131,10 +132,35 @@ extension StoredResponse {
         )
     }
 
+    /// The base with delivered writes worked in; nil where it must not stand any longer.
+    func workingIn(
+        _ changes: [PendingChange],
+        of contact: ContactReference,
+        upTo milliseconds: Int64,
+        _ semantics: PutSemantics
+    ) -> StoredResponse? {
+        // What was updated is there, whatever was said before; what was deleted is still not there.
+        guard status == 200 else {
+            return changes.last?.effect == .delete ? holding(deliveriesUpTo: milliseconds) : nil
+        }
+        // Compressed: it lacks the writes, and says so as long as they are remembered.
+        guard let identityBody else { return self }
+        let result = identityBody.withUnsafeReadableBytes {
+            ContactOverlay.render(base: $0, contact: contact, changes: changes, semantics: semantics)
+        }
+        return switch result {
+        case .replaced(let bytes, let count, let isPartial):
+            overlaid(bytes, count, isPartial: isPartial).holding(deliveriesUpTo: milliseconds)
+        case .unchanged: holding(deliveriesUpTo: milliseconds)
+        case .notApplicable: self
+        case .deleted, .noBase: nil
+        }
+    }
+
     /// The base itself, with a word on what it may not show.
-    fileprivate func markedPartial() -> StoredResponse {
+    fileprivate func markedPartial(pendingCount: Int = 0) -> StoredResponse {
         let validators = fields.filter { ["etag", "last-modified"].contains($0.name.lowercased()) }
-        return with(body: body, fields: validators + Self.marks(0, isPartial: true))
+        return with(body: body, fields: validators + Self.marks(pendingCount, isPartial: true))
     }
 
     private static func marks(_ pendingCount: Int, isPartial: Bool) -> [(name: String, value: String)] {

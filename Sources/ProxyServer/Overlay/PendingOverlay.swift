@@ -76,37 +76,37 @@ package final class PendingOverlay: OutboxChangeObserver {
             change: change,
             atMilliseconds: clock.milliseconds()
         )
-        let gone = state.withLock { state in
+        let (known, gone) = state.withLock { state in
             state.rendered.change(write.contact)
-            return state.delivered.add(entry)
+            let known = state.delivered.entries(entry.place)
+            return (known + [entry], state.delivered.add(entry))
         }
         hasDelivered.store(true, ordering: .releasing)
-        workIn(entry)
+        workIn(known, upTo: entry)
         for entry in gone { forget(entry) }
     }
 
-    /// Works a delivery into the contact's stored reply, in memory and on disk (design §5.4).
-    private func workIn(_ entry: DeliveredChanges.Entry) {
-        let contact = entry.place.contact
+    /// Works deliveries into the contact's reply in memory, which is then written to disk (design §5.4).
+    ///
+    /// - Parameter known: All that is remembered of the contact: a reply that has come from disk lacks more than the
+    ///   latest.
+    private func workIn(_ known: [DeliveredChanges.Entry], upTo latest: DeliveredChanges.Entry) {
+        let contact = latest.place.contact
         cache.update(
-            CacheKey(partition: entry.place.partition, target: contact.path),
-            requestedUpTo: entry.atMilliseconds
+            CacheKey(partition: latest.place.partition, target: contact.path),
+            deliveredUpTo: latest.atMilliseconds
         ) { base in
-            switch OverlayRendering.contact(contact, over: base, [entry.change], semantics, clock) {
-            case .made(let response): response.status == base.status ? response : nil
-            case .unchanged: base
-            case .noBase, .unknown: nil
-            }
+            let changes = known.filter { $0.atMilliseconds >= base.heldUpToMilliseconds }.map(\.change)
+            return base.workingIn(changes, of: contact, upTo: latest.atMilliseconds, semantics)
         }
     }
 
-    /// Drops the replies that lack a delivery which is not remembered any more: pages of its audience, and replies to
-    /// the contact under a query.
+    /// Drops the replies that lack a delivery which is not remembered any more, in memory and on disk: pages of its
+    /// audience, and replies to the contact into which it was not worked.
     private func forget(_ entry: DeliveredChanges.Entry) {
         let (contact, partition) = (entry.place.contact, entry.place.partition)
-        let path = contact.path
-        cache.forget(partition, path: contact.listPath, requestedUpTo: entry.atMilliseconds)
-        cache.forget(partition, path: path, exceptFor: path, requestedUpTo: entry.atMilliseconds)
+        cache.forget(partition, path: contact.listPath, deliveredUpTo: entry.atMilliseconds)
+        cache.forget(partition, path: contact.path, deliveredUpTo: entry.atMilliseconds)
     }
 
     // MARK: - Over restarts
@@ -133,16 +133,15 @@ package final class PendingOverlay: OutboxChangeObserver {
     /// Goes on from what an earlier run remembered; to be called before the first delivery.
     package func restore(_ record: DeliveredRecord) {
         guard !record.entries.isEmpty || !record.horizons.isEmpty else { return }
-        state.withLock { state in
+        let gone = state.withLock { state in
             for horizon in record.horizons {
                 state.delivered.addHorizon(
                     .init(partition: horizon.partition, audience: horizon.audience),
                     horizon.atMilliseconds
                 )
             }
-            for entry in record.entries {
-                // What does not fit gets a horizon: nothing of it is in memory yet.
-                _ = state.delivered.add(
+            return record.entries.flatMap { entry in
+                state.delivered.add(
                     .init(
                         place: .init(partition: entry.partition, contact: entry.contact),
                         change: entry.change,
@@ -152,17 +151,26 @@ package final class PendingOverlay: OutboxChangeObserver {
             }
         }
         hasDelivered.store(true, ordering: .releasing)
+        for entry in gone { forget(entry) }
     }
 
-    /// Whether a reply that was found on disk may be used: pages that lack what nobody remembers must not be.
+    /// Whether a reply that was found on disk may be used: what lacks a delivery that nobody remembers must not be.
+    ///
+    /// Replies to contacts as they are usually asked for are taken from the disk one by one (``forget(_:)``). Which of
+    /// an audience's pages, and of a contact's other spellings and queries, are there nobody knows: all of them go by
+    /// the audience's horizon.
     package func admits(_ key: CacheKey, _ response: StoredResponse) -> Bool {
-        guard hasDelivered.load(ordering: .acquiring),
-            case .contactList(let audience) = RequestTarget.classify(key.target)
-        else { return true }
+        guard hasDelivered.load(ordering: .acquiring) else { return true }
+        let audience: UInt128
+        switch RequestTarget.classify(key.target) {
+        case .contactList(let list): audience = list
+        case .contact(let contact) where contact.path != key.target: audience = contact.audience
+        default: return true
+        }
         return state.withLock { state in
             !state.delivered.isBehindHorizon(
                 .init(partition: key.partition, audience: audience),
-                requested: response.requestedMilliseconds
+                requested: response.heldUpToMilliseconds
             )
         }
     }
@@ -201,7 +209,7 @@ package final class PendingOverlay: OutboxChangeObserver {
     }
 
     private static func lacks(_ base: StoredResponse, _ read: ReadRequest, _ delivered: DeliveredChanges) -> Bool {
-        let (partition, since) = (read.cacheKey.partition, base.requestedMilliseconds)
+        let (partition, since) = (read.cacheKey.partition, base.heldUpToMilliseconds)
         return switch read.subject {
         case .contact(let contact): delivered.concerns(.init(partition: partition, contact: contact), since: since)
         case .contactList(let audience): delivered.concerns(partition, audience: audience, since: since)
@@ -230,7 +238,7 @@ package final class PendingOverlay: OutboxChangeObserver {
         }
         // After the outbox, as a write that is not there any more has been put here before.
         let changes = state.withLock { state in
-            Self.changes(pending, contacts, state.delivered, read.cacheKey.partition, base?.requestedMilliseconds)
+            Self.changes(pending, contacts, state.delivered, read.cacheKey.partition, base?.heldUpToMilliseconds)
         }
         let rendering = OverlayRendering(read.subject, over: base, changes, semantics, clock)
         if let base {

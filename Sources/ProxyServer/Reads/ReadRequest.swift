@@ -64,7 +64,7 @@ struct ReadRequest: Sendable {
         var request = ForwardedRequest(head, caller).request
         request.method = "GET"
         for name in CacheRequest.fieldsAnsweredHere { request.headers.remove(name: name) }
-        if subject != .other { request.headers.replaceOrAdd(name: "Accept-Encoding", value: "identity") }
+        if cacheRequest.asksForIdentity { request.headers.replaceOrAdd(name: "Accept-Encoding", value: "identity") }
         validation?.addConditions(to: &request.headers)
         return request
     }

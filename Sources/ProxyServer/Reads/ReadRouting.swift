@@ -23,6 +23,7 @@ struct ReadRouting {
             return connection.answer(reply, from: nil)
         }
         if caller.takesAuthorization { cacheRequest.disregardAuthorization() }
+        cacheRequest.asksForIdentity = subject != .other
         let read = ReadRequest(head, subject, caller, cacheRequest)
         // A read that waits for the key's writes, or has a body, is the upstream's alone.
         if fields.announcesBody || fields.hasPreference && Preference(head.headers).relayBarrier {

@@ -18,7 +18,7 @@ package final class CacheJournal: Sendable {
         var key: CacheKey
         var response: StoredResponse
         /// The request that it answers: it takes the place of all that this would have chosen.
-        var request: HTTPHeaders
+        var request: CacheRequest
         var isInvalidated: Bool
         var sequence: UInt64
         var bytes: Int
@@ -55,6 +55,8 @@ package final class CacheJournal: Sendable {
         /// Taken by the thread, and not on disk yet.
         var applying = PendingRemovals()
         var marks = InvalidationMarks()
+        /// The keys that are being looked up on disk, each with the latest delivery that was forgotten meanwhile.
+        var lookups: [CacheKey: Int64] = [:]
         var failure: (any Error)?
         var flushes: [CheckedContinuation<Bool, Never>] = []
         var droppedReplies: UInt64 = 0
@@ -85,8 +87,8 @@ package final class CacheJournal: Sendable {
 
     // MARK: - Noting, under the memory tier's lock
 
-    func noteStored(_ response: StoredResponse, for key: CacheKey, _ request: HTTPHeaders, isInvalidated: Bool) {
-        let fields = request.reduce(0) { $0 + $1.name.utf8.count + $1.value.utf8.count + 64 }
+    func noteStored(_ response: StoredResponse, for key: CacheKey, _ request: CacheRequest, isInvalidated: Bool) {
+        let fields = request.headers.reduce(0) { $0 + $1.name.utf8.count + $1.value.utf8.count + 64 }
         let bytes = response.costBytes + key.target.utf8.count + fields
         state.withLock { state in
             let sequence = state.next()
@@ -123,6 +125,17 @@ package final class CacheJournal: Sendable {
 
     func noteForgotten(_ key: CacheKey) { note { $0.forget(key, at: $1) } }
 
+    /// Notes that replies to a key are no longer good if they lack what was delivered up to a monotonic moment.
+    ///
+    /// There is no hurry: what is noted is not read any more.
+    func noteOutdated(_ key: CacheKey, deliveredUpTo milliseconds: Int64) {
+        state.withLock { state in
+            state.waiting.forget(key, deliveredUpTo: milliseconds, at: state.next())
+            if let known = state.lookups[key] { state.lookups[key] = max(known, milliseconds) }
+            state.wake(state.waiting.isUrgent ? .urgent : .any)
+        }
+    }
+
     /// - Parameter path: In normal spelling.
     func notePurged(path: String) { note { $0.purge(path, at: $1) } }
 
@@ -152,6 +165,16 @@ package final class CacheJournal: Sendable {
             pending.add(state.waiting)
             return pending
         }
+    }
+
+    /// Begins a look-up of a key, so that nothing is missed that happens to it meanwhile.
+    func beginLookup(_ key: CacheKey) { state.withLock { $0.lookups[key] = .min } }
+
+    func endLookup(_ key: CacheKey) { state.withLock { $0.lookups[key] = nil } }
+
+    /// Whether a reply that is being looked up lacks a delivery that was forgotten meanwhile.
+    func isOutdated(_ key: CacheKey, heldUpTo milliseconds: Int64) -> Bool {
+        state.withLock { state in state.lookups[key].map { milliseconds <= $0 } ?? false }
     }
 
     /// Whether something has happened to a path since a reply was stored.
@@ -196,10 +219,10 @@ package final class CacheJournal: Sendable {
     func wait(for wait: Wait, until deadline: DispatchTime) {
         let mustWait = state.withLock { state in
             if state.isStopping { return false }
-            if wait >= .urgent, !state.waiting.isEmpty || !state.flushes.isEmpty || state.failure != nil {
+            if wait >= .urgent, state.waiting.isUrgent || !state.flushes.isEmpty || state.failure != nil {
                 return false
             }
-            if wait == .any, !state.stores.isEmpty { return false }
+            if wait == .any, !state.stores.isEmpty || !state.waiting.isEmpty { return false }
             state.wait = wait
             return true
         }

@@ -54,16 +54,15 @@ package struct DeliveredRecord: Sendable {
     package init() {}
 
     /// Takes away the oldest entries until what is left takes so many bytes at most; their lists get horizons.
-    func trimmed(maxBytes: Int) -> DeliveredRecord {
+    ///
+    /// - Returns: What had to go.
+    mutating func trim(maxBytes: Int) -> [Entry] {
         var bytes = entries.reduce(0) { $0 + $1.change.bytes + 96 }
-        guard bytes > maxBytes else { return self }
-        var trimmed = self
-        var latest: [Horizon] = horizons
         var count = 0
         for entry in entries where bytes > maxBytes {
             bytes -= entry.change.bytes + 96
             count += 1
-            latest.append(
+            horizons.append(
                 Horizon(
                     partition: entry.partition,
                     audience: entry.contact.audience,
@@ -71,9 +70,8 @@ package struct DeliveredRecord: Sendable {
                 )
             )
         }
-        trimmed.entries.removeFirst(count)
-        trimmed.horizons = latest
-        return trimmed
+        defer { entries.removeFirst(count) }
+        return Array(entries.prefix(count))
     }
 }
 

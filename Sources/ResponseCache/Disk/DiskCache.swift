@@ -93,6 +93,8 @@ package final class DiskCache: Sendable {
         guard let connection = thread.connection else { return false }
         // From here on, what happens to the key counts against what is read, in one place or the other.
         let token = memory.fetchToken(key)
+        journal.beginLookup(key)
+        defer { journal.endLookup(key) }
         let removals = journal.pendingRemovals
         let found: [DiskReader.Found]
         // Memory had to give it up before it was written.
@@ -113,7 +115,8 @@ package final class DiskCache: Sendable {
                 journal.wakeThread()
                 return false
             }
-            guard !removals.covers(key, storedAt: reply.sequence), admits(key, response) else { continue }
+            guard !removals.covers(key, storedAt: reply.sequence, heldUpTo: response.heldUpToMilliseconds),
+                admits(key, response) else { continue }
             let isInvalidated =
                 reply.flags.contains(.isInvalidated) || journal.isInDoubt(path, storedAt: reply.sequence)
             if memory.restore(response, for: key, isInvalidated: isInvalidated, since: token) { isFound = true }

@@ -7,7 +7,7 @@ import GRDB
 /// reach in one step, however much it is, and is cleared away afterwards.
 enum DiskCacheSchema {
     /// A cache of another version is deleted, not migrated: it is disposable.
-    static let version: Int32 = 2
+    static let version: Int32 = 3
     /// Marks the file as a cache of the relay ("CRch").
     static let applicationID: Int32 = 0x4352_6368
 
@@ -49,6 +49,7 @@ enum DiskCacheSchema {
             vary TEXT,
             sequence INTEGER NOT NULL,
             requested INTEGER NOT NULL,
+            held INTEGER NOT NULL,
             born INTEGER NOT NULL,
             lifetime INTEGER NOT NULL,
             stale_while_revalidate INTEGER NOT NULL,

@@ -1,3 +1,4 @@
+import DexatelAPI
 import Dispatch
 import Foundation
 import GRDB
@@ -141,9 +142,15 @@ final class DiskCacheThread: Sendable {
             guard let store, let time else { return journal.finish(batch, isWritten: false) }
             do {
                 if let failure = batch.failure { throw failure }
-                try store.remove(batch.removals, batch.nextSequence, now)
+                try store.remove(batch.removals, time, batch.nextSequence, now)
                 // What was removed after it had been stored, and before it was written.
-                let stores = batch.stores.filter { !batch.removals.covers($0.key, storedAt: $0.sequence) }
+                let stores = batch.stores.filter { store in
+                    !batch.removals.covers(
+                        store.key,
+                        storedAt: store.sequence,
+                        heldUpTo: store.response.heldUpToMilliseconds
+                    )
+                }
                 for start in stride(from: 0, to: stores.count, by: DiskStore.storingBatch) {
                     try store.store(
                         stores[start..<min(start + DiskStore.storingBatch, stores.count)],
@@ -285,6 +292,14 @@ final class DiskCacheThread: Sendable {
             store = nil
         }
 
+        /// What lacks deliveries for which there is no room with the file.
+        private func outdated(by gone: [DeliveredRecord.Entry], _ sequence: UInt64) -> PendingRemovals {
+            gone.reduce(into: PendingRemovals()) { removals, entry in
+                let key = CacheKey(partition: entry.partition, target: entry.contact.path)
+                removals.forget(key, deliveredUpTo: entry.atMilliseconds, at: sequence)
+            }
+        }
+
         private mutating func close() {
             let connection = thread.shared.withLock { shared in
                 shared.counters.isAvailable = false
@@ -294,8 +309,10 @@ final class DiskCacheThread: Sendable {
             connection?.reader.close()
             do {
                 let (marks, nextSequence) = journal.closing
-                let delivered = thread.kept.withLock { $0 }.trimmed(maxBytes: settings.limits.maxReplyBytes)
+                var delivered = thread.kept.withLock { $0 }
+                let gone = delivered.trim(maxBytes: settings.limits.maxReplyBytes)
                 if let time {
+                    try store?.remove(outdated(by: gone, nextSequence), time, nextSequence, now)
                     try store?.close(
                         DiskStore.Closing(
                             marks: marks,

@@ -16,8 +16,9 @@ struct DiskReply {
     var vary: String?
     /// The change by which it was stored.
     var sequence: UInt64
-    /// Both on the disk's clock (``DiskTime``).
+    /// All three on the disk's clock (``DiskTime``).
     var requestedMilliseconds: Int64
+    var heldUpToMilliseconds: Int64
     var bornMilliseconds: Int64
     var lifetimeSeconds: Int64
     var staleWhileRevalidateSeconds: Int64
@@ -36,6 +37,7 @@ struct DiskReply {
         vary = response.vary?.text
         sequence = change.sequence
         requestedMilliseconds = time.disk(monotonicMilliseconds: response.requestedMilliseconds)
+        heldUpToMilliseconds = time.disk(monotonicMilliseconds: response.heldUpToMilliseconds)
         bornMilliseconds = time.disk(monotonicMilliseconds: response.freshness.bornMilliseconds)
         lifetimeSeconds = response.freshness.lifetimeSeconds
         staleWhileRevalidateSeconds = response.freshness.staleWhileRevalidateSeconds
@@ -63,6 +65,7 @@ struct DiskReply {
         vary = try row.decode(forColumn: "vary")
         sequence = UInt64(bitPattern: try row.decode(Int64.self, forColumn: "sequence"))
         requestedMilliseconds = try row.decode(forColumn: "requested")
+        heldUpToMilliseconds = try row.decode(forColumn: "held")
         bornMilliseconds = try row.decode(forColumn: "born")
         lifetimeSeconds = try row.decode(forColumn: "lifetime")
         staleWhileRevalidateSeconds = try row.decode(forColumn: "stale_while_revalidate")
@@ -87,7 +90,7 @@ struct DiskReply {
         hash.combine(text: target)
         hash.combine(text: vary.map { "\($0)." } ?? "")
         for number in [
-            Int64(bitPattern: sequence), requestedMilliseconds, bornMilliseconds, lifetimeSeconds,
+            Int64(bitPattern: sequence), requestedMilliseconds, heldUpToMilliseconds, bornMilliseconds, lifetimeSeconds,
             staleWhileRevalidateSeconds,
             staleIfErrorSeconds, flags.rawValue, Int64(status), dateUnixSeconds,
         ] {
@@ -104,6 +107,7 @@ struct DiskReply {
     /// The reply, its age going on by this clock.
     func response(_ time: DiskTime) -> StoredResponse? {
         guard DiskTime.plausible.contains(requestedMilliseconds), DiskTime.plausible.contains(bornMilliseconds),
+            DiskTime.plausible.contains(heldUpToMilliseconds),
             DiskTime.plausible.contains(dateUnixSeconds),
             let lines = StoredFields.parse(fields), StoredFields.areWellFormed(lines)
         else {
@@ -126,7 +130,8 @@ struct DiskReply {
             ),
             dateIfNone: dateUnixSeconds,
             // Of an earlier run: before anything that this process has seen happen.
-            requestedMilliseconds: time.monotonic(diskMilliseconds: requestedMilliseconds)
+            requestedMilliseconds: time.monotonic(diskMilliseconds: requestedMilliseconds),
+            heldUpToMilliseconds: time.monotonic(diskMilliseconds: heldUpToMilliseconds)
         )
     }
 }

@@ -161,8 +161,13 @@ final class DiskStore {
 
     // MARK: - Removing
 
-    /// Takes away what is to go, and returns when that is on disk for good.
-    func remove(_ removals: PendingRemovals, _ nextSequence: UInt64, _ now: DiskTime.Saved) throws {
+    /// Takes away what is to go, and returns when that is on disk for good, as far as it is urgent.
+    func remove(
+        _ removals: PendingRemovals,
+        _ time: DiskTime,
+        _ nextSequence: UInt64,
+        _ now: DiskTime.Saved
+    ) throws {
         guard !removals.isEmpty else { return }
         // After a failure the file may hold other numbers than were thought.
         forgetOwners()
@@ -171,12 +176,12 @@ final class DiskStore {
             let changed = try queue.writeWithoutTransaction { database in
                 var changed = 0
                 try database.inTransaction(.immediate) {
-                    changed = try removeNow(removals, database)
+                    changed = try removeNow(removals, time, database)
                     if changed == 0 { return .rollback }
                     try save(nextSequence, now, database)
                     return .commit
                 }
-                guard changed > 0 else { return false }
+                guard changed > 0, removals.isUrgent else { return changed > 0 }
                 // A commit that is synced takes those before it along.
                 try database.execute(sql: "PRAGMA synchronous = FULL")
                 try database.execute(sql: "UPDATE state SET is_clean = 0")
@@ -190,7 +195,7 @@ final class DiskStore {
         }
     }
 
-    private func removeNow(_ removals: PendingRemovals, _ database: Database) throws -> Int {
+    private func removeNow(_ removals: PendingRemovals, _ time: DiskTime, _ database: Database) throws -> Int {
         let start = database.totalChangesCount
         if removals.everything != nil {
             try database.execute(sql: "UPDATE owner SET is_forgotten = 1 WHERE is_forgotten = 0; DELETE FROM purge")
@@ -207,6 +212,13 @@ final class DiskStore {
         for key in removals.keys.keys {
             guard let owner = try owner(of: key.partition, database) else { continue }
             for row in try rows(owner, key.target, database) { try delete(row.position, database) }
+        }
+        for (key, gone) in removals.outdated {
+            guard let owner = try owner(of: key.partition, database) else { continue }
+            let limit = time.disk(monotonicMilliseconds: gone.milliseconds)
+            for row in try rows(owner, key.target, database) where row.held <= limit {
+                try delete(row.position, database)
+            }
         }
         // Noted first, so that a purge that is cut short goes on at the next start.
         for (path, sequence) in removals.paths {
@@ -265,11 +277,11 @@ final class DiskStore {
         _ owner: Int64,
         _ target: String,
         _ database: Database
-    ) throws -> [(position: Int64, vary: String?)] {
+    ) throws -> [(position: Int64, vary: String?, held: Int64)] {
         try Row.fetchAll(
             database.cachedStatement(
                 sql: """
-                    SELECT position, target, vary FROM reply WHERE owner = ? AND target_hash = ?
+                    SELECT position, target, vary, held FROM reply WHERE owner = ? AND target_hash = ?
                     ORDER BY position DESC
                     """
             ),
@@ -277,7 +289,10 @@ final class DiskStore {
         ).compactMap { row in
             let found = try row.decode(String.self, forColumn: "target")
             guard found.utf8.elementsEqual(target.utf8) else { return nil }
-            return (try row.decode(forColumn: "position"), try row.decode(forColumn: "vary"))
+            return (
+                try row.decode(forColumn: "position"), try row.decode(forColumn: "vary"),
+                try row.decode(forColumn: "held")
+            )
         }
     }
 

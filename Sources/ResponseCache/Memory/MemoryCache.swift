@@ -79,7 +79,7 @@ package final class MemoryCache: Sendable {
         _ count: UInt64
     ) -> CacheAnswer {
         shard(key).state.withLock { shard in
-            let (found, isKnownTarget) = shard.find(key, request.headers)
+            let (found, isKnownTarget) = shard.find(key, request)
             guard let slot = found, let response = shard.slots[slot].response else {
                 shard.counters.misses += count
                 if request.directives.onlyIfCached { return .onlyIfCached504 }
@@ -145,7 +145,7 @@ package final class MemoryCache: Sendable {
         let standIn: StandIn? = shard(key).state.withLock { shard in
             var response = validation.response
             var isInvalidated = validation.isInvalidated
-            if let slot = shard.find(key, request.headers).slot, let stored = shard.slots[slot].response {
+            if let slot = shard.find(key, request).slot, let stored = shard.slots[slot].response {
                 response = stored
                 isInvalidated = shard.slots[slot].isInvalidated
             } else {
@@ -178,7 +178,7 @@ package final class MemoryCache: Sendable {
     package func noteFailure(_ key: CacheKey, _ request: CacheRequest, episode: UInt64, nowMilliseconds: Int64) {
         let failure = Slot.Failure(untilMilliseconds: nowMilliseconds + Self.failureMilliseconds, episode: episode)
         shard(key).state.withLock { shard in
-            if let slot = shard.find(key, request.headers).slot { shard.note(failure, of: slot) }
+            if let slot = shard.find(key, request).slot { shard.note(failure, of: slot) }
         }
     }
 
@@ -234,8 +234,8 @@ package final class MemoryCache: Sendable {
         _ token: FetchToken,
         in shard: inout Shard
     ) throws(StoreRefusal) {
-        let isInvalidated = try shard.store(response, for: key, request.headers, since: token)
-        journal?.noteStored(response, for: key, request.headers, isInvalidated: isInvalidated)
+        let isInvalidated = try shard.store(response, for: key, request, since: token)
+        journal?.noteStored(response, for: key, request, isInvalidated: isInvalidated)
     }
 
     /// Puts back what the disk tier has kept, unless something newer is here or has been removed meanwhile.
@@ -247,7 +247,11 @@ package final class MemoryCache: Sendable {
         isInvalidated: Bool,
         since token: FetchToken
     ) -> Bool {
-        shard(key).state.withLock { $0.restore(response, for: key, isInvalidated: isInvalidated, since: token) }
+        shard(key).state.withLock { shard in
+            // Under the lock: what is forgotten later is found here.
+            if journal?.isOutdated(key, heldUpTo: response.heldUpToMilliseconds) == true { return false }
+            return shard.restore(response, for: key, isInvalidated: isInvalidated, since: token)
+        }
     }
 
     /// Whether something that is stored for a key is being read.
@@ -289,7 +293,7 @@ package final class MemoryCache: Sendable {
     package func note(head reply: ReplyHead, to request: CacheRequest, key: CacheKey, since token: FetchToken) {
         guard reply.status == 200 else { return }
         let found = shard(key).state.withLock { shard in
-            shard.find(key, request.headers).slot.flatMap { shard.slots[$0].response }
+            shard.find(key, request).slot.flatMap { shard.slots[$0].response }
         }
         guard let found, found.status == 200 else { return }
         let length = reply.headers.first(name: "Content-Length").map { $0 == String(found.bodyBytes) } ?? true
@@ -298,7 +302,7 @@ package final class MemoryCache: Sendable {
             if length, let fresh, fresh.refusal == nil {
                 try? store(fresh.response, key, request, token, in: &shard)
             } else if shard.invalidate(found, key) {
-                journal?.noteStored(found, for: key, request.headers, isInvalidated: true)
+                journal?.noteStored(found, for: key, request, isInvalidated: true)
             }
         }
         journal?.wakeThread()
@@ -311,12 +315,12 @@ package final class MemoryCache: Sendable {
         else { return }
         let tag = reply.headers.first(name: "ETag")
         shard(key).state.withLock { shard in
-            guard let slot = shard.find(key, request.headers).slot, let stored = shard.slots[slot].response,
+            guard let slot = shard.find(key, request).slot, let stored = shard.slots[slot].response,
                 stored.requestedMilliseconds <= reply.times.requestMilliseconds,
                 tag == nil || tag != stored.fields.first(name: "ETag") || reply.status != stored.status,
                 !shard.slots[slot].isInvalidated, shard.invalidate(stored, key)
             else { return }
-            journal?.noteStored(stored, for: key, request.headers, isInvalidated: true)
+            journal?.noteStored(stored, for: key, request, isInvalidated: true)
         }
         journal?.wakeThread()
     }
@@ -362,43 +366,42 @@ package final class MemoryCache: Sendable {
         if status == 403 { forget(key) }
     }
 
-    /// Replaces stored replies to one target that were asked for up to a moment, and leaves their marks and ages alone.
+    /// Replaces stored replies to one target that may lack what was delivered up to a monotonic moment, and leaves their
+    /// marks and ages alone.
     ///
-    /// - Parameter change: The reply to put in the place; nil takes the reply away, and one that varies goes in any case.
+    /// - Parameter change: The reply to put in the place; nil takes the reply away.
     package func update(
         _ key: CacheKey,
-        requestedUpTo milliseconds: Int64,
+        deliveredUpTo milliseconds: Int64,
         _ change: (StoredResponse) -> StoredResponse?
     ) {
         shard(key).state.withLock { shard in
-            for updated in shard.update(key, requestedUpTo: milliseconds, change) {
+            for updated in shard.update(key, deliveredUpTo: milliseconds, change) {
                 guard let response = updated.response else {
                     journal?.noteForgotten(key)
                     continue
                 }
-                // Replies that vary are taken away: whose request they answered is not known any more.
-                journal?.noteStored(response, for: key, [:], isInvalidated: updated.isInvalidated)
+                // A request like the one that it answered.
+                let request = response.vary?.request ?? CacheRequest(method: .GET, headers: [:])
+                journal?.noteStored(response, for: key, request, isInvalidated: updated.isInvalidated)
             }
         }
         journal?.wakeThread()
     }
 
-    /// Drops what one partition has stored at exactly this path, with whatever query, and asked for up to a moment.
-    ///
-    /// - Parameter kept: A target whose replies stay.
-    package func forget(
-        _ partition: CachePartition,
-        path: String,
-        exceptFor kept: String? = nil,
-        requestedUpTo milliseconds: Int64
-    ) {
-        let path = InvalidationPath.normal(path)
+    /// Drops what one partition has stored at exactly this path, with whatever query, and lacks what was delivered up to
+    /// a monotonic moment; on disk, where nobody looks for queries, the reply to the path as it stands.
+    package func forget(_ partition: CachePartition, path: String, deliveredUpTo milliseconds: Int64) {
+        let normal = InvalidationPath.normal(path)
+        let plain = CacheKey(partition: partition, target: path)
         for shard in shards {
             shard.state.withLock {
-                let keys = $0.forget(partition, path: path, exceptFor: kept, requestedUpTo: milliseconds)
-                for key in keys { journal?.noteForgotten(key) }
+                let keys = $0.forget(partition, path: normal, deliveredUpTo: milliseconds)
+                for key in keys where key != plain { journal?.noteOutdated(key, deliveredUpTo: milliseconds) }
             }
         }
+        // Under its shard's lock, as a look-up may be bringing it back.
+        shard(plain).state.withLock { _ in journal?.noteOutdated(plain, deliveredUpTo: milliseconds) }
         journal?.wakeThread()
     }
 

@@ -41,14 +41,14 @@ struct Shard {
 
     /// The slot that fits a request, and why there is none.
     @inline(__always)
-    func find(_ key: CacheKey, _ request: HTTPHeaders) -> (slot: UInt32?, isKnownTarget: Bool) {
+    func find(_ key: CacheKey, _ request: CacheRequest) -> (slot: UInt32?, isKnownTarget: Bool) {
         guard let first = index.find(key, slots) else { return (nil, false) }
         if slots[first].nextVariant == SlotTable.none, slots[first].response?.vary == nil { return (first, true) }
         return (newestVariant(first, request), true)
     }
 
     /// Of several that fit, the one with the latest `Date` (RFC 9111 §4.1).
-    private func newestVariant(_ first: UInt32, _ request: HTTPHeaders) -> UInt32? {
+    private func newestVariant(_ first: UInt32, _ request: CacheRequest) -> UInt32? {
         var newest: (slot: UInt32, date: Int64)?
         for slot in variants(first) {
             guard let response = slots[slot].response, response.vary?.matches(request) != false else { continue }
@@ -81,7 +81,7 @@ struct Shard {
     mutating func store(
         _ response: StoredResponse,
         for key: CacheKey,
-        _ request: HTTPHeaders,
+        _ request: CacheRequest,
         since token: FetchToken
     ) throws(StoreRefusal) -> Bool {
         let path = InvalidationPath.normal(key.target)
@@ -278,17 +278,17 @@ struct Shard {
         var isInvalidated: Bool
     }
 
-    /// Replaces or takes away what is stored for a key and was asked for up to a moment.
+    /// Replaces or takes away what is stored for a key and may lack what was delivered up to a moment.
     mutating func update(
         _ key: CacheKey,
-        requestedUpTo milliseconds: Int64,
+        deliveredUpTo milliseconds: Int64,
         _ change: (StoredResponse) -> StoredResponse?
     ) -> [Updated] {
         guard let first = index.find(key, slots) else { return [] }
         var updated: [Updated] = []
         for slot in variants(first) {
-            guard let old = slots[slot].response, old.requestedMilliseconds <= milliseconds else { continue }
-            let new = old.vary == nil ? change(old) : nil
+            guard let old = slots[slot].response, old.heldUpToMilliseconds <= milliseconds else { continue }
+            let new = change(old)
             let cost = new.map { Self.costBytes(key, $0) } ?? 0
             guard let new, bytes - slots[slot].costBytes + cost <= maxBytes else {
                 updated.append(Updated(response: nil, isInvalidated: true))
@@ -303,20 +303,20 @@ struct Shard {
         return updated
     }
 
-    /// Takes away what a partition has at exactly this path and asked for up to a moment; says what that was.
+    /// Takes away what a partition has at exactly this path and lacks what was delivered up to a moment; says what that
+    /// was.
     mutating func forget(
         _ partition: CachePartition,
         path: String,
-        exceptFor kept: String?,
-        requestedUpTo milliseconds: Int64
+        deliveredUpTo milliseconds: Int64
     ) -> [CacheKey] {
         guard let node = paths.find(path) else { return [] }
         var forgotten: [UInt32] = []
         var slot = paths[node].slots.first
         while slot != SlotTable.none {
             let key = slots[slot].key
-            if key.partition == partition, key.target != kept,
-                slots[slot].response.map({ $0.requestedMilliseconds <= milliseconds }) == true
+            if key.partition == partition,
+                slots[slot].response.map({ $0.heldUpToMilliseconds <= milliseconds }) == true
             {
                 forgotten.append(slot)
             }

@@ -9,9 +9,14 @@ package enum OverlayETag {
     /// not writing the second would have brought as well.
     package static func text(for body: [UInt8]) -> String {
         let hash = fnv1a(body)
-        return "\"relay-" + digits(UInt64(truncatingIfNeeded: hash >> 64)) + digits(UInt64(truncatingIfNeeded: hash))
+        return prefix + digits(UInt64(truncatingIfNeeded: hash >> 64)) + digits(UInt64(truncatingIfNeeded: hash))
             + "\""
     }
+
+    /// Whether a body with this tag was rendered by the relay, so that nothing dates it.
+    static func isOne(_ text: String?) -> Bool { text?.hasPrefix(prefix) == true }
+
+    private static let prefix = "\"relay-"
 
     /// 16 hexadecimal digits.
     private static func digits(_ half: UInt64) -> String {

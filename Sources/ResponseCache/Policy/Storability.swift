@@ -27,7 +27,7 @@ enum Storability {
         }
         let isShared = key.partition == .shared
         try checkSharing(reply, directives, request, isShared: isShared)
-        let vary = try VaryKey.of(reply.headers, request: request.headers)
+        let vary = try VaryKey.of(reply.headers, request: request)
         let subject = Freshness.Subject(
             status: reply.status,
             headers: reply.headers,

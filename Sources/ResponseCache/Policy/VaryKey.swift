@@ -14,29 +14,36 @@ struct VaryKey: Sendable, Equatable {
     /// - Returns: Nil for a reply that does not vary.
     /// - Throws: ``StoreRefusal/vary`` for `*`, for names that are none, and for credentials that the request carried:
     ///   those are not to be kept. The API key needs no keeping: the partition is chosen by it.
-    static func of(_ reply: HTTPHeaders, request: HTTPHeaders) throws(StoreRefusal) -> VaryKey? {
+    static func of(_ reply: HTTPHeaders, request: CacheRequest) throws(StoreRefusal) -> VaryKey? {
         var names: Set<String> = []
         for member in reply[canonicalForm: "Vary"] where !member.isEmpty {
             let name = member.lowercased()
             guard name != "*", name.utf8.allSatisfy(\.isTokenByte) else { throw .vary }
             if name == "x-dexatel-key" { continue }
-            if name == "authorization" || name == "cookie", request.contains(name: name) { throw .vary }
+            if name == "authorization" || name == "cookie", !request.forwardedLines(name).isEmpty {
+                throw .vary
+            }
             names.insert(name)
         }
         guard !names.isEmpty else { return nil }
-        return VaryKey(fields: names.sorted().map { ($0, value($0, request)) })
+        return VaryKey(fields: names.sorted().map { ($0, combined(request.forwardedLines($0))) })
     }
 
     init(fields: [(name: String, value: String?)]) { self.fields = fields }
 
     /// Whether a request has the same values.
-    func matches(_ request: HTTPHeaders) -> Bool {
-        fields.allSatisfy { Self.value($0.name, request) == $0.value }
+    func matches(_ request: CacheRequest) -> Bool {
+        fields.allSatisfy { Self.combined(request.forwardedLines($0.name)) == $0.value }
+    }
+
+    /// The fields that a request had, as far as they are known.
+    var request: CacheRequest {
+        let known = fields.compactMap { field in field.value.map { (field.name, $0) } }
+        return CacheRequest(method: .GET, headers: HTTPHeaders(known))
     }
 
     /// The lines combined, without the whitespace that means nothing.
-    private static func value(_ name: String, _ request: HTTPHeaders) -> String? {
-        let lines = request[name]
+    private static func combined(_ lines: [String]) -> String? {
         guard !lines.isEmpty else { return nil }
         return lines.flatMap { line in
             line.utf8.split(separator: UInt8(ascii: ","), omittingEmptySubsequences: false)

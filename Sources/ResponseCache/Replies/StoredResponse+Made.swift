@@ -26,7 +26,21 @@ extension StoredResponse {
             body: body,
             terms: Storability.Terms(freshness: freshness, vary: vary),
             dateIfNone: dateUnixSeconds,
-            requestedMilliseconds: requestedMilliseconds
+            requestedMilliseconds: requestedMilliseconds,
+            heldUpToMilliseconds: heldUpToMilliseconds
+        )
+    }
+
+    /// The same reply, into which all was worked that had been delivered up to a monotonic moment.
+    package func holding(deliveriesUpTo milliseconds: Int64) -> StoredResponse {
+        StoredResponse(
+            status: status,
+            fields: fields.map { ($0.name, $0.value) },
+            body: body,
+            terms: Storability.Terms(freshness: freshness, vary: vary),
+            dateIfNone: dateUnixSeconds,
+            requestedMilliseconds: requestedMilliseconds,
+            heldUpToMilliseconds: max(heldUpToMilliseconds, milliseconds + 1)
         )
     }
 

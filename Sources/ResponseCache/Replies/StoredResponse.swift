@@ -19,6 +19,9 @@ package final class StoredResponse: Sendable {
     package let status: Int
     /// The monotonic moment at which it, or its last confirmation, was asked for: it knows nothing of what came later.
     package let requestedMilliseconds: Int64
+    /// Writes that were delivered before this monotonic moment are in it: it was asked for no earlier, or they were
+    /// worked in.
+    package let heldUpToMilliseconds: Int64
     /// The length of the body.
     package let bodyBytes: Int
     /// The reply's `Date`, or the moment when it came if it had none (RFC 9110 §6.6.1).
@@ -47,10 +50,12 @@ package final class StoredResponse: Sendable {
         body: ByteBuffer,
         terms: Storability.Terms,
         dateIfNone: Int64,
-        requestedMilliseconds: Int64
+        requestedMilliseconds: Int64,
+        heldUpToMilliseconds: Int64? = nil
     ) {
         self.status = status
         self.requestedMilliseconds = requestedMilliseconds
+        self.heldUpToMilliseconds = max(heldUpToMilliseconds ?? .min, requestedMilliseconds)
         freshness = terms.freshness
         vary = terms.vary
         bodyBytes = body.readableBytes
@@ -125,7 +130,7 @@ package final class StoredResponse: Sendable {
     }
 
     /// Whether it may be the reply to this request, as far as its `Vary` goes (RFC 9111 §4.1).
-    package func suits(_ request: CacheRequest) -> Bool { vary?.matches(request.headers) != false }
+    package func suits(_ request: CacheRequest) -> Bool { vary?.matches(request) != false }
 
     /// `ETag`, if it is one.
     var entityTag: EntityTag? { entityTagText.flatMap { EntityTag($0) } }

@@ -15,6 +15,9 @@ package struct CacheRequest: Sendable {
     /// Whether there are conditions or ranges that the cache may answer.
     package private(set) var hasConditions = false
     private(set) var hasAuthorization = false
+    private var disregardsAuthorization = false
+    /// Whether the upstream is asked for identity coding, whatever the client accepts.
+    package var asksForIdentity = false
 
     /// Request fields to leave out when a miss is fetched, so that the reply is whole and fits every waiting client;
     /// they are answered from what was stored.
@@ -61,7 +64,21 @@ package struct CacheRequest: Sendable {
     }
 
     /// `Authorization` was meant for the relay alone: the upstream does not see it, and its reply does not depend on it.
-    package mutating func disregardAuthorization() { hasAuthorization = false }
+    package mutating func disregardAuthorization() {
+        hasAuthorization = false
+        disregardsAuthorization = true
+    }
+
+    /// The lines of a field as the upstream gets to see them: replies are chosen by those (RFC 9111 §4.1).
+    ///
+    /// - Parameter name: In lower case.
+    func forwardedLines(_ name: String) -> [String] {
+        switch name {
+        case "accept-encoding" where asksForIdentity: ["identity"]
+        case "authorization" where disregardsAuthorization: []
+        default: Self.fieldsAnsweredHere.contains { $0.lowercased() == name } ? [] : headers[name]
+        }
+    }
 
     /// The same request, as if it were for the whole reply: HEAD confirms what was stored for GET (RFC 9111 §4.3.5).
     package var asGet: CacheRequest {

@@ -63,6 +63,9 @@ struct DeliveredOverRestartTests {
         #expect(!admits(overlay, list + "?page_size=5", requestedAt: 50))
         #expect(admits(overlay, list, requestedAt: 101))
         #expect(admits(overlay, list, .key(high: 2, low: 2), requestedAt: 50))
+        #expect(!admits(overlay, Self.contact.path + "?fields=all", requestedAt: 50))
+        #expect(admits(overlay, Self.contact.path + "?fields=all", requestedAt: 101))
+        // Whose own replies are taken from the disk one by one.
         #expect(admits(overlay, Self.contact.path, requestedAt: 50))
         #expect(overlay.record.horizons.count == 1)
     }

@@ -1,3 +1,4 @@
+import Outbox
 import ResponseCache
 import Synchronization
 import TestSupport
@@ -160,6 +161,17 @@ struct OutageReadTests {
 
 extension TestParts {
     /// Lets the breaker see five failures in a row, of five origins.
+    /// Has what is pending delivered, then takes the upstream away.
+    ///
+    /// - Parameter count: How many deliveries there are then.
+    func deliverAndLose(replying body: String, count: UInt64 = 1) async throws {
+        transport.replyBody.withLock { $0 = body }
+        transport.open()
+        outbox.upstreamRecovered()
+        try await eventually("the delivery") { outbox.committedCounts.delivered == count }
+        openBreaker()
+    }
+
     func openBreaker() {
         for number in 0..<5 {
             guard case .go(let permit) = upstreamHealth.mayStart(origin: OriginKey("\(number)"), traffic: .read) else {

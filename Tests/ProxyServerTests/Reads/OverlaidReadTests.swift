@@ -53,6 +53,103 @@ struct OverlaidReadTests {
         }
     }
 
+    @Test("§5.4 If-Modified-Since does not hide a write, pending or delivered, before a restart or after it")
+    func modifiedSince() async throws {
+        let (clock, folder) = (MovedClock(), try TemporaryDirectory())
+        let (date, now) = ("Tue, 14 Nov 2023 22:13:20 GMT", "Tue, 14 Nov 2023 22:13:30 GMT")
+        func expectZoe(_ port: Int, _ fields: [String]) async throws {
+            for field in fields {
+                let reply = try await RawClient.exchange(port: port, Reads.get(fields: "If-Modified-Since: \(field)\r\n"))
+                #expect(reply.status == 200 && reply.body.contains("Zoe"), "\(field)")
+            }
+        }
+        try await withUpstream { peer, _ in
+            try await peer.write(Reads.reply(Reads.contactBody("Ada"), "Date: \(date)\r\n"))
+            return true
+        } _: { upstream in
+            try await withServer(upstream: upstream.url, over: folder, clock: clock.clock) { port, parts in
+                _ = try await RawClient.exchange(port: port, Reads.get())
+                let same = try await RawClient.exchange(port: port, Reads.get(fields: "If-Modified-Since: \(date)\r\n"))
+                #expect(same.status == 304)
+                clock.advance(seconds: 10)
+                _ = try await RawClient.exchange(port: port, Reads.put(#""first_name":"Zoe""#))
+                try await expectZoe(port, [date, now])
+                try await parts.deliverAndLose(replying: Reads.contactBody("Zoe"))
+                try await expectZoe(port, [date, now])
+            }
+        }
+        try await withServer(upstream: "http://127.0.0.1:9", over: folder, clock: clock.clock) { port, parts in
+            parts.openBreaker()
+            try await expectZoe(port, [date, now])
+        }
+    }
+
+    @Test("a contact whose replies vary is brought up to date by a delivery, too, in memory and on disk")
+    func varying() async throws {
+        let (clock, folder) = (MovedClock(), try TemporaryDirectory())
+        try await withUpstream { peer, _ in
+            try await peer.write(Reads.reply(Reads.contactBody("Ada"), "Vary: Accept-Encoding\r\n"))
+            return true
+        } _: { upstream in
+            try await withServer(upstream: upstream.url, over: folder, clock: clock.clock) { port, parts in
+                _ = try await RawClient.exchange(port: port, Reads.get(fields: "Accept-Encoding: gzip\r\n"))
+                let other = try await RawClient.exchange(port: port, Reads.get())
+                #expect(other.cacheStatus.contains("; hit;") && upstream.requests.count == 1)
+                clock.advance(seconds: 1)
+                _ = try await RawClient.exchange(port: port, Reads.put(#""first_name":"Zoe""#))
+                try await parts.deliverAndLose(replying: Reads.contactBody("Zoe"))
+                let reply = try await RawClient.exchange(port: port, Reads.get(fields: "Accept-Encoding: br\r\n"))
+                #expect(reply.status == 200 && reply.body == Reads.contactBody("Zoe"))
+            }
+        }
+        try await withServer(upstream: "http://127.0.0.1:9", over: folder, clock: clock.clock) { port, parts in
+            parts.openBreaker()
+            let reply = try await RawClient.exchange(port: port, Reads.get())
+            #expect(reply.status == 200 && reply.body == Reads.contactBody("Zoe"))
+        }
+    }
+
+    @Test("P5 a 404 from before does not stand in for a contact that was updated since; it says what is pending")
+    func notFoundBefore() async throws {
+        let clock = MovedClock()
+        let error = #"{"errors":[{"status":404,"message":"no","code":1351}]}"#
+        try await withUpstream { peer, _ in
+            try await peer.write(Reads.reply(error, status: "404 Not Found"))
+            return true
+        } _: { upstream in
+            try await withServer(upstream: upstream.url, clock: clock.clock) { port, parts in
+                _ = try await RawClient.exchange(port: port, Reads.get())
+                clock.advance(seconds: 1)
+                _ = try await RawClient.exchange(port: port, Reads.put(#""first_name":"Zoe""#))
+                let pending = try await RawClient.exchange(port: port, Reads.get())
+                #expect(pending.status == 404 && pending.field("Contact-Relay-Pending") == "1")
+                #expect(pending.body == error)
+                try await parts.deliverAndLose(replying: Reads.contactBody("Zoe"))
+                let delivered = try await RawClient.exchange(port: port, Reads.get())
+                #expect(delivered.status == 504)
+            }
+        }
+    }
+
+    @Test("a compressed contact from before a delivery says that something may be missing")
+    func compressedBefore() async throws {
+        let clock = MovedClock()
+        try await withUpstream { peer, _ in
+            try await peer.write(Reads.reply("\u{1F}zipped", "Content-Encoding: gzip\r\n"))
+            return true
+        } _: { upstream in
+            try await withServer(upstream: upstream.url, clock: clock.clock) { port, parts in
+                let before = try await RawClient.exchange(port: port, Reads.get())
+                #expect(before.field("Contact-Relay-Overlay") == nil)
+                clock.advance(seconds: 1)
+                _ = try await RawClient.exchange(port: port, Reads.put(#""first_name":"Zoe""#))
+                try await parts.deliverAndLose(replying: Reads.contactBody("Zoe"))
+                let reply = try await RawClient.exchange(port: port, Reads.get())
+                #expect(reply.body == "\u{1F}zipped" && reply.field("Contact-Relay-Overlay") == "partial")
+            }
+        }
+    }
+
     @Test("no-cache and no-store still get what is pending")
     func uncached() async throws {
         try await withUpstream { peer, _ in

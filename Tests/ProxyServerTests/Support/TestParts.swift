@@ -26,13 +26,18 @@ struct TestParts: Sendable {
     let client: UpstreamClient
     let upstreamHealth: UpstreamHealth
     let cache: MemoryCache
+    /// Where it was asked for.
+    let disk: DiskCache?
     let overlay: PendingOverlay
 
     static let quietLogger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 
-    /// - Parameter upstream: Where the client sends to; the default is a port on which nobody listens.
+    /// - Parameters:
+    ///   - upstream: Where the client sends to; the default is a port on which nobody listens.
+    ///   - folder: A state directory whose cache on disk is used, too.
     init(
         upstream: String = "http://127.0.0.1:9",
+        over folder: TemporaryDirectory? = nil,
         deliversAtOnce: Bool = false,
         cache cacheConfiguration: CacheConfiguration = CacheConfiguration(),
         clock: ReadClock = ReadClock(),
@@ -40,7 +45,7 @@ struct TestParts: Sendable {
         maxDelivered: Int = PendingOverlay.maxDelivered,
         adjust: (inout UpstreamConfiguration) -> Void = { _ in }
     ) throws {
-        directory = try TemporaryDirectory()
+        directory = try folder ?? TemporaryDirectory()
         transport = GatedTransport(isOpen: deliversAtOnce)
         outbox = try Outbox.open(
             OutboxConfiguration(stateDirectory: directory.path),
@@ -55,9 +60,24 @@ struct TestParts: Sendable {
         // Open is open until the test ends, however slow the machine is.
         breaker.minOpenInterval = .seconds(3_600)
         upstreamHealth = UpstreamHealth(configuration: breaker, logger: Self.quietLogger)
-        cache = MemoryCache(cacheConfiguration)
+        disk = folder.map {
+            DiskCache(
+                path: $0.path + "/cache.sqlite",
+                maxBytes: cacheConfiguration.diskBytes,
+                clock: CacheClock(
+                    monotonicMilliseconds: clock.milliseconds,
+                    wallMilliseconds: { clock.unixSeconds() * 1000 }
+                ),
+                lingerMilliseconds: 1,
+                logger: Self.quietLogger
+            )
+        }
+        cache = MemoryCache(cacheConfiguration, journal: disk?.journal)
         overlay = PendingOverlay(cache: cache, semantics: semantics, clock: clock, maxDelivered: maxDelivered)
         outbox.setChangeObserver(overlay)
+        disk?.start(cache)
+        disk?.setAdmission { [overlay] in overlay.admits($0, $1) }
+        if let delivered = disk?.delivered { overlay.restore(delivered) }
     }
 
     func core(_ configuration: ServerConfiguration = ServerConfiguration()) -> ServerCore {
@@ -67,7 +87,7 @@ struct TestParts: Sendable {
             client: client,
             upstreamHealth: upstreamHealth,
             health: QuietHealth(),
-            reads: ReadParts(cache: cache, overlay: overlay, clock: ReadClock(), maxWaiters: 1024),
+            reads: ReadParts(cache: cache, disk: disk, overlay: overlay, clock: ReadClock(), maxWaiters: 1024),
             errors: RelayErrors(wallSeconds: { 784_111_777 })
         )
     }
@@ -76,15 +96,19 @@ struct TestParts: Sendable {
         outbox.stop()
         await outbox.run()
         await outbox.close()
+        await disk?.close(keeping: overlay.record)
         await client.shutdown()
     }
 }
 
 /// Runs a server on a loopback port for the length of a test.
 ///
-/// - Parameter adjust: Changes the configurations before anything starts.
+/// - Parameters:
+///   - folder: A state directory that outlives the server, with a cache on disk.
+///   - adjust: Changes the configurations before anything starts.
 func withServer(
     upstream: String,
+    over folder: TemporaryDirectory? = nil,
     deliversAtOnce: Bool = false,
     cache: CacheConfiguration = CacheConfiguration(),
     clock: ReadClock = ReadClock(),
@@ -97,6 +121,7 @@ func withServer(
     configuration.port = 0
     let parts = try TestParts(
         upstream: upstream,
+        over: folder,
         deliversAtOnce: deliversAtOnce,
         cache: cache,
         clock: clock,
@@ -110,6 +135,7 @@ func withServer(
         client: parts.client,
         upstreamHealth: parts.upstreamHealth,
         cache: parts.cache,
+        disk: parts.disk,
         overlay: parts.overlay,
         health: QuietHealth(),
         clock: clock,
@@ -130,6 +156,7 @@ func withServer(
     outbox.stop()
     await deliveries.value
     await outbox.close()
+    await parts.disk?.close(keeping: parts.overlay.record)
     await parts.client.shutdown()
     try await group.shutdownGracefully()
     if let failure { throw failure }

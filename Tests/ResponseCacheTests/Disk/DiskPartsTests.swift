@@ -69,20 +69,35 @@ struct DiskPartsTests {
         var keys = PendingRemovals()
         for number in 0...PendingRemovals.maxKeys { keys.forget(key(number), at: UInt64(number + 10)) }
         #expect(keys.keys.isEmpty && keys.partitions.count == 1)
-        for number in 0...PendingRemovals.maxKeys { #expect(keys.covers(key(number), storedAt: 5)) }
-        #expect(!keys.covers(key(1, .shared), storedAt: 5))
-        #expect(!keys.covers(key(1), storedAt: 1_000_000))
+        for number in 0...PendingRemovals.maxKeys { #expect(keys.covers(key(number), storedAt: 5, heldUpTo: 0)) }
+        #expect(!keys.covers(key(1, .shared), storedAt: 5, heldUpTo: 0))
+        #expect(!keys.covers(key(1), storedAt: 1_000_000, heldUpTo: 0))
         var partitions = PendingRemovals()
         for number in 0...PendingRemovals.maxPartitions {
             partitions.forget(.key(high: 0, low: UInt64(number)), at: UInt64(number + 10))
         }
         #expect(partitions.partitions.isEmpty)
-        #expect(partitions.covers(key(1, .key(high: 0, low: 0)), storedAt: 1000))
+        #expect(partitions.covers(key(1, .key(high: 0, low: 0)), storedAt: 1000, heldUpTo: 0))
         var paths = PendingRemovals()
         for number in 0..<PendingRemovals.maxPaths { paths.purge("/v1/\(number)", at: UInt64(number + 10)) }
-        #expect(paths.covers(key(3), storedAt: 5) && !paths.covers(key(1000), storedAt: 5))
+        #expect(paths.covers(key(3), storedAt: 5, heldUpTo: 0) && !paths.covers(key(1000), storedAt: 5, heldUpTo: 0))
         paths.purge("/v1/x", at: 500)
-        #expect(paths.paths.isEmpty && paths.covers(key(1000), storedAt: 499) && !paths.covers(key(1), storedAt: 500))
+        #expect(paths.paths.isEmpty && paths.covers(key(1000), storedAt: 499, heldUpTo: 0) && !paths.covers(key(1), storedAt: 500, heldUpTo: 0))
+    }
+
+    @Test("replies that lack a forgotten delivery are to go, and those that hold it are not")
+    func outdated() {
+        func key(_ number: Int) -> CacheKey { CacheKey(partition: .key(high: 1, low: 1), target: "/v1/\(number)") }
+        var removals = PendingRemovals()
+        removals.forget(key(0), deliveredUpTo: 70, at: 5)
+        removals.forget(key(0), deliveredUpTo: 50, at: 6)
+        #expect(removals.covers(key(0), storedAt: 5, heldUpTo: 70) && !removals.covers(key(0), storedAt: 5, heldUpTo: 71))
+        #expect(!removals.covers(key(0), storedAt: 6, heldUpTo: 0) && !removals.covers(key(1), storedAt: 5, heldUpTo: 0))
+        #expect(!removals.isEmpty && !removals.isUrgent)
+        for number in 0...PendingRemovals.maxOutdated {
+            removals.forget(key(number), deliveredUpTo: 70, at: UInt64(number + 10))
+        }
+        #expect(removals.outdated.isEmpty && removals.covers(key(0), storedAt: 5, heldUpTo: 100))
     }
 
     @Test("removals that are taken back keep the later of two numbers")
@@ -94,8 +109,8 @@ struct DiskPartsTests {
         failed.forget(key, at: 3)
         failed.forget(.key(high: 1, low: 1), at: 4)
         waiting.add(failed)
-        #expect(waiting.covers(key, storedAt: 8))
-        #expect(waiting.covers(CacheKey(partition: .key(high: 1, low: 1), target: "/x"), storedAt: 3))
+        #expect(waiting.covers(key, storedAt: 8, heldUpTo: 0))
+        #expect(waiting.covers(CacheKey(partition: .key(high: 1, low: 1), target: "/x"), storedAt: 3, heldUpTo: 0))
     }
 
     @Test("the disk's clock runs on over restarts, whatever the wall clock does meanwhile")

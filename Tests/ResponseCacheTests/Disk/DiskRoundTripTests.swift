@@ -82,6 +82,52 @@ struct DiskRoundTripTests {
         await crashed.disk.close()
     }
 
+    @Test("P5 a reply that lacks a delivery which nobody remembers is gone from disk, and one that holds it stays")
+    func outdated() async throws {
+        let contacts = (1...2).map { ContactReference(audience: 1, contact: UInt128($0)) }
+        let first = DiskFixture(try CacheFolder())
+        for contact in contacts { try first.store([:], target: contact.path) }
+        let second = await first.restarted()
+        let at = second.clock.nowMilliseconds
+        // Into one of them the delivery is worked.
+        #expect(await second.word(target: contacts[0].path) == "fresh")
+        second.memory.update(second.key(contacts[0].path), deliveredUpTo: at) { $0.holding(deliveriesUpTo: at) }
+        for contact in contacts {
+            second.memory.forget(CacheFixture.oneKey, path: contact.path, deliveredUpTo: at)
+        }
+        #expect(await second.word(target: contacts[0].path) == "fresh")
+        #expect(await second.word(target: contacts[1].path) == "uri-miss")
+        let third = await second.restarted()
+        #expect(await third.word(target: contacts[0].path) == "fresh")
+        #expect(await third.word(target: contacts[1].path) == "uri-miss")
+        await third.disk.close()
+    }
+
+    @Test("P5 what lacks a delivery for which there was no room with the file is not read from disk again")
+    func noRoom() async throws {
+        let contact = ContactReference(audience: 1, contact: 2)
+        let first = DiskFixture(try CacheFolder(), maxBytes: 1 << 20)
+        try first.store([:], target: contact.path)
+        var record = DeliveredRecord()
+        record.entries = [
+            .init(
+                partition: CacheFixture.oneKey,
+                contact: contact,
+                change: PendingChange(
+                    sequence: 1,
+                    effect: .update([.init(name: "x", value: Array(repeating: UInt8(ascii: "1"), count: 1 << 20))]),
+                    isDelivered: true
+                ),
+                atMilliseconds: first.clock.nowMilliseconds
+            )
+        ]
+        await first.disk.close(keeping: record)
+        let second = DiskFixture(first.folder, first.clock)
+        #expect(second.disk.delivered?.entries.isEmpty == true && second.disk.delivered?.horizons.count == 1)
+        #expect(await second.word(target: contact.path) == "uri-miss")
+        await second.disk.close()
+    }
+
     @Test("a reply without Date comes back with the moment at which it came")
     func withoutDate() async throws {
         let first = DiskFixture(try CacheFolder())
