@@ -1,5 +1,6 @@
 import DexatelAPI
 import NIOCore
+import NIOHTTP1
 import Outbox
 import Synchronization
 import Upstream
@@ -53,6 +54,17 @@ final class ServerCore: Sendable {
             errors: errors,
             buffers: buffers
         )
+    }
+
+    /// Tells the outbox when the upstream has taken a key with a read, or with what is passed through.
+    ///
+    /// Only what is the upstream's own counts, and asks for a key: a JSON reply under `/v1/`. A page of some proxy must not
+    /// vouch for keys that somebody has made up.
+    func noteReply(_ stream: UpstreamStream, to target: String, method: HTTPMethod, key: KnownKey?) {
+        guard let key, (200..<300).contains(stream.status), method != .OPTIONS, target.hasPrefix("/v1/"),
+            let type = stream.headers.first(name: "Content-Type"), WriteRequestFields.isJSON(type)
+        else { return }
+        outbox.noteTaken(key)
     }
 
     /// What replies about a contact say of the key's writes to it that have died (design §3.5); nil where there are none.

@@ -157,6 +157,7 @@ struct CommitLedger {
 
     mutating func add(newKey key: OutboxTransaction.KeyRow) { transaction.newKeys.append(key) }
     mutating func add(sealedKey key: OutboxTransaction.KeyRow) { transaction.sealedKeys.append(key) }
+    mutating func verify(_ row: Int64) { transaction.verifiedKeys.insert(row) }
     mutating func unseal(_ rows: [Int64]) { transaction.unsealedKeys += rows }
 
     mutating func replace(key row: Int64, by successor: Int64) {

@@ -185,6 +185,7 @@ struct CommitLoop {
         nextKeyRow = desk.nextKeyRow
         housekeeping.committed(transaction.clock)
         for (key, row) in desk.news.sealedKeys { thread.keys.adopt(key, row: row) }
+        for (key, row) in desk.news.unsealedKeys { thread.keys.adopt(key, row: row, isSealed: false) }
     }
 
     private func refuse(_ work: CommitInbox.Work, exceptOperations: Bool = false) {

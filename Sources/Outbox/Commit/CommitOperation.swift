@@ -38,11 +38,33 @@ struct CommitDesk {
         if status.row == nil {
             nextKeyRow += 1
             ledger.add(newKey: sealed)
+            if status.isVerified { ledger.verify(row) }
         } else {
             ledger.add(sealedKey: sealed)
         }
         news.sealedKeys.append((key, row))
         return row
+    }
+
+    /// Remembers that the upstream takes a key, without the key itself: nothing is to be sent with it yet.
+    mutating func rememberVerified(_ key: KnownKey) {
+        let row: Int64
+        if let known = key.current.row {
+            row = known
+        } else {
+            row = nextKeyRow
+            nextKeyRow += 1
+            ledger.add(
+                newKey: OutboxTransaction.KeyRow(
+                    row: row,
+                    fingerprint: key.fingerprint,
+                    sealed: nil,
+                    masterKeyIdentifier: keys.vault.masterKeyIdentifier
+                )
+            )
+            news.unsealedKeys.append((key, row))
+        }
+        ledger.verify(row)
     }
 
     /// Ends a write that is in nobody's memory.
@@ -64,6 +86,8 @@ struct FailDamaged: CommitOperation {
 /// What a transaction changed that is counted in memory, too.
 struct CommitNews {
     var sealedKeys: [(key: KnownKey, row: Int64)] = []
+    /// Keys that are known to the outbox now, but not in it.
+    var unsealedKeys: [(key: KnownKey, row: Int64)] = []
     var ends: [EndRecord] = []
     /// Dead writes that are pending again.
     var revived: [PendingWrite] = []

@@ -60,3 +60,17 @@ struct ReplaceKey: CommitOperation {
 
     func failed(_ error: OutboxError) { done(.failure(.storage(error))) }
 }
+
+/// Keeps that the upstream takes a key.
+struct RememberVerified: CommitOperation {
+    let key: KnownKey
+
+    func run(_ desk: inout CommitDesk) throws -> () -> Void {
+        let status = key.current
+        // It may have been refused, replaced or forgotten in the meantime.
+        if status.isVerified, !status.isRefused, !status.isReplaced { desk.rememberVerified(key) }
+        return {}
+    }
+
+    func failed(_ error: OutboxError) {}
+}

@@ -23,6 +23,15 @@ extension Outbox {
         try await perform { [engine] done in ReplaceKey(row: row, new: new, engine: engine, done: done) }
     }
 
+    /// The upstream has taken a key with a request that was no write of the outbox: its writes are not those of a key that
+    /// has never succeeded (`writes.max_pending_unverified…`), over restarts too.
+    ///
+    /// To be called for each such reply; what is known already costs one short lock.
+    package func noteTaken(_ key: KnownKey) {
+        guard keys.verify(key) else { return }
+        commits.perform(RememberVerified(key: key))
+    }
+
     private func row(ofKey fingerprintPrefix: String) async throws -> Int64 {
         let prefix = fingerprintPrefix.lowercased()
         guard !prefix.isEmpty else { throw KeyReplacementFault.unknownKey }

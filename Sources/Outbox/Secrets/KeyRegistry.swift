@@ -120,11 +120,11 @@ package final class KeyRegistry: Sendable {
     }
 
     /// Remembers the row that a key has got, and takes its status from there.
-    func adopt(_ key: KnownKey, row: Int64) {
+    func adopt(_ key: KnownKey, row: Int64, isSealed: Bool = true) {
         unverified.withLock { unverified in
             key.update { status in
                 status.row = row
-                status.isSealed = true
+                status.isSealed = isSealed
                 unverified.keys += status.count()
             }
         }
@@ -162,7 +162,7 @@ package final class KeyRegistry: Sendable {
     }
 
     /// Keys that have never succeeded upstream, of which the outbox has something or is about to.
-    var unverifiedKeys: Int { unverified.withLock { $0.keys } }
+    package var unverifiedKeys: Int { unverified.withLock { $0.keys } }
 
     /// A write of the key was not committed, or is not known to be.
     func release(_ key: KnownKey) {
@@ -250,6 +250,23 @@ package final class KeyRegistry: Sendable {
         key.update { status in
             defer { (status.isRefused, status.hasNoProbe, status.isRefusalTold) = (true, false, true) }
             return status.isRefusalTold ? nil : .refused
+        }
+    }
+
+    /// The upstream has taken the key with a request that was no write of the outbox; whether that is news.
+    ///
+    /// Of a key that it refuses for writes it says nothing: those find out by themselves.
+    func verify(_ key: KnownKey) -> Bool {
+        let status = key.current
+        guard !status.isVerified, !status.isRefused, !status.isReplaced else { return false }
+        return unverified.withLock { unverified in
+            key.update { status in
+                guard !status.isVerified, !status.isRefused, !status.isReplaced else { return false }
+                unverified.pending -= status.pending
+                status.isVerified = true
+                unverified.keys += status.count()
+                return true
+            }
         }
     }
 

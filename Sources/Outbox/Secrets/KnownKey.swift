@@ -94,6 +94,9 @@ package final class KnownKey: Sendable {
         return current.isReplaced || current.isRefused && current.pending > 0 && !current.hasNoProbe
     }
 
+    /// Whether the upstream has ever taken it.
+    package var isVerified: Bool { current.isVerified }
+
     /// Dead writes of this key.
     package var deadCount: Int { current.dead }
 

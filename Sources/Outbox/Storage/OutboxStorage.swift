@@ -157,7 +157,8 @@ struct OutboxTransaction: Sendable {
     struct KeyRow: Sendable {
         var row: Int64
         var fingerprint: KeyFingerprint
-        var sealed: [UInt8]
+        /// Nil when nothing is to be sent with it.
+        var sealed: [UInt8]?
         var masterKeyIdentifier: [UInt8]
     }
 

@@ -36,19 +36,19 @@ extension SQLiteOutboxStorage {
         for key in transaction.newKeys {
             try database.execute(
                 sql: """
-                    INSERT INTO api_key (row, fingerprint, sealed, master_key, created_at, pending)
-                    VALUES (?, ?, ?, ?, ?, 0)
+                    INSERT INTO api_key (row, fingerprint, sealed, master_key, created_at, pending, idle_since)
+                    VALUES (?, ?, ?, ?, ?, 0, ?)
                     """,
                 arguments: [
-                    key.row, Data(key.fingerprint.bytes), Data(key.sealed), Data(key.masterKeyIdentifier),
-                    transaction.wallMilliseconds,
+                    key.row, Data(key.fingerprint.bytes), key.sealed.map { Data($0) }, Data(key.masterKeyIdentifier),
+                    transaction.wallMilliseconds, transaction.clock.milliseconds,
                 ]
             )
         }
         for key in transaction.sealedKeys {
             try database.execute(
                 sql: "UPDATE api_key SET sealed = ?, master_key = ? WHERE row = ?",
-                arguments: [Data(key.sealed), Data(key.masterKeyIdentifier), key.row]
+                arguments: [key.sealed.map { Data($0) }, Data(key.masterKeyIdentifier), key.row]
             )
         }
         for row in transaction.unsealedKeys {

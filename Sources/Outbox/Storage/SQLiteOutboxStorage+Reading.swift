@@ -206,7 +206,7 @@ extension SQLiteOutboxStorage {
             for key in keys {
                 try database.execute(
                     sql: "UPDATE api_key SET sealed = ?, master_key = ? WHERE row = ?",
-                    arguments: [Data(key.sealed), Data(key.masterKeyIdentifier), key.row]
+                    arguments: [key.sealed.map { Data($0) }, Data(key.masterKeyIdentifier), key.row]
                 )
             }
             return .commit

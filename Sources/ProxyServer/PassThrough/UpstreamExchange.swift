@@ -31,6 +31,7 @@ struct UpstreamExchange: Sendable {
         }
         server.upstreamHealth.ended(permit, .answered(status: stream.status))
         tellCache(stream, askedAt)
+        server.noteReply(stream, to: forwarded.request.target, method: method, key: key)
         writer.begin(head(stream))
         do {
             for try await piece in stream.body { try await writer.write(piece) }

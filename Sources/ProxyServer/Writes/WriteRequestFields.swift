@@ -47,7 +47,7 @@ struct WriteRequestFields {
         }
     }
 
-    private static func isJSON(_ value: String) -> Bool {
+    static func isJSON(_ value: String) -> Bool {
         if value.isASCII("application/json") { return true }
         var type = value.prefix { $0 != ";" }
         while type.last == " " || type.last == "\t" { type.removeLast() }
