@@ -157,8 +157,8 @@ final class ReadExchange: Exchange {
             let (eventLoop, bound) = (eventLoop, NIOLoopBound(self, eventLoop: eventLoop))
             let leader = ReadFetch.Leader(
                 writer: AnswerWriter(outlet, eventLoop: eventLoop),
-                // Writes may have come about by the time that the reply is there.
-                wantsWhole: read.cacheRequest.hasConditions || read.mayBeOverlaid,
+                // Writes may have come about by the time that the reply is there; and whether it is stored depends on it.
+                wantsWhole: read.cacheRequest.hasConditions || read.subject != .other,
                 take: { outcome in eventLoop.execute { bound.value.take(outcome) } }
             )
             ReadFetch(read, status.forward ?? .miss, token, validation, leader: leader, server: server).start(permit)

@@ -180,7 +180,8 @@ struct ReadFetch: Sendable {
     }
 
     private func keep(_ plan: StoragePlan, _ reply: ReplyHead, _ body: ByteBuffer) -> FetchedReply {
-        do {
+        do throws(StoreRefusal) {
+            guard try read.subject.isAnswered(by: plan.response(body: body)) else { throw .unexpected }
             let response = try cache.store(plan, body: body)
             return FetchedReply(response: response, upstreamStatus: reply.status, isStored: true)
         } catch {
