@@ -12,7 +12,7 @@ package final class CacheJournal: Sendable {
     /// How many replies may wait to be written.
     static let maxQueuedReplies = 4096
     /// How many may wait to hear that their changes are written.
-    static let maxFlushes = 1024
+    static let maxFlushes = 2 * DiskCache.maxLookups
 
     struct StoredChange: Sendable {
         var key: CacheKey

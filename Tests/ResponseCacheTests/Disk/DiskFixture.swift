@@ -176,7 +176,7 @@ struct DiskFixture {
     ) async -> CacheAnswer {
         let answer = answer(headers, target: target, partition: partition)
         switch answer {
-        case .miss, .onlyIfCached504: guard await disk.load(key(target, partition)) else { return answer }
+        case .miss, .onlyIfCached504: guard await disk.load(key(target, partition)) == .done else { return answer }
         default: return answer
         }
         return self.answer(headers, target: target, partition: partition)
