@@ -45,11 +45,13 @@ package final class DiskCache: Sendable {
     ///
     /// - Parameters:
     ///   - path: The database, in a directory that is its owner's alone; it is made with mode 0600.
+    ///   - origin: Whose replies are stored: what precedes each target. What another upstream has said is not used.
     ///   - maxBytes: What its files may take together (`reads.disk`); less than 1 MiB counts as 1 MiB.
     ///   - lingerMilliseconds: For how long changes gather before they are written.
     ///   - retryMilliseconds: How long the tier stays off after a failure.
     package init(
         path: String,
+        origin: String,
         maxBytes: Int,
         clock: CacheClock = .system,
         lingerMilliseconds: Int = 250,
@@ -59,6 +61,7 @@ package final class DiskCache: Sendable {
         let limits = DiskLimits(maxBytes: maxBytes)
         settings = DiskCacheThread.Settings(
             file: DiskCacheFile(path: path),
+            origin: origin,
             limits: limits,
             clock: clock,
             lingerMilliseconds: lingerMilliseconds,

@@ -136,7 +136,13 @@ struct DiskBoundTests {
         let first = DiskFixture(folder)
         try first.store()
         await first.disk.close()
-        let disk = DiskCache(path: folder.database, maxBytes: 1 << 20, clock: first.clock.cacheClock, logger: .quiet)
+        let disk = DiskCache(
+            path: folder.database,
+            origin: "https://api.example",
+            maxBytes: 1 << 20,
+            clock: first.clock.cacheClock,
+            logger: .quiet
+        )
         let memory = MemoryCache(first.configuration, journal: disk.journal)
         for _ in 0...DiskCache.maxLookups { #expect(await disk.load(first.key()) == .nothing) }
         disk.start(memory)
