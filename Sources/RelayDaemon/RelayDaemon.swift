@@ -89,7 +89,7 @@ package struct RelayDaemon: Sendable {
             configuration: BreakerConfiguration(maxConcurrentDeliveries: upstream.maxConcurrentWrites),
             logger: logger
         )
-        let disk = configuration.reads.diskBytes > 0 ? diskCache() : nil
+        let disk = configuration.reads.diskBytes > 0 ? diskCache(of: upstream.url) : nil
         let cache = MemoryCache(configuration.cacheConfiguration, journal: disk?.journal)
         let overlay = PendingOverlay(cache: cache, semantics: configuration.writes.putSemantics)
         let backoff = CurrentBackoff(configuration)
@@ -183,9 +183,10 @@ package struct RelayDaemon: Sendable {
         let signals: UnixSignalsSequence
     }
 
-    private func diskCache() -> DiskCache {
+    private func diskCache(of upstream: UpstreamURL) -> DiskCache {
         DiskCache(
             path: configuration.state.directory + "/cache.sqlite",
+            origin: upstream.text,
             maxBytes: configuration.reads.diskBytes,
             logger: logger
         )

@@ -10,14 +10,18 @@ struct CachingDocumentTests {
         return try String(contentsOf: root.appendingPathComponent("docs/http-caching.md"), encoding: .utf8)
     }
 
-    /// The names of this target's tests, as its sources have them.
+    /// The names of the tests of the cache and of the reads that it serves, as their sources have them.
     private func tests() throws -> Set<String> {
         var names: Set<String> = []
-        let files = try #require(FileManager.default.enumerator(at: Self.folder, includingPropertiesForKeys: nil))
-        for case let file as URL in files where file.pathExtension == "swift" {
-            let source = try String(contentsOf: file, encoding: .utf8)
-            for match in source.matches(of: /@Test\(\s*"((?:[^"\\]|\\.)*)"/) {
-                names.insert(String(match.1).replacing("\\\"", with: "\""))
+        let targets = Self.folder.deletingLastPathComponent()
+        for target in ["ResponseCacheTests", "ProxyServerTests"] {
+            let folder = targets.appendingPathComponent(target)
+            let files = try #require(FileManager.default.enumerator(at: folder, includingPropertiesForKeys: nil))
+            for case let file as URL in files where file.pathExtension == "swift" {
+                let source = try String(contentsOf: file, encoding: .utf8)
+                for match in source.matches(of: /@Test\(\s*"((?:[^"\\]|\\.)*)"/) {
+                    names.insert(String(match.1).replacing("\\\"", with: "\""))
+                }
             }
         }
         return names

@@ -35,14 +35,15 @@ final class ReadExchange: Exchange {
         let (key, eventLoop, bound) = (read.cacheKey, eventLoop, NIOLoopBound(self, eventLoop: eventLoop))
         Task {
             // What is found is in memory then.
-            _ = await disk.load(key)
-            eventLoop.execute { bound.value.goOn() }
+            let lookup = await disk.load(key)
+            eventLoop.execute { bound.value.goOn(lookup) }
         }
     }
 
-    private func goOn() {
+    private func goOn(_ lookup: DiskCache.Lookup = .done) {
         guard !isOver else { return }
         let routing = ReadRouting(server: server)
+        if lookup == .tooMany, routing.isUpstreamAway { return answerTooManyLookups() }
         switch lookupAgain() {
         case .fresh(let hit):
             show(hit.response, nil)
@@ -72,6 +73,20 @@ final class ReadExchange: Exchange {
         case .bypass:
             routing.passThrough(read, .bypass, nil, on: connection)
         }
+    }
+
+    /// It may well be on disk: that is not to be taken for nothing.
+    private func answerTooManyLookups() {
+        status = .unserved(detail: "too-many-lookups")
+        answer(
+            server.errors.reply(
+                503,
+                "too_many_lookups",
+                "Too many reads wait for the cache on disk",
+                retryAfterSeconds: 1,
+                for: read.summary
+            )
+        )
     }
 
     private func lookupAgain() -> CacheAnswer {
@@ -178,8 +193,8 @@ final class ReadExchange: Exchange {
             let (eventLoop, bound) = (eventLoop, NIOLoopBound(self, eventLoop: eventLoop))
             let leader = ReadFetch.Leader(
                 writer: AnswerWriter(outlet, eventLoop: eventLoop),
-                // Writes may have come about by the time that the reply is there.
-                wantsWhole: read.cacheRequest.hasConditions || read.mayBeOverlaid,
+                // Writes may have come about by the time that the reply is there; and whether it is stored depends on it.
+                wantsWhole: read.cacheRequest.hasConditions || read.subject != .other,
                 take: { outcome in eventLoop.execute { bound.value.take(outcome) } }
             )
             ReadFetch(read, status.forward ?? .miss, flight, validation, leader: leader, server: server).start(permit)

@@ -40,7 +40,7 @@ actor ConfigurationReload {
         do {
             let running = state.configuration
             let change = ConfigurationChange(from: running, to: try await load())
-            try await apply(change.effective, isOtherUpstream: change.effective.upstream.url != running.upstream.url)
+            try await apply(change.effective, running: running)
             state.loaded(change)
             logger.notice(
                 "the configuration was reloaded",
@@ -62,9 +62,10 @@ actor ConfigurationReload {
         }
     }
 
-    private func apply(_ configuration: RelayConfiguration, isOtherUpstream: Bool) async throws {
-        // The only step that can fail comes first.
+    private func apply(_ configuration: RelayConfiguration, running: RelayConfiguration) async throws {
+        // The only steps that can fail come first.
         let upstream = try configuration.upstreamConfiguration()
+        let isOtherUpstream = try running.upstreamConfiguration().url != upstream.url
         parts.logLevel.level = configuration.log.level
         parts.budget.timeout = configuration.shutdown.timeout
         parts.backoff.set(configuration)
@@ -73,8 +74,8 @@ actor ConfigurationReload {
         parts.upstreamHealth.setMaxConcurrentDeliveries(upstream.maxConcurrentWrites)
         if isOtherUpstream {
             parts.upstreamHealth.replaceUpstream()
-            // What the old one said is not what the new one would say: it is confirmed first.
-            parts.cache.invalidate(target: "/")
+            // What the old one said, the new one has not said; that it is asked by now is why this comes later.
+            parts.cache.beginAnew(with: upstream.url.text)
         }
         parts.outbox.reload(configuration.outboxConfiguration(credentialsDirectory: nil))
         await parts.server.reload(configuration.serverConfiguration)

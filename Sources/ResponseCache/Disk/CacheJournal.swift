@@ -12,7 +12,7 @@ package final class CacheJournal: Sendable {
     /// How many replies may wait to be written.
     static let maxQueuedReplies = 4096
     /// How many may wait to hear that their changes are written.
-    static let maxFlushes = 1024
+    static let maxFlushes = 2 * DiskCache.maxLookups
 
     struct StoredChange: Sendable {
         var key: CacheKey
@@ -29,6 +29,8 @@ package final class CacheJournal: Sendable {
         var stores: [StoredChange] = []
         var removals = PendingRemovals()
         var nextSequence: UInt64 = 1
+        /// Whose replies follow, if that has changed.
+        var origin: String?
         /// A reader has found the file damaged, or the disk failing.
         var failure: (any Error)?
         var flushes: [CheckedContinuation<Bool, Never>] = []
@@ -54,6 +56,8 @@ package final class CacheJournal: Sendable {
         var waiting = PendingRemovals()
         /// Taken by the thread, and not on disk yet.
         var applying = PendingRemovals()
+        /// Whose replies follow, as long as that is not on disk.
+        var origin: String?
         var marks = InvalidationMarks()
         /// The keys that are being looked up on disk, each with the latest delivery that was forgotten meanwhile.
         var lookups: [CacheKey: Int64] = [:]
@@ -138,6 +142,15 @@ package final class CacheJournal: Sendable {
 
     /// - Parameter path: In normal spelling.
     func notePurged(path: String) { note { $0.purge(path, at: $1) } }
+
+    /// Notes that everything is of no use any more, as another upstream answers from now on.
+    func noteOrigin(_ origin: String) {
+        state.withLock { state in
+            state.waiting.removeEverything(at: state.next())
+            state.origin = origin
+            state.wake(.urgent)
+        }
+    }
 
     private func note(_ change: (inout PendingRemovals, UInt64) -> Void) {
         state.withLock { state in
@@ -242,6 +255,7 @@ package final class CacheJournal: Sendable {
                 stores: state.stores,
                 removals: state.waiting,
                 nextSequence: state.nextSequence,
+                origin: state.origin,
                 failure: state.failure
             )
             batch.flushes = state.flushes
@@ -268,6 +282,7 @@ package final class CacheJournal: Sendable {
                     state.marks.doubt(path, at: store.sequence)
                 }
             }
+            if isWritten, state.origin == batch.origin { state.origin = nil }
             state.applying = PendingRemovals()
             state.writtenKeys = []
         }

@@ -13,8 +13,18 @@ import Synchronization
 /// Hits know nothing of it. On a miss, ``load(_:)`` looks on disk and puts what it finds into memory, where it is then
 /// looked up again. No error of the disk reaches a client: the tier is off for a while, and counts it.
 package final class DiskCache: Sendable {
-    /// How many look-ups may be under way; further ones find nothing.
-    package static let maxLookups = 256
+    /// How many look-ups may be under way, or wait for one of the same key; further ones are refused.
+    package static let maxLookups = 16_384
+
+    /// What came of a look-up.
+    package enum Lookup: Sendable, Equatable {
+        /// What the disk has is in memory now.
+        case done
+        /// The disk has nothing.
+        case nothing
+        /// Too many are under way: nobody knows.
+        case tooMany
+    }
 
     /// Where the memory tier notes its changes.
     package let journal: CacheJournal
@@ -25,7 +35,9 @@ package final class DiskCache: Sendable {
     private struct State {
         var thread: DiskCacheThread?
         var memory: MemoryCache?
-        var lookups = 0
+        /// By key, with everybody who waits for what another has begun.
+        var lookups: [CacheKey: [CheckedContinuation<Lookup, Never>]] = [:]
+        var lookupCount = 0
         var admits: @Sendable (CacheKey, StoredResponse) -> Bool = { _, _ in true }
     }
 
@@ -33,11 +45,13 @@ package final class DiskCache: Sendable {
     ///
     /// - Parameters:
     ///   - path: The database, in a directory that is its owner's alone; it is made with mode 0600.
+    ///   - origin: Whose replies are stored: what precedes each target. What another upstream has said is not used.
     ///   - maxBytes: What its files may take together (`reads.disk`); less than 1 MiB counts as 1 MiB.
     ///   - lingerMilliseconds: For how long changes gather before they are written.
     ///   - retryMilliseconds: How long the tier stays off after a failure.
     package init(
         path: String,
+        origin: String,
         maxBytes: Int,
         clock: CacheClock = .system,
         lingerMilliseconds: Int = 250,
@@ -47,6 +61,7 @@ package final class DiskCache: Sendable {
         let limits = DiskLimits(maxBytes: maxBytes)
         settings = DiskCacheThread.Settings(
             file: DiskCacheFile(path: path),
+            origin: origin,
             limits: limits,
             clock: clock,
             lingerMilliseconds: lingerMilliseconds,
@@ -79,17 +94,40 @@ package final class DiskCache: Sendable {
 
     /// Puts into memory what is on disk for a key, all of its variants.
     ///
-    /// - Returns: Whether there is reason to look the key up again.
-    package func load(_ key: CacheKey) async -> Bool {
-        let (thread, memory, admits) = state.withLock { state in
-            guard state.thread != nil, state.lookups < Self.maxLookups else {
-                return (DiskCacheThread?.none, MemoryCache?.none, state.admits)
-            }
-            state.lookups += 1
-            return (state.thread, state.memory, state.admits)
+    /// Whoever asks for a key that is being looked up waits for that one.
+    package func load(_ key: CacheKey) async -> Lookup {
+        let begun = state.withLock { state -> (lookup: Lookup?, thread: DiskCacheThread?, memory: MemoryCache?) in
+            guard state.thread != nil else { return (.nothing, nil, nil) }
+            guard state.lookupCount < Self.maxLookups else { return (.tooMany, nil, nil) }
+            state.lookupCount += 1
+            guard state.lookups[key] == nil else { return (nil, nil, nil) }
+            state.lookups[key] = []
+            return (nil, state.thread, state.memory)
         }
-        guard let thread, let memory else { return false }
-        defer { state.withLock { $0.lookups -= 1 } }
+        if let refused = begun.lookup { return refused }
+        defer { state.withLock { $0.lookupCount -= 1 } }
+        guard let thread = begun.thread, let memory = begun.memory else { return await wait(for: key) }
+        let lookup = await look(key, thread, memory) ? Lookup.done : .nothing
+        let waiting = state.withLock { $0.lookups.removeValue(forKey: key) ?? [] }
+        for waiter in waiting { waiter.resume(returning: lookup) }
+        return lookup
+    }
+
+    private func wait(for key: CacheKey) async -> Lookup {
+        await withCheckedContinuation { continuation in
+            let isUnderWay = state.withLock { state in
+                guard state.lookups[key] != nil else { return false }
+                state.lookups[key]?.append(continuation)
+                return true
+            }
+            // It has just ended: whatever it has found is in memory.
+            if !isUnderWay { continuation.resume(returning: .done) }
+        }
+    }
+
+    /// - Returns: Whether there is reason to look in memory again.
+    private func look(_ key: CacheKey, _ thread: DiskCacheThread, _ memory: MemoryCache) async -> Bool {
+        let admits = state.withLock { $0.admits }
         guard let connection = thread.connection else { return false }
         // From here on, what happens to the key counts against what is read, in one place or the other.
         let token = memory.fetchToken(key)

@@ -34,12 +34,14 @@ struct DiskCacheFile: Sendable {
     }
 
     /// What the file is, read without changing it.
-    func kind() throws -> DiskCacheSchema.Kind {
+    ///
+    /// - Parameter origin: Of whom the cache is to be.
+    func kind(origin: String) throws -> DiskCacheSchema.Kind {
         var configuration = GRDB.Configuration()
         configuration.readonly = true
         let queue = try DatabaseQueue(path: path, configuration: configuration)
         defer { try? queue.close() }
-        return try queue.read { try DiskCacheSchema.kind($0) }
+        return try queue.read { try DiskCacheSchema.kind($0, origin: origin) }
     }
 
     /// Takes the file out of the way, under a name by which it can be looked at; only the latest few are kept.

@@ -21,7 +21,8 @@ enum DiskCacheSchema {
             next_sequence INTEGER NOT NULL,
             clock_disk INTEGER NOT NULL,
             clock_wall INTEGER NOT NULL,
-            replies INTEGER NOT NULL
+            replies INTEGER NOT NULL,
+            origin TEXT NOT NULL
         ) STRICT;
         CREATE TABLE invalidation (
             one INTEGER PRIMARY KEY CHECK (one = 1),
@@ -70,16 +71,20 @@ enum DiskCacheSchema {
         case cache
         /// A cache that another release has made.
         case otherVersion
+        /// What another upstream has said.
+        case otherOrigin
         case foreign
     }
 
-    static func kind(_ database: Database) throws -> Kind {
+    static func kind(_ database: Database, origin: String) throws -> Kind {
         let application = try Int32.fetchOne(database, sql: "PRAGMA application_id") ?? 0
         let found = try Int32.fetchOne(database, sql: "PRAGMA user_version") ?? 0
         let tables = try Int.fetchOne(database, sql: "SELECT count(*) FROM sqlite_schema") ?? 0
         switch (application, found) {
         case (0, 0) where tables == 0: return .empty
-        case (applicationID, version): return .cache
+        case (applicationID, version):
+            let known = try String.fetchOne(database, sql: "SELECT origin FROM state") ?? origin
+            return known == origin ? .cache : .otherOrigin
         case (applicationID, _): return .otherVersion
         default: return .foreign
         }

@@ -18,6 +18,8 @@ final class DiskCacheThread: Sendable {
 
     struct Settings: Sendable {
         var file: DiskCacheFile
+        /// Whose replies are stored, to begin with.
+        var origin: String
         var limits: DiskLimits
         var clock: CacheClock
         /// For how long changes gather while nothing is urgent.
@@ -93,6 +95,7 @@ final class DiskCacheThread: Sendable {
         let thread: DiskCacheThread
         /// Tells this run's file from another's when it is opened again.
         let runNumber: Int64
+        var origin: String
         /// Nil while the tier is off.
         var store: DiskStore?
         var time: DiskTime?
@@ -106,6 +109,7 @@ final class DiskCacheThread: Sendable {
         init(thread: DiskCacheThread, runNumber: Int64) {
             self.thread = thread
             self.runNumber = runNumber
+            origin = thread.settings.origin
         }
 
         mutating func run() {
@@ -140,6 +144,10 @@ final class DiskCacheThread: Sendable {
 
         private mutating func write(_ batch: CacheJournal.Batch) {
             guard let store, let time else { return journal.finish(batch, isWritten: false) }
+            if let origin = batch.origin {
+                self.origin = origin
+                store.origin = origin
+            }
             do {
                 if let failure = batch.failure { throw failure }
                 try store.remove(batch.removals, time, batch.nextSequence, now)
@@ -207,14 +215,18 @@ final class DiskCacheThread: Sendable {
 
         private mutating func openFile() throws {
             try settings.file.prepare()
-            switch try settings.file.kind() {
+            switch try settings.file.kind(origin: origin) {
             case .cache, .empty: break
             case .otherVersion:
                 settings.file.delete()
                 try settings.file.prepare()
+            case .otherOrigin:
+                settings.file.delete()
+                try settings.file.prepare()
+                thread.logger.notice("the cache on disk was another upstream's; it is begun anew")
             case .foreign: throw DatabaseError(resultCode: .SQLITE_NOTADB, message: "it is not a cache of the relay")
             }
-            let store = try DiskStore(path: settings.file.path, run: runNumber, limits: settings.limits)
+            let store = try DiskStore(path: settings.file.path, origin: origin, run: runNumber, limits: settings.limits)
             self.store = store
             let opened = try store.open(now)
             let reader = try DiskReader(path: settings.file.path)

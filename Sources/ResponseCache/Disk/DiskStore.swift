@@ -35,14 +35,17 @@ final class DiskStore {
     let limits: DiskLimits
     let queue: DatabaseQueue
     private let run: Int64
+    /// The upstream whose replies these are; it goes with every transaction.
+    var origin: String
     private var owners: [CachePartition: Int64] = [:]
     /// How many replies the file holds; those that are out of reach and not yet cleared away included.
     var replies: Int64 = 0
     var evicted: UInt64 = 0
 
     /// Opens a file that ``DiskCacheFile`` has found to be a cache or empty.
-    init(path: String, run: Int64, limits: DiskLimits) throws {
+    init(path: String, origin: String, run: Int64, limits: DiskLimits) throws {
         self.limits = limits
+        self.origin = origin
         self.run = run
         var configuration = GRDB.Configuration()
         configuration.journalMode = .wal
@@ -79,14 +82,14 @@ final class DiskStore {
             try database.inTransaction(.immediate) {
                 try database.execute(
                     sql: """
-                        INSERT OR REPLACE INTO state VALUES (1, ?, 0, ?, ?, ?, ?);
+                        INSERT OR REPLACE INTO state VALUES (1, ?, 0, ?, ?, ?, ?, ?);
                         DELETE FROM invalidation;
                         DELETE FROM owner WHERE NOT EXISTS (SELECT 1 FROM reply WHERE reply.owner = owner.id);
                         """,
                     arguments: [
                         run, Int64(bitPattern: opened.nextSequence),
                         opened.saved?.diskMilliseconds ?? now.diskMilliseconds,
-                        opened.saved?.wallMilliseconds ?? now.wallMilliseconds, replies,
+                        opened.saved?.wallMilliseconds ?? now.wallMilliseconds, replies, origin,
                     ]
                 )
                 return .commit
@@ -153,9 +156,9 @@ final class DiskStore {
 
     func save(_ nextSequence: UInt64, _ now: DiskTime.Saved, _ database: Database) throws {
         try database.cachedStatement(
-            sql: "UPDATE state SET next_sequence = ?, clock_disk = ?, clock_wall = ?, replies = ?"
+            sql: "UPDATE state SET next_sequence = ?, clock_disk = ?, clock_wall = ?, replies = ?, origin = ?"
         ).execute(arguments: [
-            Int64(bitPattern: nextSequence), now.diskMilliseconds, now.wallMilliseconds, replies,
+            Int64(bitPattern: nextSequence), now.diskMilliseconds, now.wallMilliseconds, replies, origin,
         ])
     }
 

@@ -417,6 +417,16 @@ package final class MemoryCache: Sendable {
         return count
     }
 
+    /// Drops everything, as another upstream answers from now on: its targets are others (RFC 9111 §2, §4).
+    ///
+    /// - Parameter origin: What precedes each target; kept on disk with its replies.
+    package func beginAnew(with origin: String) {
+        change { shard, isLast in
+            _ = shard.purge(path: "/")
+            if isLast { journal?.noteOrigin(origin) }
+        }
+    }
+
     /// Changes every shard; a change of all is noted with the last, when it holds for the others already.
     private func change(_ body: (inout Shard, _ isLast: Bool) -> Void) {
         for (number, shard) in shards.enumerated() {

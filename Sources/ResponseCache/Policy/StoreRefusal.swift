@@ -25,6 +25,8 @@ package enum StoreRefusal: String, Error, Sendable {
     /// The upstream was asked before something that makes the reply worthless: a purge, a refused key, or a question
     /// that was asked later and has been answered sooner.
     case superseded
+    /// It is no answer of the API, but of somebody on the way to it.
+    case unexpected = "unexpected-reply"
     /// The head cannot be written out again as it came.
     case malformed
 }

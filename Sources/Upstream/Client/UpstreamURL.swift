@@ -56,6 +56,9 @@ package struct UpstreamURL: Sendable, Hashable {
     /// Scheme and authority, without a path.
     package var origin: String { (self.isSecure ? "https://" : "http://") + self.authority }
 
+    /// The whole URL in one spelling: what precedes every target.
+    package var text: String { self.origin + self.basePath }
+
     private static func splitAuthority(_ authority: Substring) throws(Fault) -> (host: Substring, port: Int?) {
         var host = authority
         var portText: Substring?

@@ -203,7 +203,7 @@ struct CollapsedReadTests {
             }
             let seen = version.load(ordering: .sequentiallyConsistent)
             if seen == 0 { try await gate.passed() }
-            try await peer.write(Reads.reply("version \(seen)"))
+            try await peer.write(Reads.reply(#"{"data":[],"version":\#(seen)}"#))
             return true
         } _: { upstream in
             try await withServer(upstream: upstream.url) { port, _ in
@@ -212,13 +212,13 @@ struct CollapsedReadTests {
                     try await eventually("the slow read") { gate.arrived == 1 }
                     _ = try await RawClient.exchange(port: port, Reads.request("POST", Reads.list))
                     let after = try await RawClient.exchange(port: port, Reads.get(Reads.list))
-                    #expect(after.body == "version 1")
+                    #expect(after.body.contains("\"version\":1"))
                     gate.open()
                     let old = try await slow.reply()
-                    #expect(old.body == "version 0")
+                    #expect(old.body.contains("\"version\":0"))
                     // And the old one has not taken the new one's place.
                     let later = try await RawClient.exchange(port: port, Reads.get(Reads.list))
-                    #expect(later.body == "version 1" && later.cacheStatus.contains("; hit;"))
+                    #expect(later.body == after.body && later.cacheStatus.contains("; hit;"))
                 }
             }
         }

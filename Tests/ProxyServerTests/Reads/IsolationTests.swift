@@ -67,10 +67,12 @@ struct IsolationTests {
     @Test("a 403 drops that URL for that key, and nothing else")
     func forbidden() async throws {
         let isForbidden = Atomic<Bool>(false)
-        try await withUpstream { peer, _ in
+        try await withUpstream { peer, head in
+            let isList = head.hasPrefix("GET \(Reads.list) ")
             try await peer.write(
                 isForbidden.load(ordering: .sequentiallyConsistent)
-                    ? Reads.reply("no", status: "403 Forbidden") : Reads.reply(Reads.contactBody("Ada"))
+                    ? Reads.reply("no", status: "403 Forbidden")
+                    : Reads.reply(isList ? #"{"data":[]}"# : Reads.contactBody("Ada"))
             )
             return true
         } _: { upstream in

@@ -35,6 +35,86 @@ struct OutageReadTests {
         }
     }
 
+    @Test(
+        "P6 what is no answer of the API is passed on, and takes the place of nothing that is stored",
+        arguments: [
+            ("200 OK", "<html>We are back soon</html>"), ("200 OK", #"{"message":"maintenance"}"#), ("200 OK", ""),
+            ("404 Not Found", "no such service"), ("404 Not Found", #"{"message":"no Route matched"}"#),
+            ("405 Method Not Allowed", ""), ("501 Not Implemented", "?"), ("301 Moved Permanently", ""),
+            ("410 Gone", ""),
+        ]
+    )
+    func strangeReplies(status: String, body: String) async throws {
+        let isStrange = Atomic<Bool>(false)
+        let clock = MovedClock()
+        let list = #"{"data":[\#(Reads.contactBody("Ada").dropFirst(8).dropLast(1))]}"#
+        try await withUpstream { peer, head in
+            let isContact = head.hasPrefix("GET \(Reads.target)")
+            try await peer.write(
+                isStrange.load(ordering: .sequentiallyConsistent)
+                    ? Reads.reply(body, status: status) : Reads.reply(isContact ? Reads.contactBody("Ada") : list)
+            )
+            return true
+        } _: { upstream in
+            try await withServer(upstream: upstream.url, clock: clock.clock) { port, parts in
+                for key in ["one", nil] {
+                    for target in [Reads.target, Reads.list] {
+                        isStrange.store(false, ordering: .sequentiallyConsistent)
+                        let before = try await RawClient.exchange(port: port, Reads.get(target, key: key))
+                        clock.advance(seconds: 1_000)
+                        isStrange.store(true, ordering: .sequentiallyConsistent)
+                        let strange = try await RawClient.exchange(port: port, Reads.get(target, key: key))
+                        #expect(strange.status == Int(status.prefix(3)) && strange.body == body)
+                        #expect(strange.cacheStatus.contains("detail=unexpected-reply"))
+                        #expect(!strange.cacheStatus.contains("stored"))
+                        let stale = try await RawClient.exchange(
+                            port: port,
+                            Reads.get(target, key: key, "Cache-Control: max-stale\r\n")
+                        )
+                        #expect(stale.status == 200 && stale.body == before.body)
+                        #expect(stale.cacheStatus.contains("ttl=-940"))
+                    }
+                }
+                parts.openBreaker()
+                for target in [Reads.target, Reads.list] {
+                    let reply = try await RawClient.exchange(port: port, Reads.get(target))
+                    #expect(reply.status == 200 && reply.cacheStatus.contains("; hit;"))
+                }
+            }
+        }
+    }
+
+    @Test("P6 after a restart in an outage any number of reads at once are answered from disk")
+    func manyAtOnce() async throws {
+        let (clock, folder) = (MovedClock(), try TemporaryDirectory())
+        let targets = (0..<400).map { "/v1/audiences/\($0)" }
+        try await withUpstream { peer, head in
+            try await peer.write(Reads.reply(String(head.split(separator: " ")[1])))
+            return true
+        } _: { upstream in
+            try await withServer(upstream: upstream.url, over: folder, clock: clock.clock) { port, _ in
+                try await RawClient.with(port: port) { client in
+                    for target in targets {
+                        try await client.send(Reads.get(target))
+                        _ = try await client.reply()
+                    }
+                }
+            }
+        }
+        try await withServer(upstream: "http://127.0.0.1:9", over: folder, clock: clock.clock) { port, parts in
+            parts.openBreaker()
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for target in targets {
+                    group.addTask {
+                        let reply = try await RawClient.exchange(port: port, Reads.get(target))
+                        #expect(reply.status == 200 && reply.body == target)
+                    }
+                }
+                try await group.waitForAll()
+            }
+        }
+    }
+
     @Test("with the breaker open a stale read is answered at once, and the upstream is not asked")
     func breakerOpen() async throws {
         let clock = MovedClock()

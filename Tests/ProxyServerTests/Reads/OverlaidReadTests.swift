@@ -53,7 +53,7 @@ struct OverlaidReadTests {
         }
     }
 
-    @Test("§5.4 If-Modified-Since does not hide a write, pending or delivered, before a restart or after it")
+    @Test("RFC 9110 §13.1.3 If-Modified-Since does not hide a write, pending or delivered, before a restart or after it")
     func modifiedSince() async throws {
         let (clock, folder) = (MovedClock(), try TemporaryDirectory())
         let (date, now) = ("Tue, 14 Nov 2023 22:13:20 GMT", "Tue, 14 Nov 2023 22:13:30 GMT")

@@ -63,6 +63,8 @@ struct TestParts: Sendable {
         disk = folder.map {
             DiskCache(
                 path: $0.path + "/cache.sqlite",
+                // Tests lose their upstream by naming another.
+                origin: "https://api.example",
                 maxBytes: cacheConfiguration.diskBytes,
                 clock: CacheClock(
                     monotonicMilliseconds: clock.milliseconds,

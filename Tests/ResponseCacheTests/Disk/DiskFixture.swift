@@ -104,6 +104,7 @@ struct DiskFixture {
         _ clock: TestClock = TestClock(),
         maxBytes: Int = 16 << 20,
         path: String? = nil,
+        origin: String = "https://api.example",
         lingerMilliseconds: Int = 1,
         retryMilliseconds: Int = 20,
         shards: Int = 1,
@@ -116,6 +117,7 @@ struct DiskFixture {
         self.clock = clock
         disk = DiskCache(
             path: path ?? folder.database,
+            origin: origin,
             maxBytes: maxBytes,
             clock: clock.cacheClock,
             lingerMilliseconds: lingerMilliseconds,
@@ -176,7 +178,7 @@ struct DiskFixture {
     ) async -> CacheAnswer {
         let answer = answer(headers, target: target, partition: partition)
         switch answer {
-        case .miss, .onlyIfCached504: guard await disk.load(key(target, partition)) else { return answer }
+        case .miss, .onlyIfCached504: guard await disk.load(key(target, partition)) == .done else { return answer }
         default: return answer
         }
         return self.answer(headers, target: target, partition: partition)
@@ -203,11 +205,15 @@ struct DiskFixture {
     }
 
     /// Stops in good order and starts again over the same files.
-    func restarted(downSeconds: Int64 = 0, maxBytes: Int = 16 << 20) async -> DiskFixture {
+    func restarted(
+        downSeconds: Int64 = 0,
+        maxBytes: Int = 16 << 20,
+        origin: String = "https://api.example"
+    ) async -> DiskFixture {
         await disk.close()
         clock.restart(downSeconds: downSeconds)
         let configuration = configuration
-        return DiskFixture(folder, clock, maxBytes: maxBytes) { $0 = configuration }
+        return DiskFixture(folder, clock, maxBytes: maxBytes, origin: origin) { $0 = configuration }
     }
 
     /// A start over a copy of the files as they are now: what a crash of the machine leaves.

@@ -82,6 +82,34 @@ struct DiskRoundTripTests {
         await crashed.disk.close()
     }
 
+    @Test("§4 another upstream's replies are not used, over restarts and when it is replaced meanwhile")
+    func otherOrigin() async throws {
+        let (one, two) = ("https://api.example", "https://other.example")
+        var fixture = DiskFixture(try CacheFolder())
+        try fixture.store(body: "of one")
+        fixture = await fixture.restarted(origin: two)
+        #expect(await fixture.word() == "uri-miss" && fixture.disk.counters.setAside == 0)
+        try fixture.store(body: "of two")
+        fixture = await fixture.restarted(origin: two)
+        #expect(await fixture.word() == "fresh")
+        // Back to the first, while it runs.
+        let token = fixture.memory.fetchToken(fixture.key())
+        fixture.memory.beginAnew(with: one)
+        #expect(throws: StoreRefusal.superseded) { try fixture.store(token: token) }
+        #expect(await fixture.word() == "uri-miss")
+        try fixture.store(body: "of one again")
+        #expect(await fixture.disk.flush())
+        let crashed = try fixture.afterCrash()
+        #expect(await crashed.word() == "validate, stale")
+        await crashed.disk.close()
+        fixture = await fixture.restarted(origin: one)
+        #expect(await fixture.word() == "fresh")
+        fixture.memory.beginAnew(with: two)
+        fixture = await fixture.restarted(origin: one)
+        #expect(await fixture.word() == "uri-miss")
+        await fixture.disk.close()
+    }
+
     @Test("P5 a reply that lacks a delivery which nobody remembers is gone from disk, and one that holds it stays")
     func outdated() async throws {
         let contacts = (1...2).map { ContactReference(audience: 1, contact: UInt128($0)) }
