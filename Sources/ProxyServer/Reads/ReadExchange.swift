@@ -43,7 +43,7 @@ final class ReadExchange: Exchange {
     private func goOn(_ lookup: DiskCache.Lookup = .done) {
         guard !isOver else { return }
         let routing = ReadRouting(server: server)
-        if lookup == .tooMany, routing.isUpstreamAway { return answerTooManyLookups() }
+        if lookup == .tooMany, !server.upstreamHealth.snapshot().isBelievedHealthy { return answerTooManyLookups() }
         switch lookupAgain() {
         case .fresh(let hit):
             show(hit.response, nil)
