@@ -24,6 +24,7 @@ let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto"
 let lifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let httpClient: Target.Dependency = .product(name: "AsyncHTTPClient", package: "async-http-client")
 let grdb: Target.Dependency = .product(name: "GRDB", package: "GRDB.swift")
+let sqlite: Target.Dependency = .product(name: "GRDBSQLite", package: "GRDB.swift")
 let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
 let subprocess: Target.Dependency = .product(name: "Subprocess", package: "swift-subprocess")
 let collections: Target.Dependency = .product(name: "DequeModule", package: "swift-collections")
@@ -77,7 +78,7 @@ let package = Package(
         ),
         .target(
             name: "Outbox",
-            dependencies: ["DexatelAPI", grdb, crypto, logging, collections, heap] + nio,
+            dependencies: ["DexatelAPI", grdb, sqlite, crypto, logging, collections, heap] + nio,
             swiftSettings: swiftSettings
         ),
         .target(

@@ -31,6 +31,8 @@ struct CommitLoop {
     ) {
         self.thread = thread
         self.storage = storage
+        // The watchdog is not to kill a daemon that looks through a large outbox, only one that stands still.
+        storage.progress = { thread.turnCount.add(1, ordering: .relaxed) }
         self.observer = observer
         counts = opened.counts
         nextSequence = opened.nextSequence

@@ -53,7 +53,8 @@ final class CommitThread: Sendable {
     /// Whether commits work just now.
     var currentHealth: Health { health.withLock { $0 } }
 
-    /// How often the thread has turned; at least once in `CommitLoop.housekeepingMilliseconds`.
+    /// How often the thread has turned; at least once in `CommitLoop.housekeepingMilliseconds`, and while it verifies the
+    /// database, as often as that makes progress.
     var turns: UInt64 { turnCount.load(ordering: .relaxed) }
 
     /// Whether writes are taken no more.

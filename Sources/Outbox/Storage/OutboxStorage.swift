@@ -4,9 +4,13 @@ import DexatelAPI
 ///
 /// One thread, the commit thread, calls everything here; readers have `OutboxReading`.
 protocol OutboxStorage: AnyObject {
+    /// Hears now and then that opening makes progress: to verify a large outbox takes long.
+    var progress: () -> Void { get set }
+
     /// Opens and recovers; a damaged or foreign file is refused, never replaced.
     ///
-    /// - Parameter verify: Whether to check the whole file for damage, as after an I/O error.
+    /// - Parameter verify: Whether to check the whole file for damage, as after an I/O error; once, if opening has to be tried
+    ///   again for another reason.
     func open(verify: Bool) throws -> OpenedOutbox
 
     /// Makes all of the changes durable, or none: it returns only when they are on disk.

@@ -13,6 +13,11 @@ final class SQLiteOutboxStorage: OutboxStorage {
     static let checkpointPages = 2_000
 
     let path: String
+    var progress: () -> Void = {}
+    /// Steps of SQLite's machine between two signs of progress: a fraction of a second.
+    var progressSteps: Int32 = 100_000
+    /// Whether all of the file was found to be whole, and it could not be opened then.
+    private var isVerified = false
     private(set) var queue: DatabaseQueue?
     private var reader: SQLiteOutboxReader?
     /// Whether any contact has writes out of order: while none has, a delivery has nothing more to record.
@@ -94,11 +99,14 @@ final class SQLiteOutboxStorage: OutboxStorage {
             else {
                 throw OutboxError(.storage, "SQLite does not take synchronous=FULL with a WAL for \(path)")
             }
-            if verify {
-                try Self.verify(database, path: path)
-                try Self.checkpoint(database, path: path)
+            return try database.withProgress(steps: progressSteps, progress) {
+                if verify {
+                    if !isVerified { try Self.verify(database, path: path) }
+                    isVerified = true
+                    try Self.checkpoint(database, path: path)
+                }
+                return try Self.contents(database, path: path)
             }
-            return try Self.contents(database, path: path)
         }
         // What a process that was killed had written without syncing it is part of the outbox now, and is not to be sent
         // before it is on disk (P1).
@@ -106,6 +114,7 @@ final class SQLiteOutboxStorage: OutboxStorage {
         let reader = try SQLiteOutboxReader(path: path)
         self.reader?.close()
         self.reader = reader
+        isVerified = false
         hasOrders = opened.hasOrders
         return OpenedOutbox(
             counts: opened.counts,

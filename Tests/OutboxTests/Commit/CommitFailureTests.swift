@@ -1,5 +1,6 @@
 import DexatelAPI
 import Foundation
+import GRDB
 import Synchronization
 import TestSupport
 import Testing
@@ -64,6 +65,63 @@ import Testing
         await rig.stop()
     }
 
+    @Test func `the commit thread turns while it verifies a large database, so that no watchdog kills it`() async throws {
+        let faults = StorageFaults()
+        let rig = try EngineRig(directory, ScriptedTransport { _, _ in Sample.outcome(200) }, faults)
+        rig.submit(1, 1, wait: 0)
+        try await rig.sink.waitForAnswers(1)
+        faults.isVerifying.store(true, ordering: .relaxed)
+        faults.fail(next: 1, as: .lost)
+        rig.submit(2, 2, wait: 0)
+        try await rig.sink.waitForAnswers(2)
+        // Far more often than it turns in the time that a test may take, were it not for the verifying.
+        let turns = rig.commits.turns
+        try await eventually("turns") { rig.commits.turns > turns + 10_000 }
+        guard case .failed = rig.commits.currentHealth else {
+            Issue.record("it works again already")
+            return
+        }
+        faults.isVerifying.store(false, ordering: .relaxed)
+        try await eventually("the outbox to work again") { rig.commits.currentHealth == .working }
+        await rig.stop()
+    }
+
+    @Test func `verifying makes progress that can be seen, and what was found whole is not verified again`() async throws {
+        let storage = SQLiteOutboxStorage(path: directory.database)
+        _ = try storage.open(verify: false)
+        var books = StorageBooks()
+        for number in 0..<3_000 { _ = books.accept(number, payload: Sample.payload("{}")) }
+        _ = try storage.commit(books.take())
+        var signs = 0
+        storage.progress = { signs += 1 }
+        storage.progressSteps = 1_000
+        _ = try storage.open(verify: false)
+        let unverified = signs
+        // Somebody who reads keeps the log from being emptied.
+        var configuration = GRDB.Configuration()
+        configuration.allowsUnsafeTransactions = true
+        let reader = try DatabaseQueue(path: directory.database, configuration: configuration)
+        try await reader.writeWithoutTransaction { try $0.execute(sql: "BEGIN; SELECT * FROM books") }
+        _ = try storage.commit(books.take())
+        signs = 0
+        #expect(throws: OutboxError.self) { try storage.open(verify: true) }
+        #expect(signs > unverified + 50, "rows and pages were looked through")
+        signs = 0
+        #expect(throws: OutboxError.self) { try storage.open(verify: true) }
+        #expect(signs <= unverified, "it was whole")
+        try await reader.writeWithoutTransaction { try $0.execute(sql: "ROLLBACK") }
+        #expect(try storage.open(verify: true).counts.pending == 3_000)
+        #expect(signs <= 2 * unverified)
+        signs = 0
+        _ = try storage.open(verify: true)
+        #expect(signs > unverified + 50, "another failure is another matter")
+        signs = 0
+        _ = try storage.commit(books.take())
+        #expect(signs == 0, "only opening is told of")
+        try reader.close()
+        storage.close()
+    }
+
     @Test func `stopping does not wait for a database that stays broken`() async throws {
         let faults = StorageFaults()
         let gate = Gate()
@@ -88,6 +146,9 @@ import Testing
 /// Decides which commits fail.
 final class StorageFaults: Sendable {
     private let state = Mutex<(count: Int, failure: CommitFailureTests.Failure)>((0, .lost))
+
+    /// Whether the database is still being looked through, for as long as the test wants.
+    let isVerifying = Atomic<Bool>(false)
 
     var pendingFailures: Int { state.withLock { $0.count } }
 
@@ -114,7 +175,13 @@ final class FaultyStorage: OutboxStorage {
         self.faults = faults
     }
 
+    var progress: () -> Void {
+        get { storage.progress }
+        set { storage.progress = newValue }
+    }
+
     func open(verify: Bool) throws -> OpenedOutbox {
+        while verify, faults.isVerifying.load(ordering: .relaxed) { storage.progress() }
         if verify, faults.pendingFailures == .max { throw OutboxError(.storage, "still broken") }
         return try storage.open(verify: verify)
     }
