@@ -91,9 +91,9 @@ struct ReadFetch: Sendable {
     }
 
     /// Nobody joins any more, and everybody who waits is told.
-    private func end(_ outcome: FlightOutcome) {
+    private func end(_ outcome: FlightOutcome, _ reply: ReplyHead? = nil) {
         endSharing(outcome)
-        leader?.take(outcome)
+        leader?.take(reply.map { outcome.with(cookiesOf: $0.headers) } ?? outcome)
     }
 
     private func endSharing(_ outcome: FlightOutcome) {
@@ -121,7 +121,8 @@ struct ReadFetch: Sendable {
                     isStored: fresh.refusal == nil,
                     detail: fresh.refusal?.rawValue
                 )
-            )
+            ),
+            reply
         )
     }
 
@@ -139,7 +140,7 @@ struct ReadFetch: Sendable {
         }
         if body.readableBytes > Self.maxErrorBytes { body.clear() }
         let response = StoredResponse.unstored(reply, body: body)
-        end(.reply(FetchedReply(response: response, upstreamStatus: reply.status, isFailure: true)))
+        end(.reply(FetchedReply(response: response, upstreamStatus: reply.status, isFailure: true)), reply)
     }
 
     /// Stores a reply, and streams it meanwhile.
@@ -176,7 +177,7 @@ struct ReadFetch: Sendable {
         }
         let fetched = keep(plan, reply, body)
         endSharing(.reply(fetched))
-        if let streamed { streamed.end() } else { leader?.take(.reply(fetched)) }
+        if let streamed { streamed.end() } else { leader?.take(.reply(fetched).with(cookiesOf: reply.headers)) }
     }
 
     private func keep(_ plan: StoragePlan, _ reply: ReplyHead, _ body: ByteBuffer) -> FetchedReply {
@@ -221,7 +222,7 @@ struct ReadFetch: Sendable {
                     upstreamStatus: reply.status,
                     detail: refusal.rawValue
                 )
-            )
+            ).with(cookiesOf: reply.headers)
         )
     }
 
