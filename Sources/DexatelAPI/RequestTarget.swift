@@ -10,7 +10,7 @@ package enum RequestTarget: Equatable, Sendable {
     case contactIdentifierInvalid
     /// Something that decodes, or may be taken, for a contact but is not its canonical path: to be refused.
     case contactNotCanonical
-    /// The contacts of one audience, canonically written.
+    /// The contacts of one audience, under any spelling.
     case contactList(audience: UInt128)
     /// The relay's own paths, under any spelling, as the normal path without the query: never to be forwarded.
     case relay(path: String)

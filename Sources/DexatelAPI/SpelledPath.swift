@@ -45,7 +45,7 @@ struct SpelledPath {
         }
     }
 
-    /// What the path names: never `.contact` or `.contactList`, as the spelling is not the canonical one.
+    /// What the path names: never `.contact`, as the spelling is not the canonical one.
     var target: RequestTarget {
         if resolved.first?.elementsEqual("_relay".utf8) == true {
             return .relay(path: resolved.reduce(into: "") { $0 += "/" + String(decoding: $1, as: UTF8.self) })
@@ -54,9 +54,15 @@ struct SpelledPath {
             let isContact = UUIDText.parse(resolved[2]) != nil && UUIDText.parse(resolved[4]) != nil
             return isContact ? .contactNotCanonical : .contactIdentifierInvalid
         }
-        guard hasUnclearBounds, losesSegments else { return .other }
-        if all.contains(where: { $0.elementsEqual("_relay".utf8) }) { return .relay(path: "/_relay") }
-        return holdsContactInOrder ? .contactNotCanonical : .other
+        if hasUnclearBounds, losesSegments {
+            if all.contains(where: { $0.elementsEqual("_relay".utf8) }) { return .relay(path: "/_relay") }
+            if holdsContactInOrder { return .contactNotCanonical }
+        }
+        // There is nothing to get past here, and pending writes are to show in every spelling (P5).
+        guard resolved.count == Self.contactShape.count - 1, Self.contactLiteralsMatch(resolved),
+            let audience = UUIDText.parse(resolved[2])
+        else { return .other }
+        return .contactList(audience: audience)
     }
 
     /// The segments of a contact's path; nil stands for a UUID.

@@ -24,7 +24,9 @@ private let reference = ContactReference(
 
     @Test(arguments: [
         "/v1/audiences/\(a)/contacts", "/v1/audiences/\(a.uppercased())/contacts?page_size=2",
-        "http://h/v1/audiences/\(a)/contacts",
+        "http://h/v1/audiences/\(a)/contacts", "/v1/audiences/\(a)/contacts/", "/v1/audiences/\(a)/contacts/?page_size=2",
+        "/v1//audiences/\(a)/./contacts", "/v1/audiences/\(a)/c%6Fntacts", "/v1/audiences/\(a)/contacts/x/..",
+        "/v1/audiences/\(a)/contacts;v=1",
     ])
     func `an audience's contacts are a list`(target: String) {
         #expect(RequestTarget.classify(target) == .contactList(audience: aDecoded))
@@ -103,7 +105,7 @@ private let reference = ContactReference(
         "v1/audiences/\(a)/contacts/\(c)",
         "_relay/live", "/v1", "/v1/messages", "/v1/messages/\(c)", "/v1/audiences", "/v1/audiences/",
         "/v1/audiences/\(a)",
-        "/v1/audiences/\(a)/contact/\(c)", "/v1/audiences/\(a)/contacts/\(c)/tags", "/v1/audiences/\(a)/contacts/",
+        "/v1/audiences/\(a)/contact/\(c)", "/v1/audiences/\(a)/contacts/\(c)/tags",
         "/v1/audiences/x/contacts", "/V1/audiences/\(a)/contacts/\(c)", "/v1/Audiences/\(a)/contacts/\(c)",
         "/v1/audiences/\(a)/CONTACTS/\(c)", "/v2/audiences/\(a)/contacts/\(c)", "/v1/audiences/../contacts/\(c)",
         "/v1/audiences/\(a)/contacts/..", "/_relayed", "/_rela", "/_RELAY/x", "/x/_relay", "/_relay/../v1", "/v1/a%20b",

@@ -106,6 +106,21 @@ struct FreshnessTests {
         #expect(with("no-store=?0, max-age=5") == 5)
         #expect(with("max-age=5, must-revalidate=?2") == 60)
         #expect(with("Max-Age=5") == 60)
+        // Of several members with one key the last counts.
+        #expect(with("max-age=5, max-age=7") == 7)
+        #expect(with("no-store, max-age=5, no-store=?0") == 5)
+        // Tokens, and values that no directive is defined with.
+        #expect(with("max-age=5, ext=a/b:c") == 5)
+        #expect(with("max-age=5, ext=(a \"b\" 1;p=?0);q") == 5)
+        #expect(with("max-age=5, ext=:aGk=:") == 5)
+        #expect(with("max-age=5, ext=%\"h%c3%bc\", other=@1700000000, n=-1.5") == 5)
+        #expect(with("max-age=7, max-age=(5)") == 0)
+        #expect(with("max-age=-1") == 0 && with("max-age=1.5") == 0)
+        // The grammar.
+        for broken in ["max-age=5,", "max-age=5,,public", "max-age=5 public", "max-age=", "max-age=(5", "max-age=:a", "=5"] {
+            #expect(with(broken) == 60, "\(broken)")
+        }
+        #expect(with("  max-age=5 , foo ") == 5)
         #expect(lifetime(["CDN-Cache-Control": "max-age=5", "Cache-Control": "max-age=60"]) == 60)
         let fixture = CacheFixture(target: CacheFixture.elsewhere) { $0.targetedFields.append("CDN-Cache-Control") }
         let stored = try? fixture.store(["CDN-Cache-Control": "max-age=5", "Cache-Control": "no-store"])

@@ -36,7 +36,7 @@ struct DeliveredChanges {
     /// When the latest of those that had to go was delivered: pages that were asked for up to then lack it for good.
     private(set) var horizons: [List: Int64] = [:]
     /// The same for all lists together, once there are too many.
-    private var commonHorizon = Int64.min
+    private(set) var commonHorizon = Int64.min
     /// Lists that have a horizon of their own, at most.
     static let maxHorizons = 4_096
 
@@ -72,6 +72,9 @@ struct DeliveredChanges {
         commonHorizon = max(commonHorizon, horizons.values.max() ?? .min)
         horizons.removeAll()
     }
+
+    /// Notes that pages of all lists which were asked for up to a moment may lack something for good.
+    mutating func addCommonHorizon(_ atMilliseconds: Int64) { commonHorizon = max(commonHorizon, atMilliseconds) }
 
     /// Whether a page that was asked for at a moment lacks something that is not remembered any more.
     func isBehindHorizon(_ list: List, requested milliseconds: Int64) -> Bool {

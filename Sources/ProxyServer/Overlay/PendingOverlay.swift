@@ -123,6 +123,9 @@ package final class PendingOverlay: OutboxChangeObserver {
                     atMilliseconds: $0.atMilliseconds
                 )
             }
+            if state.delivered.commonHorizon > .min {
+                record.commonHorizonMilliseconds = state.delivered.commonHorizon
+            }
             record.horizons = state.delivered.horizons.map {
                 DeliveredRecord.Horizon(partition: $0.partition, audience: $0.audience, atMilliseconds: $1)
             }
@@ -132,8 +135,9 @@ package final class PendingOverlay: OutboxChangeObserver {
 
     /// Goes on from what an earlier run remembered; to be called before the first delivery.
     package func restore(_ record: DeliveredRecord) {
-        guard !record.entries.isEmpty || !record.horizons.isEmpty else { return }
+        guard !record.isEmpty else { return }
         let gone = state.withLock { state in
+            if let common = record.commonHorizonMilliseconds { state.delivered.addCommonHorizon(common) }
             for horizon in record.horizons {
                 state.delivered.addHorizon(
                     .init(partition: horizon.partition, audience: horizon.audience),

@@ -1,3 +1,5 @@
+import DexatelAPI
+import NIOHTTP1
 import ResponseCache
 import Synchronization
 import Upstream
@@ -12,6 +14,15 @@ enum FlightOutcome: Sendable {
     case notShared
 }
 
+extension FlightOutcome {
+    /// The outcome for the client whose request has brought it about.
+    func with(cookiesOf headers: HTTPHeaders) -> FlightOutcome {
+        guard case .reply(var reply) = self else { return self }
+        reply.cookies = headers.filter { $0.name.isASCII("set-cookie") || $0.name.isASCII("set-cookie2") }
+        return .reply(reply)
+    }
+}
+
 /// A reply as it was fetched.
 struct FetchedReply: Sendable {
     var response: StoredResponse
@@ -20,6 +31,8 @@ struct FetchedReply: Sendable {
     var isStored = false
     /// Why it was not stored.
     var detail: String?
+    /// `Set-Cookie`, for the client alone whose request has fetched it (RFC 9111 §7.3).
+    var cookies: [(name: String, value: String)] = []
     /// Whether it says that the upstream has failed, so that a stale reply may stand in (RFC 5861 §4).
     var isFailure = false
 }

@@ -212,7 +212,7 @@ final class ReadExchange: Exchange {
             if reply.isFailure, answerStale(WireAdditions(cacheStatus: status)) { return }
             status.isStored = reply.isStored
             status.detail = reply.detail
-            var additions = WireAdditions(cacheStatus: status)
+            var additions = WireAdditions(cacheStatus: status, fields: reply.cookies)
             additions.isFetched = true
             show(reply.response, additions)
         case .failed(let failure):

@@ -105,9 +105,9 @@ struct ReadFetch: Sendable {
     }
 
     /// Nobody joins any more, and everybody who waits is told.
-    private func end(_ outcome: FlightOutcome) {
+    private func end(_ outcome: FlightOutcome, _ reply: ReplyHead? = nil) {
         endSharing(outcome)
-        leader?.take(outcome)
+        leader?.take(reply.map { outcome.with(cookiesOf: $0.headers) } ?? outcome)
     }
 
     private func endSharing(_ outcome: FlightOutcome) {
@@ -145,7 +145,8 @@ struct ReadFetch: Sendable {
                     isStored: fresh.refusal == nil,
                     detail: fresh.refusal?.rawValue
                 )
-            )
+            ),
+            reply
         )
     }
 
@@ -164,7 +165,9 @@ struct ReadFetch: Sendable {
         if body.readableBytes > Self.maxErrorBytes { body.clear() }
         let response = StoredResponse.unstored(reply, body: body)
         let outcome = FetchedReply(response: response, upstreamStatus: reply.status, isFailure: true)
-        if MemoryCache.isForAll(reply, to: read.cacheRequest, key: read.cacheKey) { return end(.reply(outcome)) }
+        if MemoryCache.isForAll(reply, to: read.cacheRequest, key: read.cacheKey) {
+            return end(.reply(outcome), reply)
+        }
         // It may speak of the one who asked: the others get to know no more than that it failed.
         var others = outcome
         var headers = HTTPHeaders()
@@ -172,7 +175,7 @@ struct ReadFetch: Sendable {
         let bare = ReplyHead(status: reply.status, headers: headers, times: reply.times)
         others.response = .unstored(bare, body: ByteBuffer())
         endSharing(.reply(others))
-        leader?.take(.reply(outcome))
+        leader?.take(FlightOutcome.reply(outcome).with(cookiesOf: reply.headers))
     }
 
     /// Stores a reply, and streams it meanwhile.
@@ -210,7 +213,7 @@ struct ReadFetch: Sendable {
         }
         let fetched = keep(plan, reply, body)
         endSharing(.reply(fetched))
-        if let streamed { streamed.end() } else { leader?.take(.reply(fetched)) }
+        if let streamed { streamed.end() } else { leader?.take(.reply(fetched).with(cookiesOf: reply.headers)) }
     }
 
     private func keep(_ plan: StoragePlan, _ reply: ReplyHead, _ body: ByteBuffer) -> FetchedReply {
@@ -258,7 +261,7 @@ struct ReadFetch: Sendable {
                     upstreamStatus: reply.status,
                     detail: refusal.rawValue
                 )
-            )
+            ).with(cookiesOf: reply.headers)
         )
     }
 

@@ -49,6 +49,11 @@ package struct DeliveredRecord: Sendable {
     package var entries: [Entry] = []
     /// One for each list at most.
     package var horizons: [Horizon] = []
+    /// The same for the pages of all lists, once there are too many.
+    package var commonHorizonMilliseconds: Int64?
+
+    /// Whether there is nothing to be known.
+    package var isEmpty: Bool { entries.isEmpty && horizons.isEmpty && commonHorizonMilliseconds == nil }
 
     /// Nothing was delivered.
     package init() {}
@@ -81,6 +86,9 @@ extension DeliveredRecord {
     /// The record as bytes with a checksum, its times on the disk's clock.
     func encoded(_ time: DiskTime) -> Data {
         var bytes = ByteBuffer()
+        let common = commonHorizonMilliseconds.map { time.disk(monotonicMilliseconds: $0) }
+        bytes.writeInteger(common == nil ? 0 : 1 as UInt8)
+        bytes.writeInteger(common ?? 0)
         bytes.writeInteger(UInt32(horizons.count))
         for horizon in horizons {
             bytes.write(horizon.partition)
@@ -116,8 +124,10 @@ extension DeliveredRecord {
         data.dropLast(8).withUnsafeBytes { hash.combine(bytes: $0) }
         var bytes = ByteBuffer(bytes: data)
         guard bytes.getInteger(at: bytes.writerIndex - 8, as: UInt64.self) == hash.value,
+            let hasCommon = bytes.readInteger(as: UInt8.self), let common = bytes.readTime(time),
             let horizonCount = bytes.readInteger(as: UInt32.self)
         else { return nil }
+        if hasCommon == 1 { commonHorizonMilliseconds = common }
         for _ in 0..<horizonCount {
             guard let partition = bytes.readPartition(), let audience = bytes.readUInt128(),
                 let at = bytes.readTime(time)

@@ -28,14 +28,8 @@ struct CacheDirective: Equatable {
 /// malformed lifetimes where they name one. So neither a missing comma nor an open quote hides a `no-store`.
 struct CacheDirectiveReader {
     private(set) var directives: [CacheDirective] = []
-    /// Whether any member broke the grammar.
-    private(set) var isMalformed = false
 
-    /// Names are in lower case only, and `?1` and `?0` are truth and its opposite (RFC 9651 §3.2, §3.3.6).
-    private let isStructured: Bool
-
-    init(_ lines: [String], isStructured: Bool = false) {
-        self.isStructured = isStructured
+    init(_ lines: [String]) {
         for line in lines { read(Array(line.utf8)[...]) }
     }
 
@@ -46,14 +40,7 @@ struct CacheDirectiveReader {
             rest = rest[member.endIndex...].dropFirst()
             let trimmed = member.trimmed
             guard !trimmed.isEmpty else { continue }
-            if isStructured, let value = Self.boolean(trimmed) {
-                if let value { directives.append(value) }
-            } else if let directive = Self.directive(trimmed), !isStructured || Self.hasLowercaseName(trimmed) {
-                directives.append(directive)
-            } else {
-                isMalformed = true
-                salvage(trimmed)
-            }
+            if let directive = Self.directive(trimmed) { directives.append(directive) } else { salvage(trimmed) }
         }
     }
 
@@ -80,24 +67,6 @@ struct CacheDirectiveReader {
         guard let next = rest.first else { return CacheDirective(name: name.lowercasedText, argument: .none) }
         guard next == UInt8(ascii: "="), let argument = argument(rest.dropFirst()) else { return nil }
         return CacheDirective(name: name.lowercasedText, argument: argument)
-    }
-
-    /// `name=?1` as the directive, `name=?0` as nothing; nil if it is neither.
-    private static func boolean(_ member: ArraySlice<UInt8>) -> CacheDirective?? {
-        guard member.count > 3, member.suffix(3).starts(with: "=?".utf8), hasLowercaseName(member),
-            let bare = directive(member.dropLast(3)), bare.argument == .none
-        else {
-            return nil
-        }
-        switch member.last {
-        case UInt8(ascii: "1"): return .some(bare)
-        case UInt8(ascii: "0"): return .some(nil)
-        default: return nil
-        }
-    }
-
-    private static func hasLowercaseName(_ member: ArraySlice<UInt8>) -> Bool {
-        member.prefix { $0.isTokenByte }.allSatisfy { $0 == $0.asciiLowercased }
     }
 
     private static func argument(_ text: ArraySlice<UInt8>) -> CacheDirective.Argument? {

@@ -2,26 +2,14 @@
 enum TargetedField {
     /// The directives; nil for a field that is empty or breaks the grammar, which counts as absent.
     static func directives(_ lines: [String]) -> [CacheDirective]? {
-        var directives: [CacheDirective] = []
-        for line in lines {
-            let reader = CacheDirectiveReader([withoutParameters(line)], isStructured: true)
-            guard !reader.isMalformed else { return nil }
-            directives += reader.directives
+        guard let dictionary = StructuredDictionary(lines), !dictionary.members.isEmpty else { return nil }
+        return dictionary.members.compactMap { key, value in
+            switch value {
+            case .boolean(true): CacheDirective(name: key, argument: .none)
+            case .text(let text): CacheDirective(name: key, argument: .text(text))
+            // "Not so", and what no directive is defined with.
+            case .boolean(false), .other: nil
+            }
         }
-        return directives.isEmpty ? nil : directives
-    }
-
-    /// Members may have parameters, which mean nothing here.
-    private static func withoutParameters(_ line: String) -> String {
-        var kept: [UInt8] = []
-        var isQuoted = false
-        var isParameter = false
-        for byte in line.utf8 {
-            if byte == UInt8(ascii: "\"") { isQuoted.toggle() }
-            if !isQuoted, byte == UInt8(ascii: ";") { isParameter = true }
-            if !isQuoted, byte == UInt8(ascii: ",") { isParameter = false }
-            if !isParameter { kept.append(byte) }
-        }
-        return String(decoding: kept, as: UTF8.self)
     }
 }

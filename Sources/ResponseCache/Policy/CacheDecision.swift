@@ -24,11 +24,12 @@ enum CacheDecision: Equatable {
             return .fresh
         }
         if freshness.forbidsStale || request.minFreshSeconds != nil { return .validate(.stale) }
-        // A client's max-age without max-stale refuses what is stale, however young (RFC 9111 §5.2.1.1).
-        if request.maxAgeSeconds == nil || request.maxStale != nil, -ttl < freshness.staleWhileRevalidateSeconds {
-            return .stale(revalidate: true)
-        }
-        return request.accepts(staleSeconds: -ttl) ? .stale(revalidate: false) : .validate(.stale)
+        let mayRevalidate = -ttl < freshness.staleWhileRevalidateSeconds
+        // What a client says itself of stale replies goes before the reply's permission (RFC 9111 §5.2.1.2); a max-age
+        // alone refuses what is stale, however young (§5.2.1.1).
+        let isWelcome =
+            request.maxStale == nil ? request.maxAgeSeconds == nil && mayRevalidate : request.accepts(staleSeconds: -ttl)
+        return isWelcome ? .stale(revalidate: mayRevalidate) : .validate(.stale)
     }
 
     /// Whether a stored reply may stand in for an upstream that failed (RFC 5861 §4, RFC 9111 §4.2.4).

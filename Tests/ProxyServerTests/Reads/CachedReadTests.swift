@@ -1,5 +1,6 @@
 import NIOCore
 import ResponseCache
+import Synchronization
 import TestSupport
 import Testing
 
@@ -75,6 +76,47 @@ struct CachedReadTests {
                 let sent = RawClient.RawReply(head: upstream.requests.first ?? "", body: "", isWhole: true)
                 #expect(sent.fields("Accept-Encoding") == ["identity"])
                 #expect(sent.fields("X-Dexatel-Key") == ["one"])
+            }
+        }
+    }
+
+    @Test(
+        "RFC 9111 §7.3 a cookie goes to the client whose request fetched it, however it is served, and to no other",
+        arguments: [Reads.target, Reads.list, "/v1/templates", "/v1/fails"]
+    )
+    func cookies(target: String) async throws {
+        let gate = Gate()
+        let number = Atomic<Int>(0)
+        try await withUpstream { peer, head in
+            let number = number.add(1, ordering: .sequentiallyConsistent).newValue
+            if number == 1 { try await gate.passed() }
+            let body = target == Reads.list ? #"{"data":[]}"# : Reads.contactBody("Ada")
+            let status = target == "/v1/fails" ? "503 Service Unavailable" : "200 OK"
+            let fields = "Cache-Control: max-age=60\r\nETag: \"v\"\r\nSet-Cookie: a=\(number)\r\nSet-Cookie: b=2\r\n"
+            try await peer.write(Reads.reply(body, status: status, fields))
+            return true
+        } _: { upstream in
+            try await withServer(upstream: upstream.url) { port, parts in
+                try await RawClient.with(port: port) { first in
+                    // It waits for the whole reply, as it has a condition.
+                    try await first.send(Reads.get(target, "If-None-Match: \"v\"\r\n"))
+                    try await eventually("the read") { gate.arrived == 1 }
+                    try await RawClient.with(port: port) { second in
+                        try await second.send(Reads.get(target))
+                        try await eventually("the second one") { parts.cache.counters.misses == 2 }
+                        gate.open()
+                        let (own, shared) = (try await first.reply(), try await second.reply())
+                        #expect(own.fields("Set-Cookie") == ["a=1", "b=2"])
+                        #expect(shared.fields("Set-Cookie").isEmpty && shared.cacheStatus.contains("collapsed"))
+                    }
+                }
+                let fetched = try await RawClient.exchange(
+                    port: port,
+                    Reads.get(target, "Cache-Control: no-cache\r\n")
+                )
+                #expect(fetched.fields("Set-Cookie") == ["a=2", "b=2"])
+                let hit = try await RawClient.exchange(port: port, Reads.get(target))
+                #expect(hit.fields("Set-Cookie") == (hit.status == 503 ? ["a=3", "b=2"] : []))
             }
         }
     }

@@ -55,6 +55,26 @@ struct DeliveredOverRestartTests {
         #expect(admits(overlay, Self.contact.listPath, requestedAt: 50))
     }
 
+    @Test("of more lists than are told apart, pages from before are not used after the next restart either")
+    func manyLists() {
+        let first = overlay(maxDelivered: 0)
+        var record = first.record
+        for audience in 0...DeliveredChanges.maxHorizons {
+            record.horizons.append(
+                .init(partition: Self.partition, audience: UInt128(audience) + 1_000, atMilliseconds: 200)
+            )
+        }
+        let second = PendingOverlay(cache: MemoryCache(CacheConfiguration()), semantics: .unknown)
+        second.restore(record)
+        #expect(second.record.horizons.count <= DeliveredChanges.maxHorizons)
+        let third = PendingOverlay(cache: MemoryCache(CacheConfiguration()), semantics: .unknown)
+        third.restore(second.record)
+        for overlay in [second, third] {
+            #expect(!admits(overlay, Self.contact.listPath, requestedAt: 100))
+            #expect(admits(overlay, Self.contact.listPath, requestedAt: 201))
+        }
+    }
+
     @Test("without room to remember, pages from disk that lack it are not used, and all others are")
     func forgotten() {
         let overlay = overlay(maxDelivered: 0)

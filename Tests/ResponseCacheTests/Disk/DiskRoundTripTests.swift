@@ -68,6 +68,7 @@ struct DiskRoundTripTests {
             )
         }
         record.horizons = [.init(partition: .shared, audience: 3, atMilliseconds: first.clock.nowMilliseconds)]
+        record.commonHorizonMilliseconds = first.clock.nowMilliseconds - 1_000
         await first.disk.close(keeping: record)
         first.clock.restart(downSeconds: 9)
         let second = DiskFixture(first.folder, first.clock)
@@ -76,6 +77,7 @@ struct DiskRoundTripTests {
         #expect(found.entries.allSatisfy { $0.contact == contact && $0.partition == CacheFixture.oneKey })
         #expect(found.entries.allSatisfy { second.clock.nowMilliseconds - $0.atMilliseconds == 9_000 })
         #expect(found.horizons.map(\.audience) == [3])
+        #expect(found.commonHorizonMilliseconds == second.clock.nowMilliseconds - 10_000)
         let crashed = try second.afterCrash()
         #expect(crashed.disk.delivered == nil)
         await second.disk.close()
