@@ -255,7 +255,8 @@ struct CommitLoop {
         do {
             housekeeping.settings = thread.settings
             let unverifiedKeys = thread.keys.unverifiedKeys
-            guard let task = try housekeeping.next(storage, unverifiedKeys: unverifiedKeys, now: thread.clock.now()) else {
+            guard let task = try housekeeping.next(storage, unverifiedKeys: unverifiedKeys, now: thread.clock.now())
+            else {
                 return false
             }
             switch task {

@@ -101,7 +101,8 @@ import Testing
         storage.close()
     }
 
-    @Test func `a key that the upstream never took is forgotten after two days, or twice writes.keep_receipts`() throws {
+    @Test func `a key that the upstream never took is forgotten after two days, or twice writes.keep_receipts`() throws
+    {
         try makeIdleKey(isVerified: false, isSealed: false)
         #expect(try keyTask(at: 5_000 + 2 * day) == nil)
         #expect(try keyTask(at: 5_001 + 2 * day) == "forget [1]")

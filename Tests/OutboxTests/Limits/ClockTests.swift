@@ -52,7 +52,9 @@ import Testing
     private func age(_ rig: OutboxRig) async -> Int64? { await rig.outbox.status().oldestPendingAgeMilliseconds }
 
     /// Everything is still there, and goes when the relay's clock says so, whatever the wall clock says.
-    private func expectRetention(_ rig: OutboxRig, of ids: (receipt: WriteID, pending: WriteID), left: Int64) async throws {
+    private func expectRetention(_ rig: OutboxRig, of ids: (receipt: WriteID, pending: WriteID), left: Int64)
+        async throws
+    {
         try await settle(rig)
         #expect(rig.outbox.committedCounts.pending == 2 && rig.outbox.committedCounts.dead == 0)
         #expect(try await rig.state(ids.receipt) == .delivered)
@@ -96,7 +98,9 @@ import Testing
         await rig.stop()
     }
 
-    @Test func `a restart goes on where the clock was saved, and counts an hour of the time in between at most`() async throws {
+    @Test func `a restart goes on where the clock was saved, and counts an hour of the time in between at most`()
+        async throws
+    {
         let first = try rig()
         _ = try await fill(first)
         await first.stop()
