@@ -32,11 +32,14 @@ package final class Outbox: Sendable {
 
     /// Opens and recovers the outbox of a state directory, which the caller has locked with `StateLock`.
     ///
-    /// - Parameter backoffMilliseconds: The full-jitter delay for an attempt count.
+    /// - Parameters:
+    ///   - backoffMilliseconds: The full-jitter delay for an attempt count.
+    ///   - time: The clocks that ages, expiry and retention go by.
     package static func open(
         _ configuration: OutboxConfiguration,
         transport: any DeliveryTransport,
         backoffMilliseconds: @escaping @Sendable (Int64) -> Int64,
+        time: RelayClock.Source = .host,
         logger: Logger
     ) throws -> Outbox {
         let storage = SQLiteOutboxStorage(path: configuration.databasePath)
@@ -62,7 +65,7 @@ package final class Outbox: Sendable {
                 )
             }
         }
-        let clock = RelayClock(savedRelay: opened.savedRelayClock, savedWall: opened.savedWallClock)
+        let clock = RelayClock(savedRelay: opened.savedRelayClock, savedWall: opened.savedWallClock, source: time)
         let admission = Admission(
             maxPending: configuration.maxPending,
             maxPendingBytes: configuration.maxPendingBytes
@@ -311,14 +314,14 @@ package final class Outbox: Sendable {
 
     /// How the outbox does; reads the oldest pending write from the database.
     package func status() async -> OutboxStatus {
-        let oldest = try? await engine.reader.oldestPendingAcceptedAt()
+        let oldest = try? await engine.reader.oldestPendingAcceptedClock()
         return OutboxStatus(
             health: health,
             counts: admission.committed,
             transitions: commits.transitions.withLock { $0 },
             inFlight: engine.inFlightCount,
             waiting: engine.waitingCount,
-            oldestPendingAcceptedAtMilliseconds: oldest ?? nil
+            oldestPendingAgeMilliseconds: oldest.flatMap { $0 }.map { max(0, clock.now() - $0) }
         )
     }
 }
@@ -345,6 +348,6 @@ package struct OutboxStatus: Sendable, Equatable {
     package var inFlight: Int
     /// Senders that wait for the upstream's reply just now.
     package var waiting: Int
-    /// When the oldest pending write was accepted: wall clock, milliseconds since 1970.
-    package var oldestPendingAcceptedAtMilliseconds: Int64?
+    /// How old the oldest pending write is, by the relay's clock, in milliseconds.
+    package var oldestPendingAgeMilliseconds: Int64?
 }

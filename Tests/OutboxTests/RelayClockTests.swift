@@ -29,7 +29,8 @@ import Testing
     }
 
     @Test func `a running clock never goes back, and starts where the saved one stood`() {
-        let clock = RelayClock(savedRelay: 77_000, savedWall: 10, wallNow: 30)
+        let source = RelayClock.Source(wallMilliseconds: { 30 }, monotonic: { .now })
+        let clock = RelayClock(savedRelay: 77_000, savedWall: 10, source: source)
         var last = clock.now()
         #expect(last.milliseconds >= 77_020)
         for _ in 0..<1_000 {

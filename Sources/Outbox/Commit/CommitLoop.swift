@@ -71,7 +71,7 @@ struct CommitLoop {
         transaction.counts = counts
         transaction.nextSequence = nextSequence
         transaction.clock = thread.clock.now()
-        transaction.wallMilliseconds = RelayClock.wallMilliseconds()
+        transaction.wallMilliseconds = thread.clock.wallNow()
         transaction.maxReceipts = thread.settings.maxReceipts
         return CommitLedger(transaction)
     }
@@ -103,7 +103,9 @@ struct CommitLoop {
                 let nonce = Int64.random(in: .min ... .max)
                 let pending = desk.ledger.accept(write, keyRow: row, nonce: nonce, idempotency: idempotency)
                 batch.accepted.append((write, pending))
-                if let idempotency { repetitions.remember(idempotency, pending, write) }
+                if let idempotency {
+                    repetitions.remember(idempotency, pending, write, at: desk.ledger.transaction.wallMilliseconds)
+                }
             }
             for attempt in work.attempts { desk.ledger.record(attempt) }
             for hold in work.holds { desk.ledger.record(hold) }
@@ -253,7 +255,8 @@ struct CommitLoop {
         do {
             housekeeping.settings = thread.settings
             let unverifiedKeys = thread.keys.unverifiedKeys
-            guard let task = try housekeeping.next(storage, unverifiedKeys: unverifiedKeys, now: thread.clock.now()) else {
+            guard let task = try housekeeping.next(storage, unverifiedKeys: unverifiedKeys, now: thread.clock.now())
+            else {
                 return false
             }
             switch task {

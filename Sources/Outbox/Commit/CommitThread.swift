@@ -119,7 +119,8 @@ final class CommitThread: Sendable {
         logger.warning(
             "the upstream forbids an API key's write, which is held; others of the key may follow",
             metadata: [
-                "key": "\(key.fingerprint)", "write": "\(write.id)", "contact": "\(write.contact.path)", "status": "403",
+                "key": "\(key.fingerprint)", "write": "\(write.id)", "contact": "\(write.contact.path)",
+                "status": "403",
             ]
         )
     }

@@ -29,14 +29,19 @@ struct Repetitions {
     }
 
     /// A write with an idempotency key is in the transaction.
-    mutating func remember(_ idempotency: Idempotency, _ pending: PendingWrite, _ write: NewWrite) {
+    mutating func remember(
+        _ idempotency: Idempotency,
+        _ pending: PendingWrite,
+        _ write: NewWrite,
+        at acceptedAtMilliseconds: Int64
+    ) {
         let receipt = Receipt(
             id: pending.id,
             state: .pending,
             method: pending.method,
             contact: pending.contact,
             keyFingerprint: write.key.fingerprint,
-            acceptedAtMilliseconds: RelayClock.wallMilliseconds(),
+            acceptedAtMilliseconds: acceptedAtMilliseconds,
             attempts: 0,
             isAmbiguous: false
         )

@@ -19,7 +19,7 @@ extension Outbox {
             selection,
             after: sequence,
             limit: min(max(limit, 1), Self.maxPageWrites),
-            wallNow: RelayClock.wallMilliseconds()
+            wallNow: clock.wallNow()
         )
         let entries = page.entries.map(seenFromMemory)
         let isMeant = { (state: WriteState) in selection.states.isEmpty || selection.states.contains(state) }

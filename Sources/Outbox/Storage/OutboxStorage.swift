@@ -80,8 +80,8 @@ protocol OutboxReading: Sendable {
     func payload(of sequence: Int64) async throws -> WritePayload?
     /// The receipt of a write, wherever it is.
     func receipt(_ id: WriteID) async throws -> Receipt?
-    /// The acceptance time (wall clock, milliseconds) of the oldest pending write.
-    func oldestPendingAcceptedAt() async throws -> Int64?
+    /// When the oldest pending write was accepted, or was last brought back from the dead.
+    func oldestPendingAcceptedClock() async throws -> RelayTime?
     /// A part of what an operator's selection finds.
     func page(_ selection: WriteSelection, after sequence: Int64, limit: Int, wallNow: Int64) async throws -> StoredPage
     /// A write with all that is kept of it.

@@ -140,9 +140,10 @@ final class SQLiteOutboxReader: OutboxReading {
         }
     }
 
-    func oldestPendingAcceptedAt() async throws -> Int64? {
+    func oldestPendingAcceptedClock() async throws -> RelayTime? {
         try await read { database in
-            try Int64.fetchOne(database, sql: "SELECT accepted_at FROM pending_write ORDER BY sequence LIMIT 1")
+            try Int64.fetchOne(database, sql: "SELECT accepted_clock FROM pending_write ORDER BY sequence LIMIT 1")
+                .map(RelayTime.init)
         }
     }
 

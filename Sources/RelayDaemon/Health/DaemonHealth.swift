@@ -98,7 +98,7 @@ final class DaemonHealth: HealthSource {
                 consecutiveFailures: snapshot.consecutiveFailures,
                 lastError: snapshot.lastError
             ),
-            outbox: Self.outbox(outboxStatus, now: now),
+            outbox: Self.outbox(outboxStatus),
             cache: cacheStatus(),
             webhook: await webhook.withLock { $0 }?.status(),
             configuration: configuration.status
@@ -181,7 +181,7 @@ final class DaemonHealth: HealthSource {
         return transitions
     }
 
-    private static func outbox(_ status: OutboxStatus, now: Int64) -> RelayStatus.Outbox {
+    private static func outbox(_ status: OutboxStatus) -> RelayStatus.Outbox {
         var outbox = RelayStatus.Outbox()
         switch status.health {
         case .working: break
@@ -200,7 +200,7 @@ final class DaemonHealth: HealthSource {
         outbox.storedBytes = status.counts.storedBytes
         outbox.waiting = status.waiting
         outbox.sinceStart = transitions(status.transitions)
-        outbox.oldestPendingMilliseconds = status.oldestPendingAcceptedAtMilliseconds.map { max(0, now - $0) }
+        outbox.oldestPendingMilliseconds = status.oldestPendingAgeMilliseconds
         return outbox
     }
 }

@@ -65,7 +65,8 @@ import Testing
         await rig.stop()
     }
 
-    @Test func `the commit thread turns while it verifies a large database, so that no watchdog kills it`() async throws {
+    @Test func `the commit thread turns while it verifies a large database, so that no watchdog kills it`() async throws
+    {
         let faults = StorageFaults()
         let rig = try EngineRig(directory, ScriptedTransport { _, _ in Sample.outcome(200) }, faults)
         rig.submit(1, 1, wait: 0)
@@ -86,7 +87,9 @@ import Testing
         await rig.stop()
     }
 
-    @Test func `verifying makes progress that can be seen, and what was found whole is not verified again`() async throws {
+    @Test func `verifying makes progress that can be seen, and what was found whole is not verified again`()
+        async throws
+    {
         let storage = SQLiteOutboxStorage(path: directory.database)
         _ = try storage.open(verify: false)
         var books = StorageBooks()

@@ -55,6 +55,76 @@ import Testing
         storage.close()
     }
 
+    /// What housekeeping does about keys at a time, after everything else that is due.
+    private func keyTask(at now: Int64, keepReceipts: Int64? = nil) throws -> String? {
+        var housekeeping = housekeeping()
+        if let keepReceipts { housekeeping.settings.keepReceiptsMilliseconds = keepReceipts }
+        switch try housekeeping.next(storage, unverifiedKeys: 0, now: RelayTime(milliseconds: now)) {
+        case .operation: return "unseal"
+        case .forget(let rows): return "forget \(rows)"
+        case .purge: return "purge"
+        case .saveClock, nil: return nil
+        }
+    }
+
+    /// A key that has been idle since 5 000, with its receipt gone.
+    private func makeIdleKey(isVerified: Bool, isSealed: Bool) throws {
+        _ = try storage.open(verify: false)
+        var books = StorageBooks()
+        let write = books.accept(1, payload: Sample.payload("{}"))
+        _ = try storage.commit(books.take())
+        books.end(write.sequence, as: isVerified ? .delivered : .rejected)
+        var transaction = books.take()
+        if isVerified { transaction.verifiedKeys = [1] }
+        _ = try storage.commit(transaction)
+        var purge = books.take()
+        purge.purgeEndedBefore = 5_001
+        if !isSealed { purge.unsealedKeys = [1] }
+        #expect(try storage.commit(purge) == 1)
+    }
+
+    @Test(arguments: [true, false])
+    func `a key is unsealed when it has been idle for more than a day`(_ isVerified: Bool) throws {
+        try makeIdleKey(isVerified: isVerified, isSealed: true)
+        #expect(try keyTask(at: 5_000 + day) == nil)
+        #expect(try keyTask(at: 5_001 + day) == "unseal")
+        storage.close()
+    }
+
+    @Test func `a key that the upstream took is forgotten 90 days after its seal`() throws {
+        try makeIdleKey(isVerified: true, isSealed: false)
+        #expect(try keyTask(at: 5_001 + 2 * day) == nil)
+        #expect(try keyTask(at: 5_000 + 91 * day) == nil)
+        #expect(try keyTask(at: 5_001 + 91 * day) == "forget [1]")
+        #expect(try keyTask(at: 5_001 + 91 * day, keepReceipts: 46 * day) == nil, "its receipts may be there yet")
+        #expect(try keyTask(at: 5_001 + 92 * day, keepReceipts: 46 * day) == "forget [1]")
+        storage.close()
+    }
+
+    @Test func `a key that the upstream never took is forgotten after two days, or twice writes.keep_receipts`() throws
+    {
+        try makeIdleKey(isVerified: false, isSealed: false)
+        #expect(try keyTask(at: 5_000 + 2 * day) == nil)
+        #expect(try keyTask(at: 5_001 + 2 * day) == "forget [1]")
+        #expect(try keyTask(at: 5_000 + 6 * day, keepReceipts: 3 * day) == nil)
+        #expect(try keyTask(at: 5_001 + 6 * day, keepReceipts: 3 * day) == "forget [1]")
+        #expect(try keyTask(at: 5_001 + 2 * day, keepReceipts: 0) == "forget [1]")
+        storage.close()
+    }
+
+    @Test func `keys are looked after every ten minutes, and room is made for others at once`() throws {
+        try makeIdleKey(isVerified: false, isSealed: false)
+        var housekeeping = housekeeping()
+        let late = RelayTime(milliseconds: 5_000 + 2 * day)
+        #expect(try housekeeping.next(storage, unverifiedKeys: 0, now: late).isKeyTask == false)
+        #expect(try housekeeping.next(storage, unverifiedKeys: 0, now: late + 599_999).isKeyTask == false)
+        #expect(try housekeeping.next(storage, unverifiedKeys: 0, now: late + 600_000).isKeyTask == true)
+        housekeeping.settings.maxUnverifiedKeys = 80
+        #expect(try housekeeping.next(storage, unverifiedKeys: 70, now: 5_001).isKeyTask == false)
+        #expect(try housekeeping.next(storage, unverifiedKeys: 71, now: 5_001).isKeyTask == true, "an eighth is free")
+        storage.close()
+    }
+
     @Test func `a dead write keeps its key sealed, and a refusal is remembered without a seal`() throws {
         _ = try storage.open(verify: false)
         var books = StorageBooks()
@@ -109,5 +179,11 @@ import Testing
             return
         }
         storage.close()
+    }
+}
+
+extension Housekeeping.Task? {
+    fileprivate var isKeyTask: Bool {
+        if case .forget? = self { true } else { false }
     }
 }

@@ -22,7 +22,8 @@ import Testing
         }
     }
 
-    @Test func `keys that the upstream refuses are forgotten when there are too many, with what their senders have seen`()
+    @Test
+    func `keys that the upstream refuses are forgotten when there are too many, with what their senders have seen`()
         async throws
     {
         let first = try rig()

@@ -105,14 +105,6 @@ import Testing
         await rig.stop()
     }
 
-    @Test(arguments: [-86_400_000, 86_400_000] as [Int64])
-    func `a wall clock that is set by a day between two runs neither expires nor revives anything`(_ change: Int64) {
-        let start: Int64 = 1_800_000_000_000
-        let saved = RelayClock(savedRelay: start, savedWall: start, wallNow: start).now().milliseconds
-        let after = RelayClock(savedRelay: saved, savedWall: start, wallNow: start + change).now().milliseconds
-        #expect((0...3_700_000).contains(after - saved))
-    }
-
     @Test func `bodies of ended writes leave the log when nothing is committed any more`() async throws {
         let rig = try rig { _ in }
         let id = try await rig.accept(1, 1, body: #"{"data":{"date":"planted-body"}}"#)

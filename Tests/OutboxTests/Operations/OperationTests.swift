@@ -221,7 +221,8 @@ import Testing
         await #expect(throws: ImportFault.targetElsewhere(id: id.description)) {
             try await rig.outbox.importWrites(writes)
         }
-        writes[1].target = Sample.contact(1).path.uppercased().replacing("/V1/AUDIENCES/", with: "/v1/audiences/")
+        writes[1].target =
+            Sample.contact(1).path.uppercased().replacing("/V1/AUDIENCES/", with: "/v1/audiences/")
             .replacing("/CONTACTS/", with: "/contacts/") + "?a=b"
         #expect(try await rig.outbox.importWrites(writes).count == 2)
         #expect(rig.outbox.committedCounts.accepted == 5, "all of them or none")

@@ -57,7 +57,9 @@ import Testing
         #expect(admitUntilFull(registry.key(for: Secret("third"))) == 2)
     }
 
-    @Test func `keys that never succeeded are counted from their first write until they succeed or are forgotten`() throws {
+    @Test func `keys that never succeeded are counted from their first write until they succeed or are forgotten`()
+        throws
+    {
         func admit(_ key: KnownKey) -> OutboxUnavailability? {
             registry.admit(key, maxPerUnverifiedKey: 9, maxUnverified: 99, maxUnverifiedKeys: 3)
         }

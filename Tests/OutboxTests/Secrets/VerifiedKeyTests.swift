@@ -15,7 +15,9 @@ import Testing
         return try OutboxRig(directory, transport, backoffMilliseconds: 60_000) { $0.maxPendingUnverifiedPerKey = 1 }
     }
 
-    @Test func `a key that has only read is known over a restart, and the key itself is not in the outbox`() async throws {
+    @Test func `a key that has only read is known over a restart, and the key itself is not in the outbox`()
+        async throws
+    {
         let first = try rig()
         let reader = first.outbox.keys.key(for: Secret("planted-reader"))
         for _ in 1...3 { first.outbox.noteTaken(reader) }

@@ -115,7 +115,9 @@ import Testing
         try change(
             "UPDATE outbox_schema SET version = 3; INSERT INTO grdb_migrations VALUES ('3');"
                 + "CREATE TABLE later (one INTEGER PRIMARY KEY) STRICT; INSERT INTO later VALUES (1);"
-                + tables.map { "ALTER TABLE \($0) ADD COLUMN later TEXT DEFAULT 'new'; UPDATE \($0) SET later = 'kept';" }
+                + tables.map {
+                    "ALTER TABLE \($0) ADD COLUMN later TEXT DEFAULT 'new'; UPDATE \($0) SET later = 'kept';"
+                }
                 .joined()
         )
         let rig = try rig()

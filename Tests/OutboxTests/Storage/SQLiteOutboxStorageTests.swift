@@ -187,7 +187,7 @@ import Testing
             }
             storage.close()
         }
-        await #expect(throws: OutboxError.self) { try await reader.oldestPendingAcceptedAt() }
+        await #expect(throws: OutboxError.self) { try await reader.oldestPendingAcceptedClock() }
         await #expect(throws: OutboxError.self) { try await reader.payload(of: 1) }
     }
 

@@ -17,6 +17,7 @@ final class OutboxRig: Sendable {
         _ directory: TemporaryDirectory,
         _ transport: ScriptedTransport,
         backoffMilliseconds: Int64 = 1,
+        time: RelayClock.Source = .host,
         logger: Logger = OutboxRig.logger,
         _ change: (inout OutboxConfiguration) -> Void = { _ in }
     ) throws {
@@ -24,6 +25,7 @@ final class OutboxRig: Sendable {
             Self.configuration(directory, change),
             transport: transport,
             backoffMilliseconds: { _ in backoffMilliseconds },
+            time: time,
             logger: logger
         )
         self.outbox = outbox

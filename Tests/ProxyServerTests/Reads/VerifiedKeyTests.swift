@@ -36,12 +36,14 @@ import Testing
     }
 
     @Test(arguments: [
-        Reads.get(), Reads.request("POST", "/v1/messages", "Content-Length: 0\r\n"), Reads.request("HEAD", Reads.target),
+        Reads.get(), Reads.request("POST", "/v1/messages", "Content-Length: 0\r\n"),
+        Reads.request("HEAD", Reads.target),
     ])
     func `a key that the upstream has taken once may write as much as any`(_ request: String) async throws {
         // A reply to HEAD has no body.
         let isHead = request.hasPrefix("HEAD")
-        let reply = isHead ? "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n" : Self.json
+        let reply =
+            isHead ? "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n" : Self.json
         try await withRelay(reply) { port, parts, _ in
             try await RawClient.with(port: port) { client in
                 try await client.send(request)
@@ -55,7 +57,9 @@ import Testing
         }
     }
 
-    @Test func `writes of a key that are pending when it is taken count no more among those of unknown keys`() async throws {
+    @Test func `writes of a key that are pending when it is taken count no more among those of unknown keys`()
+        async throws
+    {
         try await withRelay(Self.json) { port, parts, _ in
             #expect(try await writes(port) == [202, 503, 503])
             #expect(parts.outbox.keys.unverifiedKeys == 1)
