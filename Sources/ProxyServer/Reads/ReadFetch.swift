@@ -182,8 +182,10 @@ struct ReadFetch: Sendable {
 
     private func keep(_ plan: StoragePlan, _ reply: ReplyHead, _ body: ByteBuffer) -> FetchedReply {
         do throws(StoreRefusal) {
-            guard try read.subject.isAnswered(by: plan.response(body: body)) else { throw .unexpected }
-            let response = try cache.store(plan, body: body)
+            let response = try cache.store(plan, body: body) { response in
+                guard read.subject.isAnswered(by: response) else { return .unexpected }
+                return server.reads.overlay.admits(read.cacheKey, response) ? nil : .superseded
+            }
             return FetchedReply(response: response, upstreamStatus: reply.status, isStored: true)
         } catch {
             let response = (try? plan.response(body: body)) ?? .unstored(reply, body: body)
