@@ -158,7 +158,8 @@ package final class PendingOverlay: OutboxChangeObserver {
         for entry in gone { forget(entry) }
     }
 
-    /// Whether a reply that was found on disk may be used: what lacks a delivery that nobody remembers must not be.
+    /// Whether a reply that was found on disk, or has taken long to come, may be kept: what lacks a delivery that nobody
+    /// remembers must not be, nor an error for a contact that was updated since.
     ///
     /// Replies to contacts as they are usually asked for are taken from the disk one by one (``forget(_:)``). Which of
     /// an audience's pages, and of a contact's other spellings and queries, are there nobody knows: all of them go by
@@ -168,7 +169,12 @@ package final class PendingOverlay: OutboxChangeObserver {
         let audience: UInt128
         switch RequestTarget.classify(key.target) {
         case .contactList(let list): audience = list
-        case .contact(let contact) where contact.path != key.target: audience = contact.audience
+        case .contact(let contact):
+            if response.status != 200, isUpdated(contact, key.partition, since: response.heldUpToMilliseconds) {
+                return false
+            }
+            if contact.path == key.target { return true }
+            audience = contact.audience
         default: return true
         }
         return state.withLock { state in
@@ -177,6 +183,13 @@ package final class PendingOverlay: OutboxChangeObserver {
                 requested: response.heldUpToMilliseconds
             )
         }
+    }
+
+    private func isUpdated(_ contact: ContactReference, _ partition: CachePartition, since milliseconds: Int64) -> Bool {
+        let changes = state.withLock {
+            $0.delivered.changes(.init(partition: partition, contact: contact), since: milliseconds)
+        }
+        return changes.last.map { $0.effect != .delete } ?? false
     }
 
     // MARK: - Reading

@@ -219,8 +219,10 @@ struct ReadFetch: Sendable {
     private func keep(_ plan: StoragePlan, _ reply: ReplyHead, _ body: ByteBuffer) -> FetchedReply {
         do throws(StoreRefusal) {
             if flight.isOvertaken { throw StoreRefusal.superseded }
-            guard try read.subject.isAnswered(by: plan.response(body: body)) else { throw .unexpected }
-            let response = try cache.store(plan, body: body)
+            let response = try cache.store(plan, body: body) { response in
+                guard read.subject.isAnswered(by: response) else { return .unexpected }
+                return server.reads.overlay.admits(read.cacheKey, response) ? nil : .superseded
+            }
             server.reads.flights.noteStored(flight, read.cacheKey)
             return FetchedReply(response: response, upstreamStatus: reply.status, isStored: true)
         } catch {

@@ -214,11 +214,17 @@ package final class MemoryCache: Sendable {
 
     /// Stores a reply whose head was found storable, in the place of what its request would have been answered with.
     ///
+    /// - Parameter refusal: Why the whole reply is not to be stored; asked before it is.
     /// - Returns: What was stored, to be answered from and to be written to further tiers.
     /// - Throws: Why it was not stored.
     @discardableResult
-    package func store(_ plan: StoragePlan, body: ByteBuffer) throws(StoreRefusal) -> StoredResponse {
+    package func store(
+        _ plan: StoragePlan,
+        body: ByteBuffer,
+        refusal: (StoredResponse) -> StoreRefusal? = { _ in nil }
+    ) throws(StoreRefusal) -> StoredResponse {
         let response = try plan.response(body: body)
+        if let refusal = refusal(response) { throw refusal }
         try shard(plan.key).state.withLock { (shard) throws(StoreRefusal) in
             try store(response, plan.key, plan.request, plan.token, in: &shard)
         }

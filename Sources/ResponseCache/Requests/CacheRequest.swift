@@ -23,6 +23,8 @@ package struct CacheRequest: Sendable {
     /// they are answered from what was stored.
     package static let fieldsAnsweredHere = ["If-None-Match", "If-Modified-Since", "If-Range", "Range"]
 
+    private static let answeredHere = fieldsAnsweredHere.map { $0.lowercased() }
+
     /// Reads a request's head.
     package init(method: HTTPMethod, headers: HTTPHeaders) {
         self.init(method: method, headers: headers) { _, _ in }
@@ -76,7 +78,7 @@ package struct CacheRequest: Sendable {
         switch name {
         case "accept-encoding" where asksForIdentity: ["identity"]
         case "authorization" where disregardsAuthorization: []
-        default: Self.fieldsAnsweredHere.contains { $0.lowercased() == name } ? [] : headers[name]
+        default: Self.answeredHere.contains(name) ? [] : headers[name]
         }
     }
 

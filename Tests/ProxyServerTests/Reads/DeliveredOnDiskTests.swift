@@ -12,12 +12,19 @@ struct DeliveredOnDiskTests {
         return true
     }
 
-    /// A state directory whose cache holds these targets on disk, all with `Ada`.
-    private func folder(holding targets: [String] = [Reads.target], _ clock: MovedClock) async throws
-        -> TemporaryDirectory
-    {
+    private static func answerNotFound(_ peer: TestUpstream.Connection, _ head: String) async throws -> Bool {
+        try await peer.write(Reads.reply(#"{"errors":[{"code":1351}]}"#, status: "404 Not Found"))
+        return true
+    }
+
+    /// A state directory whose cache holds these targets on disk, all with `Ada`, or with a 404.
+    private func folder(
+        holding targets: [String] = [Reads.target],
+        notFound: Bool = false,
+        _ clock: MovedClock
+    ) async throws -> TemporaryDirectory {
         let folder = try TemporaryDirectory()
-        try await withUpstream(Self.answer) { upstream in
+        try await withUpstream(notFound ? Self.answerNotFound : Self.answer) { upstream in
             try await withServer(upstream: upstream.url, over: folder, clock: clock.clock) { port, _ in
                 for target in targets { _ = try await RawClient.exchange(port: port, Reads.get(target)) }
             }
@@ -68,6 +75,19 @@ struct DeliveredOnDiskTests {
                 let reply = try await RawClient.exchange(port: port, Reads.get(target))
                 #expect(reply.status == 504, "\(target)")
             }
+        }
+    }
+
+    @Test("P5 a 404 that only the disk has does not come back for a contact that was updated since")
+    func notFoundBefore() async throws {
+        let clock = MovedClock()
+        let folder = try await folder(notFound: true, clock)
+        try await withServer(upstream: "http://127.0.0.1:9", over: folder, clock: clock.clock) { port, parts in
+            clock.advance(seconds: 1)
+            _ = try await RawClient.exchange(port: port, Reads.put(#""first_name":"Zoe""#))
+            try await parts.deliverAndLose(replying: Reads.contactBody("Zoe"))
+            let reply = try await RawClient.exchange(port: port, Reads.get())
+            #expect(reply.status == 504)
         }
     }
 
