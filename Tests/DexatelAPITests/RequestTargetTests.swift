@@ -24,7 +24,8 @@ private let reference = ContactReference(
 
     @Test(arguments: [
         "/v1/audiences/\(a)/contacts", "/v1/audiences/\(a.uppercased())/contacts?page_size=2",
-        "http://h/v1/audiences/\(a)/contacts", "/v1/audiences/\(a)/contacts/", "/v1/audiences/\(a)/contacts/?page_size=2",
+        "http://h/v1/audiences/\(a)/contacts", "/v1/audiences/\(a)/contacts/",
+        "/v1/audiences/\(a)/contacts/?page_size=2",
         "/v1//audiences/\(a)/./contacts", "/v1/audiences/\(a)/c%6Fntacts", "/v1/audiences/\(a)/contacts/x/..",
         "/v1/audiences/\(a)/contacts;v=1",
     ])

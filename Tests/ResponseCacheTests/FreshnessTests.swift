@@ -117,7 +117,9 @@ struct FreshnessTests {
         #expect(with("max-age=7, max-age=(5)") == 0)
         #expect(with("max-age=-1") == 0 && with("max-age=1.5") == 0)
         // The grammar.
-        for broken in ["max-age=5,", "max-age=5,,public", "max-age=5 public", "max-age=", "max-age=(5", "max-age=:a", "=5"] {
+        for broken in [
+            "max-age=5,", "max-age=5,,public", "max-age=5 public", "max-age=", "max-age=(5", "max-age=:a", "=5",
+        ] {
             #expect(with(broken) == 60, "\(broken)")
         }
         #expect(with("  max-age=5 , foo ") == 5)

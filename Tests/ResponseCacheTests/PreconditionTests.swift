@@ -48,7 +48,12 @@ struct PreconditionTests {
             Row(modified: nil, asks: ["If-Modified-Since": CacheFixture.date], isNotModified: true),
             Row(modified: nil, asks: ["If-Modified-Since": then], isNotModified: false),
             // Nothing dates what the relay has laid writes over: its base is older than they are.
-            Row(tag: "\"relay-0123\"", modified: nil, asks: ["If-Modified-Since": CacheFixture.date], isNotModified: false),
+            Row(
+                tag: "\"relay-0123\"",
+                modified: nil,
+                asks: ["If-Modified-Since": CacheFixture.date],
+                isNotModified: false
+            ),
             Row(tag: "\"relay-0123\"", asks: ["If-Modified-Since": CacheFixture.date], isNotModified: false),
             Row(tag: "\"relay-0123\"", asks: ["If-None-Match": "\"relay-0123\""], isNotModified: true),
             // Only what would be a success (RFC 9110 §13.2.1).

@@ -158,8 +158,8 @@ package final class PendingOverlay: OutboxChangeObserver {
         for entry in gone { forget(entry) }
     }
 
-    /// Whether a reply that was found on disk, or has taken long to come, may be kept: what lacks a delivery that nobody
-    /// remembers must not be, nor an error for a contact that was updated since.
+    /// Whether a reply that was found on disk, or has taken long to come, may be kept: what lacks a delivery that
+    /// nobody remembers is not, nor an error for a contact that was updated since.
     ///
     /// Replies to contacts as they are usually asked for are taken from the disk one by one (``forget(_:)``). Which of
     /// an audience's pages, and of a contact's other spellings and queries, are there nobody knows: all of them go by
@@ -185,7 +185,8 @@ package final class PendingOverlay: OutboxChangeObserver {
         }
     }
 
-    private func isUpdated(_ contact: ContactReference, _ partition: CachePartition, since milliseconds: Int64) -> Bool {
+    private func isUpdated(_ contact: ContactReference, _ partition: CachePartition, since milliseconds: Int64) -> Bool
+    {
         let changes = state.withLock {
             $0.delivered.changes(.init(partition: partition, contact: contact), since: milliseconds)
         }

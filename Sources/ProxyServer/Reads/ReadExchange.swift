@@ -193,7 +193,7 @@ final class ReadExchange: Exchange {
             let (eventLoop, bound) = (eventLoop, NIOLoopBound(self, eventLoop: eventLoop))
             let leader = ReadFetch.Leader(
                 writer: AnswerWriter(outlet, eventLoop: eventLoop),
-                // Writes may have come about by the time that the reply is there; and whether it is stored depends on it.
+                // Writes may have come about by the time that the reply is there, and what it is says whether to store it.
                 wantsWhole: read.cacheRequest.hasConditions || read.subject != .other,
                 take: { outcome in eventLoop.execute { bound.value.take(outcome) } }
             )

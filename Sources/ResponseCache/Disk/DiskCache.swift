@@ -154,10 +154,13 @@ package final class DiskCache: Sendable {
                 return false
             }
             guard !removals.covers(key, storedAt: reply.sequence, heldUpTo: response.heldUpToMilliseconds),
-                admits(key, response) else { continue }
+                admits(key, response)
+            else { continue }
             let isInvalidated =
                 reply.flags.contains(.isInvalidated) || journal.isInDoubt(path, storedAt: reply.sequence)
-            if memory.restore(response, for: key, isInvalidated: isInvalidated, since: token) { isFound = true }
+            guard memory.restore(response, for: key, isInvalidated: isInvalidated, since: token) else { continue }
+            // Asked again, as what is forgotten meanwhile is looked for in memory, and may have been before this was there.
+            if admits(key, response) { isFound = true } else { memory.remove(response, key) }
         }
         thread.count {
             $0.lookups += 1

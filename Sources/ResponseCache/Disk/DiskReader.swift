@@ -72,8 +72,8 @@ final class DiskReader: Sendable {
         let (isShared, high, low) = key.partition.columns
         let statement = try database.cachedStatement(
             sql: """
-                SELECT target, vary, sequence, requested, held, born, lifetime, stale_while_revalidate, stale_if_error, flags,
-                    status, date, fields, body, checksum
+                SELECT target, vary, sequence, requested, held, born, lifetime, stale_while_revalidate,
+                    stale_if_error, flags, status, date, fields, body, checksum
                 FROM owner JOIN reply ON reply.owner = owner.id AND reply.target_hash = ?
                 WHERE owner.is_shared = ? AND owner.high = ? AND owner.low = ? AND owner.is_forgotten = 0
                 ORDER BY position DESC LIMIT \(maxRowsPerTarget)

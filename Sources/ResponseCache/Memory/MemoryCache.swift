@@ -260,6 +260,9 @@ package final class MemoryCache: Sendable {
         }
     }
 
+    /// Takes away this very reply, if it is still there.
+    func remove(_ response: StoredResponse, _ key: CacheKey) { shard(key).state.withLock { $0.remove(response, key) } }
+
     /// Whether something that is stored for a key is being read.
     func isRead(_ key: CacheKey) -> Bool {
         shard(key).state.withLock { $0.isRead(key) }
@@ -372,8 +375,8 @@ package final class MemoryCache: Sendable {
         if status == 403 { forget(key) }
     }
 
-    /// Replaces stored replies to one target that may lack what was delivered up to a monotonic moment, and leaves their
-    /// marks and ages alone.
+    /// Replaces stored replies to one target that may lack what was delivered up to a monotonic moment, and leaves
+    /// their marks and ages alone.
     ///
     /// - Parameter change: The reply to put in the place; nil takes the reply away.
     package func update(
@@ -395,8 +398,8 @@ package final class MemoryCache: Sendable {
         journal?.wakeThread()
     }
 
-    /// Drops what one partition has stored at exactly this path, with whatever query, and lacks what was delivered up to
-    /// a monotonic moment; on disk, where nobody looks for queries, the reply to the path as it stands.
+    /// Drops what one partition has stored at exactly this path, with whatever query, and lacks what was delivered up
+    /// to a monotonic moment; on disk, where nobody looks for queries, the reply to the path as it stands.
     package func forget(_ partition: CachePartition, path: String, deliveredUpTo milliseconds: Int64) {
         let normal = InvalidationPath.normal(path)
         let plain = CacheKey(partition: partition, target: path)

@@ -28,7 +28,8 @@ enum CacheDecision: Equatable {
         // What a client says itself of stale replies goes before the reply's permission (RFC 9111 §5.2.1.2); a max-age
         // alone refuses what is stale, however young (§5.2.1.1).
         let isWelcome =
-            request.maxStale == nil ? request.maxAgeSeconds == nil && mayRevalidate : request.accepts(staleSeconds: -ttl)
+            request.maxStale == nil
+            ? request.maxAgeSeconds == nil && mayRevalidate : request.accepts(staleSeconds: -ttl)
         return isWelcome ? .stale(revalidate: mayRevalidate) : .validate(.stale)
     }
 

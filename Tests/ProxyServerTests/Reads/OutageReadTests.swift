@@ -240,7 +240,6 @@ struct OutageReadTests {
 }
 
 extension TestParts {
-    /// Lets the breaker see five failures in a row, of five origins.
     /// Has what is pending delivered, then takes the upstream away.
     ///
     /// - Parameter count: How many deliveries there are then.
@@ -252,6 +251,7 @@ extension TestParts {
         openBreaker()
     }
 
+    /// Lets the breaker see five failures in a row, of five origins.
     func openBreaker() {
         for number in 0..<5 {
             guard case .go(let permit) = upstreamHealth.mayStart(origin: OriginKey("\(number)"), traffic: .read) else {

@@ -54,13 +54,18 @@ struct OverlaidReadTests {
         }
     }
 
-    @Test("RFC 9110 §13.1.3 If-Modified-Since does not hide a write, pending or delivered, before a restart or after it")
+    @Test(
+        "RFC 9110 §13.1.3 If-Modified-Since does not hide a write, pending or delivered, before a restart or after it"
+    )
     func modifiedSince() async throws {
         let (clock, folder) = (MovedClock(), try TemporaryDirectory())
         let (date, now) = ("Tue, 14 Nov 2023 22:13:20 GMT", "Tue, 14 Nov 2023 22:13:30 GMT")
         func expectZoe(_ port: Int, _ fields: [String]) async throws {
             for field in fields {
-                let reply = try await RawClient.exchange(port: port, Reads.get(fields: "If-Modified-Since: \(field)\r\n"))
+                let reply = try await RawClient.exchange(
+                    port: port,
+                    Reads.get(fields: "If-Modified-Since: \(field)\r\n")
+                )
                 #expect(reply.status == 200 && reply.body.contains("Zoe"), "\(field)")
             }
         }

@@ -82,7 +82,10 @@ struct DiskPartsTests {
         for number in 0..<PendingRemovals.maxPaths { paths.purge("/v1/\(number)", at: UInt64(number + 10)) }
         #expect(paths.covers(key(3), storedAt: 5, heldUpTo: 0) && !paths.covers(key(1000), storedAt: 5, heldUpTo: 0))
         paths.purge("/v1/x", at: 500)
-        #expect(paths.paths.isEmpty && paths.covers(key(1000), storedAt: 499, heldUpTo: 0) && !paths.covers(key(1), storedAt: 500, heldUpTo: 0))
+        #expect(
+            paths.paths.isEmpty && paths.covers(key(1000), storedAt: 499, heldUpTo: 0)
+                && !paths.covers(key(1), storedAt: 500, heldUpTo: 0)
+        )
     }
 
     @Test("replies that lack a forgotten delivery are to go, and those that hold it are not")
@@ -91,8 +94,12 @@ struct DiskPartsTests {
         var removals = PendingRemovals()
         removals.forget(key(0), deliveredUpTo: 70, at: 5)
         removals.forget(key(0), deliveredUpTo: 50, at: 6)
-        #expect(removals.covers(key(0), storedAt: 5, heldUpTo: 70) && !removals.covers(key(0), storedAt: 5, heldUpTo: 71))
-        #expect(!removals.covers(key(0), storedAt: 6, heldUpTo: 0) && !removals.covers(key(1), storedAt: 5, heldUpTo: 0))
+        #expect(
+            removals.covers(key(0), storedAt: 5, heldUpTo: 70) && !removals.covers(key(0), storedAt: 5, heldUpTo: 71)
+        )
+        #expect(
+            !removals.covers(key(0), storedAt: 6, heldUpTo: 0) && !removals.covers(key(1), storedAt: 5, heldUpTo: 0)
+        )
         #expect(!removals.isEmpty && !removals.isUrgent)
         for number in 0...PendingRemovals.maxOutdated {
             removals.forget(key(number), deliveredUpTo: 70, at: UInt64(number + 10))
