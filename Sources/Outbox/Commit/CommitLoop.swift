@@ -124,8 +124,23 @@ struct CommitLoop {
         repetitions.answer(thread)
         for accepted in batch.accepted { thread.keys.commit(accepted.write.key) }
         count(batch)
+        do {
+            batch.predecessors = try predecessors(batch.accepted.map(\.pending))
+        } catch {
+            thread.logger.debug("what is pending cannot be read", metadata: ["error": "\(error)"])
+        }
         observer.committed(batch)
         thread.tellDeaths(batch.ends)
+    }
+
+    /// Without them, writes are read from the backlog.
+    private func predecessors(_ accepted: [PendingWrite]) throws -> [Int64: LaneSchedule.Predecessor] {
+        guard !accepted.isEmpty else { return [:] }
+        var predecessors: [Int64: LaneSchedule.Predecessor] = [:]
+        for (write, isNeeded) in zip(accepted, observer.needsPredecessor(accepted.map(\.contact))) where isNeeded {
+            predecessors[write.sequence] = try storage.predecessor(of: write)
+        }
+        return predecessors
     }
 
     /// Keeps the counts of keys and of deaths in memory those of the database.

@@ -1,5 +1,9 @@
+import DexatelAPI
+
 /// Hears what the commit thread did, on the commit thread, and must not block it.
 protocol CommitObserver: AnyObject, Sendable {
+    /// Of which of these contacts it has to be known what is pending before a new write.
+    func needsPredecessor(_ contacts: [ContactReference]) -> [Bool]
     /// A transaction is durable.
     func committed(_ batch: CommittedBatch)
     /// Writes have ended that were in no lane: held ones that grew too old, or that an operator has ended.
@@ -13,6 +17,8 @@ protocol CommitObserver: AnyObject, Sendable {
 /// What one transaction made durable.
 struct CommittedBatch: Sendable {
     var accepted: [(write: NewWrite, pending: PendingWrite)] = []
+    /// What is pending before those of which it has to be known, by their sequences.
+    var predecessors: [Int64: LaneSchedule.Predecessor] = [:]
     var attempts: [AttemptRecord] = []
     var holds: [HoldRecord] = []
     var ends: [EndRecord] = []

@@ -17,13 +17,17 @@ extension DeliveryEngine {
 
     private func recalled(
         _ request: LaneSchedule.RecallRequest,
-        _ writes: [PendingWrite],
+        _ writes: [(write: PendingWrite, predecessor: LaneSchedule.Predecessor)],
         isExhausted: Bool,
         nextDue: RelayTime?
     ) {
         let now = parts.clock.now()
         do {
-            let writes = try writes.map(scheduled)
+            let writes = try writes.map { pending, predecessor in
+                var write = try scheduled(pending)
+                write.predecessor = predecessor
+                return write
+            }
             changeSchedule { schedule in
                 schedule.recalled(
                     .init(request: request, writes: writes, isExhausted: isExhausted, nextDue: nextDue),

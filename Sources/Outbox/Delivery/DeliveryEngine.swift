@@ -124,6 +124,7 @@ final class DeliveryEngine: CommitObserver {
                     group.addTask { await self.attempt(write, permit) }
                 }
                 if isFinished { break }
+                if mayReadMore { wake() }
                 setAlarm(&alarm, roundBegan)
             }
             alarm.task?.cancel()
@@ -142,6 +143,15 @@ final class DeliveryEngine: CommitObserver {
 
     private var isFinished: Bool {
         state.withLock { $0.isStopping && $0.schedule.inFlight.isEmpty }
+    }
+
+    /// Claiming has found that what is ready is of a key that is paused: there may be others.
+    private var mayReadMore: Bool {
+        let now = parts.clock.now()
+        return state.withLock { state in
+            // After a read that failed, the gate is closed for a while.
+            !state.isStopping && state.gateOpensAt ?? now <= now && state.schedule.refillRequest != nil
+        }
     }
 
     private func endWaits(_ now: RelayTime) {
@@ -216,11 +226,10 @@ final class DeliveryEngine: CommitObserver {
         let (request, reader) = state.withLock { ($0.schedule.beginRefill(), $0.reader) }
         guard let request else { return }
         do {
-            let part = try await reader.pendingWrites(after: request.after, limit: request.limit)
-            let writes = try part.writes.map(scheduled)
+            let refilled = try await read(request, reader)
             let now = parts.clock.now()
             let wantsMore = state.withLock { state in
-                state.schedule.refill(writes, upTo: part.upTo, for: request, now: now)
+                state.schedule.refill(refilled, for: request, now: now)
                 recordLeaving(&state)
                 return state.schedule.refillRequest != nil
             }
@@ -234,6 +243,46 @@ final class DeliveryEngine: CommitObserver {
                 state.gateOpensAt = retryAt
             }
         }
+    }
+
+    private func read(
+        _ request: LaneSchedule.RefillRequest,
+        _ reader: any OutboxReading
+    ) async throws -> LaneSchedule.Refilled {
+        switch request.source {
+        case .backlog(let after):
+            let rows = PendingRows(after: after, needsOrder: request.needsOrder, limit: request.limit)
+            return try refilled(await reader.pendingWrites(rows))
+        case .key(let row, let after, _):
+            let rows = PendingRows(
+                after: after,
+                keyRows: parts.keys.rows(of: row),
+                needsOrder: request.needsOrder,
+                limit: request.limit
+            )
+            return try refilled(await reader.pendingWrites(rows))
+        case .lanes(let places):
+            var refilled = LaneSchedule.Refilled(writes: [])
+            for place in places {
+                let limit = min(place.limit, request.limit - refilled.writes.count)
+                guard limit > 0 else { break }
+                let writes = try await reader.pendingWrites(of: place.contact, after: place.after, limit: limit)
+                refilled.writes += try writes.map(scheduled)
+                if writes.count < limit { refilled.exhausted.insert(place.contact) }
+            }
+            return refilled
+        }
+    }
+
+    private func refilled(_ part: PendingPart) throws -> LaneSchedule.Refilled {
+        let writes = try part.writes.map { pending in
+            var write = try scheduled(pending)
+            if let order = part.order[pending.sequence] {
+                (write.predecessor, write.hasSuccessor) = (order.predecessor, order.hasSuccessor)
+            }
+            return write
+        }
+        return LaneSchedule.Refilled(writes: writes, upTo: part.upTo)
     }
 
     /// How long after a failed read of the outbox the next one follows.
@@ -375,7 +424,11 @@ final class DeliveryEngine: CommitObserver {
     func committed(_ batch: CommittedBatch) {
         let isHealthy = parts.transport.isHealthy
         let now = parts.clock.now()
-        let writes = batch.accepted.map { scheduled($0, now) }
+        let writes = batch.accepted.map { accepted in
+            var write = scheduled(accepted, now)
+            write.predecessor = batch.predecessors[accepted.pending.sequence] ?? .unknown
+            return write
+        }
         let (answers, isGateClosed) = state.withLock { state in
             var answers: [LaneSchedule.Answer] = []
             for end in batch.ends {
@@ -415,6 +468,10 @@ final class DeliveryEngine: CommitObserver {
                 deadline: now + write.replyWaitMilliseconds
             )
         )
+    }
+
+    func needsPredecessor(_ contacts: [ContactReference]) -> [Bool] {
+        state.withLock { state in contacts.map(state.schedule.needsPredecessor) }
     }
 
     func endedOutOfLane(_ ends: [EndRecord]) {

@@ -7,7 +7,7 @@ extension LaneSchedule {
 
     /// The lane whose turn it is; nil when none is ready or enough is under way.
     ///
-    /// Fresh ones and backlog alternate.
+    /// Fresh ones and backlog alternate, and within each the keys.
     mutating func nextReady(now: RelayTime) -> ContactReference? {
         guard !isSuspended, inFlight.count < limits.maxInFlight else { return nil }
         if let pause = upstreamPausedUntil {
@@ -17,11 +17,12 @@ extension LaneSchedule {
         wakeParked(now)
         while let turn = peekReady() {
             guard isDue(turn), let head = lanes[turn.contact]?.writes.first else {
-                dropPeeked()
+                dropPeeked(isServed: false)
                 continue
             }
             if let pause = pausedKeys[head.keyRow], pause > now {
-                dropPeeked()
+                dropPeeked(isServed: false)
+                if setAside(turn.contact) { continue }
                 park(turn.contact, until: pause, endsWithOutage: false)
                 continue
             }
@@ -34,14 +35,14 @@ extension LaneSchedule {
     mutating func claim(_ contact: ContactReference, now: RelayTime) -> Claim? {
         guard !isSuspended, let turn = peekReady(), turn.contact == contact, isDue(turn), let lane = lanes[contact]
         else { return nil }
-        dropPeeked()
+        dropPeeked(isServed: true)
         backlogIsNext.toggle()
         let index = coveringIndex(lane)
         let write = lane.writes[index]
         // Whatever it covers is older still, and goes first.
         if isTooOld(write, now) { return expireFirst(contact).map(Claim.expired) }
         for covered in 0..<index { lanes[contact]?.writes[covered].isCovered = true }
-        lanes[contact]?.phase = .inFlight
+        setPhase(.inFlight, of: contact)
         lanes[contact]?.current = write.pending.sequence
         inFlight.insert(write.pending.sequence)
         if heldKeys[write.keyRow] != nil { heldKeys[write.keyRow]?.probeAt = now + limits.holdProbeMilliseconds }
@@ -53,11 +54,14 @@ extension LaneSchedule {
         return readyFresh.first ?? readyBacklog.first
     }
 
-    private mutating func dropPeeked() {
-        if backlogIsNext {
-            _ = readyBacklog.popFirst() ?? readyFresh.popFirst()
-        } else {
-            _ = readyFresh.popFirst() ?? readyBacklog.popFirst()
+    /// - Parameter isServed: Whether it was used, so that it is another key's turn.
+    private mutating func dropPeeked(isServed: Bool) {
+        let isOfBacklog = backlogIsNext ? readyBacklog.first != nil : readyFresh.first == nil
+        switch (isOfBacklog, isServed) {
+        case (true, true): readyBacklog.serve()
+        case (true, false): readyBacklog.drop()
+        case (false, true): readyFresh.serve()
+        case (false, false): readyFresh.drop()
         }
     }
 
@@ -68,7 +72,10 @@ extension LaneSchedule {
             guard case .parked(let until, _) = lanes[alarm.contact]?.phase, until == alarm.at else { continue }
             makeReady(alarm.contact)
         }
-        if pausedKeys.count > Self.staleEntries { pausedKeys = pausedKeys.filter { $0.value > now } }
+        if let end = firstPauseEnds, end <= now {
+            pausedKeys = pausedKeys.filter { $0.value > now }
+            firstPauseEnds = pausedKeys.values.min()
+        }
     }
 
     // MARK: - Superseding (design §3.4)
@@ -112,7 +119,7 @@ extension LaneSchedule {
     /// Ends the first write of a lane that is not busy.
     private mutating func expireFirst(_ contact: ContactReference) -> EndRecord? {
         guard let first = lanes[contact]?.writes.first else { return nil }
-        lanes[contact]?.phase = .recording
+        setPhase(.recording, of: contact)
         lanes[contact]?.current = first.pending.sequence
         return EndRecord(
             write: first.pending,
@@ -180,6 +187,7 @@ extension LaneSchedule {
     ///   is over while enough is under way must not hide the next wait to end.
     func nextAlarm(after now: RelayTime) -> RelayTime? {
         var times = [parked.min?.at, waitDeadlines.min?.at, upstreamPausedUntil, probeAlarms.min?.at, heldWritesDueAt]
+        times.append(firstPauseEnds)
         if !lanes.isEmpty { times.append(expirySweepAt) }
         return times.compactMap { $0 }.filter { $0 > now }.min()
     }

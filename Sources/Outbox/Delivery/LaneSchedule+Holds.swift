@@ -71,7 +71,8 @@ extension LaneSchedule {
         returning.contains(recall) && (!isBack || departures[recall] != nil)
     }
 
-    mutating func leave(_ write: Write, _ hold: WriteHold) {
+    mutating func leave(_ write: Write, _ hold: WriteHold, isStray: Bool = false) {
+        if isStray { strays.insert(write.pending.sequence) }
         leaving.append(HoldRecord(write: write.pending, hold: hold))
         let recall: Recall =
             switch hold {
@@ -80,6 +81,7 @@ extension LaneSchedule {
             case .queued: .queued
             case .none, .write, .overtaken: .due
             }
+        if refilling != nil { gone.insert(write.pending.sequence) }
         departing[write.pending.sequence] = recall
         departures[recall, default: 0] += 1
         guard hold == .key, heldKeys[write.keyRow]?.hasNoProbe ?? false else { return }
@@ -96,6 +98,8 @@ extension LaneSchedule {
     /// It is durable that these have left.
     mutating func holdsRecorded(_ holds: [HoldRecord]) {
         for hold in holds {
+            if refilling != nil { gone.insert(hold.write.sequence) }
+            strays.remove(hold.write.sequence)
             guard let recall = departing.removeValue(forKey: hold.write.sequence), let count = departures[recall] else {
                 continue
             }
@@ -186,6 +190,11 @@ extension LaneSchedule {
         heldKeys[old] = nil
         pausedKeys[old] = nil
         cancel(.key(old))
+        recount(key: old, as: row)
+        if let passed = behind.removeValue(forKey: old) {
+            let also = behind[row] ?? passed
+            behind[row] = Behind(after: min(passed.after, also.after), upTo: max(passed.upTo, also.upTo))
+        }
         for contact in Array(lanes.keys) {
             for index in lanes[contact]?.writes.indices ?? 0..<0 where lanes[contact]?.writes[index].keyRow == old {
                 lanes[contact]?.writes[index].keyRow = row
@@ -220,6 +229,7 @@ extension LaneSchedule {
     }
 
     private mutating func cancel(_ recall: Recall) {
+        if recalling?.recall == recall { isRecallStale = true }
         returning.remove(recall)
         recalls.removeAll { $0 == recall }
     }
@@ -232,12 +242,24 @@ extension LaneSchedule {
     /// What to bring back from the database next; one at a time, and `recalled` ends it.
     mutating func nextRecall(now: RelayTime) -> RecallRequest? {
         guard !isSuspended, recalling == nil else { return nil }
-        let room = limits.maxWindowWrites - windowCount - (refilling?.limit ?? 0) - returnedLate.count
-        guard room > 0, let recall = nextRecallKind(now) else { return nil }
-        var limit = min(room, Self.maxRecalled)
-        if recall == .due { limit = min(limit, limits.maxForbiddenRetries - forbiddenRetries.count) }
-        recalling = RecallRequest(recall: recall, limit: limit)
+        guard windowCount < limits.maxWindowWrites, let recall = nextRecallKind(now) else { return nil }
+        recalling = RecallRequest(recall: recall, limit: room(for: recall))
+        isRecallStale = false
         return recalling
+    }
+
+    /// Writes that a recall may bring: never all that there is room for, but for the last.
+    private func room(for recall: Recall) -> Int {
+        let left = room(for: .returned)
+        let part = left > 0 ? min(max(1, left / 2), Self.maxRecalled) : 0
+        return switch recall {
+        // A key that is held must not be so longer because others are.
+        case .probe: 1
+        case .key(let row): min(room(forKey: row, in: .returned), part)
+        case .contact(let contact): min(roomInLane(contact), part)
+        case .due: min(limits.maxForbiddenRetries - forbiddenRetries.count, part)
+        case .queued: part
+        }
     }
 
     /// One that was answered 403 has been taken: others may be, too, and need not wait for the next `hold_probe`.
@@ -255,13 +277,14 @@ extension LaneSchedule {
             if held.probeAt <= now { return .probe(alarm.keyRow) }
             awaitProbe(alarm.keyRow)
         }
+        guard room(for: .returned) > 0 else { return nil }
         if let due = heldWritesDueAt, due <= now {
             heldWritesDueAt = nil
             if now >= forbiddenRetries.until { forbiddenRetries = (0, now + limits.holdProbeMilliseconds) }
             if forbiddenRetries.count < limits.maxForbiddenRetries { return .due }
             heldWritesDueAt = forbiddenRetries.until
         }
-        return recalls.first
+        return recalls.first { room(for: $0) > 0 }
     }
 
     /// What a recall has brought; it is pending, and no longer held, in the database.
@@ -298,8 +321,8 @@ extension LaneSchedule {
         case .key, .contact, .queued:
             let recall = recalled.request.recall
             for write in recalled.writes { returned(write, by: recall, now) }
-            guard recalls.first == recall else { return }
-            recalls.removeFirst()
+            guard !isRecallStale, let index = recalls.firstIndex(of: recall) else { return }
+            recalls.remove(at: index)
             if recalled.isExhausted, departures[recall] == nil {
                 returning.remove(recall)
             } else {
@@ -313,14 +336,26 @@ extension LaneSchedule {
         !stoppedContacts.contains(contact) && !returning.contains(.contact(contact))
     }
 
-    /// Puts a write that came back in its lane; one from behind the window waits there, as no older one may be passed.
+    /// Puts a write that came back in its lane. It stays in the database if it may not stand there yet: something older
+    /// of its contact is outside memory, and brings it along.
     @discardableResult
     private mutating func returned(_ write: Write, by recall: Recall, _ now: RelayTime) -> Bool {
-        if write.pending.sequence > cursor, isBehindWindow {
-            if refilling != nil { returnedLate.append((write, recall)) }
-            return false
+        let (sequence, contact) = (write.pending.sequence, write.pending.contact)
+        // A read has found it before this was known.
+        guard !has(sequence, of: contact), departing[sequence] == nil else { return false }
+        if holdReason(write, now, back: recall) == nil {
+            let isLast = lanes[contact]?.writes.last.map { $0.pending.sequence < sequence } ?? true
+            let isFull = isLast && roomInLane(contact) <= 0
+            guard !isFull, hasPlace(write) else {
+                if isFull || write.predecessor == .unknown { cut(contact) }
+                if refilling != nil {
+                    hasMissed = true
+                    missedContacts.insert(contact)
+                }
+                return false
+            }
         }
-        return place(write, now: now, back: recall)
+        return place(write, as: .returned, now: now, back: recall)
     }
 
     // MARK: - Withdrawing
@@ -334,6 +369,8 @@ extension LaneSchedule {
         guard let lane = lanes[contact], let index = lane.writes.firstIndex(where: { $0.pending.sequence == sequence })
         else {
             withdrawn.insert(sequence)
+            // It may be the first of its contact, which nothing else would bring then.
+            if !behind.isEmpty { cut(contact) }
             return (true, nil)
         }
         guard !isBusy(lane, index) else { return (false, nil) }

@@ -22,7 +22,7 @@ extension LaneSchedule {
         var write = lane.writes[index]
         inFlight.remove(write.pending.sequence)
         guard !isSuspended else { return nil }
-        lanes[contact]?.phase = .recording
+        setPhase(.recording, of: contact)
         lanes[contact]?.isDelivered = false
         let verdict = DeliveryVerdict.judge(outcome, circumstances(of: write, now))
         let before = write.pending
@@ -107,7 +107,7 @@ extension LaneSchedule {
         let until = now + max(asked, backoffMilliseconds(max(change.write.pending.attempts, covered)))
         if retry.pausesKey {
             // Never sooner than another 429 has asked already.
-            pausedKeys[row] = max(until, pausedKeys[row] ?? now)
+            pause(key: row, until: max(until, pausedKeys[row] ?? now))
         }
         if retry.pausesUpstream { suspectPause(change.contact, until: now + asked, now) }
         if heldKeys[row] != nil {
@@ -121,6 +121,11 @@ extension LaneSchedule {
         // Its sender, and those behind it in the lane, are told 202 at the first retryable outcome (§3.2).
         ended.answers = (lanes[contact]?.writes.indices ?? 0..<0).compactMap { takeWaiter(contact, $0) }
         return ended
+    }
+
+    private mutating func pause(key row: Int64, until: RelayTime) {
+        pausedKeys[row] = until
+        firstPauseEnds = min(until, firstPauseEnds ?? until)
     }
 
     /// A 503 with `Retry-After` pauses its own entry; a second contact that gets one confirms that it is the upstream.

@@ -7,45 +7,43 @@ extension LaneSchedule {
     // MARK: - Filling the window
 
     /// Takes writes that have just been committed, in order, and answers those whose sender does not wait.
+    ///
+    /// One that there is no room for stays in the database, and so does one that something older of its contact, which is
+    /// there too, comes before.
     mutating func accept(_ writes: [Write], isUpstreamHealthy: Bool, now: RelayTime) -> [Answer] {
         var answers: [Answer] = []
         for var write in writes {
-            let sequence = write.pending.sequence
-            let fits =
-                !isSuspended && !isBehindWindow && roomForOthers > 0 && sequence > cursor
-            newest = max(newest, sequence)
+            let (sequence, contact) = (write.pending.sequence, write.pending.contact)
+            let isTaken = takes(write, now)
             if let waiter = write.waiter {
-                if fits, isUpstreamHealthy, waiter.deadline > now, waitingCount < limits.maxWaiting,
+                if isTaken, isUpstreamHealthy, waiter.deadline > now, waitingCount < limits.maxWaiting,
                     !isHeldBack(write, now)
                 {
                     waitingCount += 1
                     if waitDeadlines.count > Self.staleEntries + 2 * waitingCount { dropStaleDeadlines() }
-                    waitDeadlines.insert(
-                        Alarm(at: waiter.deadline, contact: write.pending.contact, sequence: sequence)
-                    )
+                    waitDeadlines.insert(Alarm(at: waiter.deadline, contact: contact, sequence: sequence))
                 } else {
                     answers.append(Answer(waiter: waiter, answer: .accepted(write.pending.id)))
                     write.waiter = nil
                 }
             }
-            if fits {
-                cursor = sequence
-                place(write, now: now, isFresh: true)
-            }
+            if isTaken { place(write, as: .fresh, now: now) } else { missed(contact) }
+            // What its lane will read, the backlog need not.
+            if cursor == newest, isTaken || lanes[contact]?.isCut ?? false { cursor = max(cursor, sequence) }
+            newest = max(newest, sequence)
         }
         return answers
     }
 
-    /// Room for writes that do not come back from a hold.
-    private var roomForOthers: Int {
-        limits.maxWindowWrites - max(limits.recallReserve, (recalling?.limit ?? 0) + returnedLate.count) - windowCount
+    private mutating func takes(_ write: Write, _ now: RelayTime) -> Bool {
+        let contact = write.pending.contact
+        guard !isSuspended, write.pending.sequence > cursor else { return false }
+        if holdReason(write, now) != nil { return true }
+        guard !(lanes[contact]?.isCut ?? false), isNext(write) else { return false }
+        if fits(write, in: .fresh) { return true }
+        if lanes[contact] != nil { cut(contact) }
+        return false
     }
-
-    /// Whether the window ends before the newest write: what is behind it waits in the database.
-    var isBehindWindow: Bool { cursor < newest }
-
-    /// Whether a contact has, or may have, pending writes: what is behind the window is not known.
-    func mayHavePending(_ contact: ContactReference) -> Bool { isBehindWindow || lanes[contact] != nil }
 
     private func isHeldBack(_ write: Write, _ now: RelayTime) -> Bool {
         if let pause = upstreamPausedUntil, pause > now { return true }
@@ -59,7 +57,7 @@ extension LaneSchedule {
             guard lane.reply == nil, let index = lane.currentIndex else { return false }
             let current = lane.writes[index].pending
             return !current.hold.isHeld && (current.nextAttempt.map { $0 > now } ?? false)
-        case .ready, .inFlight: return false
+        case .empty, .ready, .inFlight: return false
         }
     }
 
@@ -70,13 +68,14 @@ extension LaneSchedule {
     @discardableResult
     mutating func place(
         _ write: Write,
+        as part: WindowPart,
         now: RelayTime,
-        isFresh: Bool = false,
         back: Recall? = nil
     ) -> Bool {
         var write = write
+        write.part = part
         if let hold = holdReason(write, now, back: back) {
-            leave(write, hold)
+            leave(write, hold, isStray: part != .backlog && !hasPlace(write))
             return false
         }
         if heldKeys[write.keyRow] != nil { heldKeys[write.keyRow]?.probe = write.pending.sequence }
@@ -88,14 +87,14 @@ extension LaneSchedule {
                 payloadBytes += bytes
             }
         }
-        windowCount += 1
+        count(write, 1)
         let contact = write.pending.contact
-        guard lanes[contact] != nil else {
+        guard let lane = lanes[contact], !lane.writes.isEmpty else {
             lanes[contact, default: Lane()].writes.append(write)
-            if isFresh, settling.isEmpty, write.pending.nextAttempt == nil {
+            if part == .fresh, settling.isEmpty, write.pending.nextAttempt == nil {
                 makeReady(contact)
             } else {
-                goOn(contact, now: now, isBacklog: !isFresh)
+                goOn(contact, now: now, isBacklog: part != .fresh)
             }
             return true
         }
@@ -110,80 +109,21 @@ extension LaneSchedule {
         return true
     }
 
-    /// Rows to read for the window.
-    struct RefillRequest: Sendable, Equatable {
-        /// Read the pending writes behind this sequence that are not held.
-        var after: Int64
-        /// Read so many at most.
-        var limit: Int
-        /// The newest sequence that was committed when the request was made.
-        var newest: Int64
-    }
-
-    /// What to read from the database; nil while there is no need or no room.
-    var refillRequest: RefillRequest? {
-        let room = roomForOthers
-        guard isBehindWindow, !isSuspended, refilling == nil, room > 0, windowCount <= limits.maxWindowWrites / 2 else {
-            return nil
-        }
-        return RefillRequest(after: cursor, limit: room, newest: newest)
-    }
-
-    /// The same, and what was begun is ended by `refill` or `refillFailed`.
-    mutating func beginRefill() -> RefillRequest? {
-        guard let request = refillRequest else { return nil }
-        refilling = request
-        return request
-    }
-
-    mutating func refillFailed() { endRefill() }
-
-    private mutating func endRefill() {
-        refilling = nil
-        returnedLate = []
-        if !isWithdrawing { withdrawn = [] }
-    }
-
-    /// Takes what was read for a request.
-    ///
-    /// - Parameter upTo: Up to where there is nothing else to read; nil for the end.
-    mutating func refill(_ writes: [Write], upTo: Int64?, for request: RefillRequest, now: RelayTime) {
-        guard refilling == request else { return }
-        defer { endRefill() }
-        guard !isSuspended, request.after == cursor else { return }
-        let late = returnedLate.sorted { $0.write.pending.sequence < $1.write.pending.sequence }
-        let read = late.isEmpty ? [] : Set(writes.map(\.pending.sequence))
-        for write in writes {
-            cursor = write.pending.sequence
-            guard !withdrawn.contains(cursor) else { continue }
-            if write.pending.replay == .underRule {
-                // It was let go before, and a later write may have been delivered since: it is judged again.
-                leave(write, .queued)
-                queuedWritesAdded()
-            } else {
-                place(write, now: now)
-            }
-        }
-        // At the end nothing that was committed before the request is behind the window any more.
-        cursor = max(cursor, upTo ?? request.newest)
-        newest = max(newest, cursor)
-        // Those behind the window will be read; those that were read have been placed.
-        for (write, recall) in late where write.pending.sequence <= cursor && !read.contains(write.pending.sequence) {
-            if !withdrawn.contains(write.pending.sequence) { place(write, now: now, back: recall) }
-        }
-    }
-
     // MARK: - Emptying it
 
-    /// Takes a write out of the window, and its lane with it when it was the last.
+    /// Takes a write out of the window, and its lane with it when it was the last and the database has no more of it.
     @discardableResult
     mutating func remove(at index: Int, of contact: ContactReference) -> Write? {
         guard let write = lanes[contact]?.writes.remove(at: index) else { return nil }
-        windowCount -= 1
+        count(write, -1)
+        if refilling != nil { gone.insert(write.pending.sequence) }
         payloadBytes -= write.payload?.body.readableBytes ?? 0
         if write.waiter != nil { waitingCount -= 1 }
         if heldKeys[write.keyRow]?.probe == write.pending.sequence { probeEnded(write.keyRow) }
-        if lanes[contact]?.writes.isEmpty ?? false { lanes[contact] = nil }
+        if lanes[contact]?.writes.isEmpty ?? false {
+            setPhase(.empty, of: contact)
+            if !(lanes[contact]?.isCut ?? false) { lanes[contact] = nil }
+        }
         return write
     }
 

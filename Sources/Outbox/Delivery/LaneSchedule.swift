@@ -9,9 +9,16 @@ import NIOCore
 /// contact's writes in the order of their sequence; it has one write under way at most, and goes on only when the
 /// outcome of that write is durable (P3).
 ///
-/// Memory is bounded by the window: it holds every pending write up to `cursor` that is not held, and none behind it.
-/// When it is full, new writes stay in the database, and `refill` brings them in, in order, as room comes. A write that
-/// is held leaves the window, so that it starves nobody, and `Recall` brings it back.
+/// Memory is bounded by the window, of which no key and no lane can take more than a share. What does not fit stays in
+/// the database. Of each contact the window holds the first writes, and every pending write that is not held is
+///
+/// - in its lane, or
+/// - behind `cursor`, up to where the backlog has been read, or
+/// - of a lane that is cut: the rest of the contact's writes are read when it has room, or
+/// - of a contact whose first write belongs to a key in `behind`: the key had no room when the backlog was read, or is
+///   paused.
+///
+/// A write that is held leaves the window, and `Recall` brings it back.
 struct LaneSchedule: Sendable {
     /// Bounds and delays; times in milliseconds.
     struct Limits: Sendable, Equatable {
@@ -38,9 +45,42 @@ struct LaneSchedule: Sendable {
         /// Writes answered 403 that are tried again in each `hold_probe` at most.
         var maxForbiddenRetries = 256
 
-        /// Room that only writes which come back from a hold may take, so that a window full of others never keeps
-        /// them out.
-        var recallReserve: Int { max(1, maxWindowWrites / 8) }
+        /// Room for writes of a kind: none of them can keep the others out.
+        func room(for part: WindowPart) -> Int {
+            let (fresh, returned) = (max(1, maxWindowWrites * 3 / 8), max(1, maxWindowWrites / 8))
+            return switch part {
+            case .fresh: fresh
+            case .returned: returned
+            case .backlog: max(1, maxWindowWrites - fresh - returned)
+            }
+        }
+
+        /// Writes of a lane in memory at most: what one delivery can cover, and the one that does.
+        var maxLaneWrites: Int { maxCovered + 1 }
+
+        /// Writes of a key that is paused in memory at most, but for those that cannot be set aside.
+        var maxPausedWrites: Int { max(1, maxWindowWrites / 512) }
+
+        /// With fewer lanes of the backlog ready, more of it is read.
+        var minReadyBacklog: Int { max(1, maxWindowWrites / 32) }
+    }
+
+    /// How a write came into the window.
+    enum WindowPart: Int, Sendable, CaseIterable {
+        /// It has just been accepted.
+        case fresh
+        /// It was read from the database.
+        case backlog
+        /// It was held.
+        case returned
+    }
+
+    /// The pending write of a contact directly before another one that is not held, as the database had it.
+    enum Predecessor: Sendable, Equatable {
+        case unknown
+        /// There is none.
+        case first
+        case write(Int64)
     }
 
     /// A sender that waits for the upstream's own reply.
@@ -60,6 +100,11 @@ struct LaneSchedule: Sendable {
         var waiter: Waiter?
         /// The write under way covers this one.
         var isCovered = false
+        /// How it came into the window.
+        var part = WindowPart.fresh
+        var predecessor = Predecessor.unknown
+        /// Whether the contact had later writes when this one was read.
+        var hasSuccessor = false
 
         init(pending: PendingWrite, key: KnownKey, keyRow: Int64? = nil, payload: WritePayload?, waiter: Waiter?) {
             self.pending = pending
@@ -96,13 +141,19 @@ struct LaneSchedule: Sendable {
 
     struct Lane: Sendable {
         enum Phase: Sendable, Equatable {
+            /// Nothing of the lane is in memory; the database may have more of it.
+            case empty
             case ready
             case inFlight
             case recording
             case parked(until: RelayTime, endsWithOutage: Bool)
         }
         var writes: Deque<Write> = []
-        var phase = Phase.ready
+        var phase = Phase.empty
+        /// Whether it is ready in the queue of the backlog.
+        var isReadyBacklog = false
+        /// The database may have writes behind these that have to be read for this lane.
+        var isCut = false
         /// The place in a ready queue that counts; any other is left over.
         var ticket: UInt64 = 0
         /// The write that is under way or whose outcome is being recorded.
@@ -118,12 +169,6 @@ struct LaneSchedule: Sendable {
         var currentIndex: Int? { writes.firstIndex { $0.pending.sequence == current } }
     }
 
-    /// A lane's place in a ready queue.
-    struct Turn: Sendable {
-        var contact: ContactReference
-        var ticket: UInt64
-    }
-
     struct Alarm: Comparable, Sendable {
         var at: RelayTime
         var contact: ContactReference
@@ -136,14 +181,18 @@ struct LaneSchedule: Sendable {
 
     var limits: Limits
     var lanes: [ContactReference: Lane] = [:]
-    var readyFresh: Deque<Turn> = []
-    var readyBacklog: Deque<Turn> = []
+    var readyFresh = ReadyQueue()
+    var readyBacklog = ReadyQueue()
+    /// Lanes that are ready in the queue of the backlog.
+    var readyBacklogCount = 0
     var backlogIsNext = false
     var lastTicket: UInt64 = 0
     var parked = Heap<Alarm>()
     var waitDeadlines = Heap<Alarm>()
     /// Keys that the upstream wants left alone until a time (429).
     var pausedKeys: [Int64: RelayTime] = [:]
+    /// When the first of them may be used again.
+    var firstPauseEnds: RelayTime?
     /// The contact that got a 503 with `Retry-After` last, and until when that stands.
     ///
     /// A second contact confirms it.
@@ -159,15 +208,17 @@ struct LaneSchedule: Sendable {
     var leaving: [HoldRecord] = []
     /// Those whose record is not durable yet.
     var departing: [Int64: Recall] = [:]
+    /// Those of them that had something older of their contact before them that is outside memory.
+    var strays: Set<Int64> = []
     /// How many of them go where each recall finds them.
     var departures: [Recall: Int] = [:]
     var recalls: Deque<Recall> = []
     /// The recall that is under way.
     var recalling: RecallRequest?
+    /// Its kind was called off meanwhile: what it found says nothing of what is to come back now.
+    var isRecallStale = false
     /// What is coming back as a whole: new writes of the kind go the same way until all is back, so that order is kept.
     var returning: Set<Recall> = []
-    /// Writes that came back while a read of the backlog was under way which may have missed them.
-    var returnedLate: [(write: Write, recall: Recall)] = []
     /// When the first write that is held on a 403 is to be tried again.
     var heldWritesDueAt: RelayTime?
     /// How many of them were tried again in this `hold_probe`, and when it ends.
@@ -175,8 +226,22 @@ struct LaneSchedule: Sendable {
     /// Writes that an operator is ending, and that a read of the database may still bring.
     var withdrawn: Set<Int64> = []
     var isWithdrawing = false
-    /// The read of the backlog that is under way.
+    /// The read of pending writes that is under way.
     var refilling: RefillRequest?
+    /// Reads so far, for the kinds of them to take turns.
+    var reads = 0
+    /// Writes that have left memory since it began: it may still bring them.
+    var gone: Set<Int64> = []
+    /// Writes that were set aside since then: what it says of them may no longer be true.
+    var setAside: Set<Int64> = []
+    /// Whether writes have stayed in the database since it began: it may have missed them.
+    var hasMissed = false
+    /// Contacts of those that had been held.
+    var missedContacts: Set<ContactReference> = []
+    /// Lanes that are cut.
+    var cutLanes: Set<ContactReference> = []
+    /// Keys some of whose writes were passed over when the backlog was read, or set aside.
+    var behind: [Int64: Behind] = [:]
     /// When the window is searched for writes that are too old.
     var expirySweepAt: RelayTime?
     /// Lanes that may have more such writes.
@@ -186,6 +251,7 @@ struct LaneSchedule: Sendable {
     var settling: Deque<(contact: ContactReference, until: RelayTime)> = []
     var waitingCount = 0
     var windowCount = 0
+    var shares: [WindowShare] = WindowPart.allCases.map { _ in WindowShare() }
     var isSuspended = false
     var payloadBytes = 0
     var cursor: Int64 = 0
@@ -240,7 +306,7 @@ struct LaneSchedule: Sendable {
     /// Parks a lane until a time.
     mutating func park(_ contact: ContactReference, until: RelayTime, endsWithOutage: Bool) {
         guard let head = lanes[contact]?.writes.first else { return }
-        lanes[contact]?.phase = .parked(until: until, endsWithOutage: endsWithOutage)
+        setPhase(.parked(until: until, endsWithOutage: endsWithOutage), of: contact)
         if parked.count > Self.staleEntries + 2 * lanes.count { dropStaleAlarms() }
         parked.insert(Alarm(at: until, contact: contact, sequence: head.pending.sequence))
     }
@@ -262,11 +328,24 @@ struct LaneSchedule: Sendable {
     mutating func makeReady(_ contact: ContactReference, isBacklog: Bool = false) {
         guard let head = lanes[contact]?.writes.first else { return }
         lastTicket += 1
-        lanes[contact]?.phase = .ready
+        let isBacklog = isBacklog || head.pending.attempts > 0
+        setPhase(.ready, of: contact, isBacklog: isBacklog)
         lanes[contact]?.ticket = lastTicket
         let turn = Turn(contact: contact, ticket: lastTicket)
-        if isBacklog || head.pending.attempts > 0 { readyBacklog.append(turn) } else { readyFresh.append(turn) }
+        if isBacklog {
+            readyBacklog.append(turn, key: head.keyRow)
+        } else {
+            readyFresh.append(turn, key: head.keyRow)
+        }
         if readyFresh.count + readyBacklog.count > Self.staleEntries + 2 * lanes.count { dropStaleTurns() }
+    }
+
+    mutating func setPhase(_ phase: Lane.Phase, of contact: ContactReference, isBacklog: Bool = false) {
+        guard let lane = lanes[contact] else { return }
+        if lane.isReadyBacklog { readyBacklogCount -= 1 }
+        lanes[contact]?.phase = phase
+        lanes[contact]?.isReadyBacklog = isBacklog
+        if isBacklog { readyBacklogCount += 1 }
     }
 
     func isDue(_ turn: Turn) -> Bool {
@@ -274,8 +353,12 @@ struct LaneSchedule: Sendable {
     }
 
     private mutating func dropStaleTurns() {
-        readyFresh = readyFresh.filter(isDue)
-        readyBacklog = readyBacklog.filter(isDue)
+        let lanes = lanes
+        let isDue = { (turn: Turn) in
+            lanes[turn.contact].map { $0.phase == .ready && $0.ticket == turn.ticket } ?? false
+        }
+        readyFresh.keep(where: isDue)
+        readyBacklog.keep(where: isDue)
     }
 
     /// Lets a lane that is not busy go on with what it holds now.

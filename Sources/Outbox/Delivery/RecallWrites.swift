@@ -5,7 +5,9 @@ struct RecallWrites: CommitOperation {
     let request: LaneSchedule.RecallRequest
     let semantics: PutSemantics
     /// What was brought back: it is pending, and no longer held.
-    let done: @Sendable (_ writes: [PendingWrite], _ isExhausted: Bool, _ nextDue: RelayTime?) -> Void
+    let done: @Sendable (_ writes: [Returned], _ isExhausted: Bool, _ nextDue: RelayTime?) -> Void
+
+    typealias Returned = (write: PendingWrite, predecessor: LaneSchedule.Predecessor)
 
     /// Held writes that are looked at for one that can probe its key.
     private static let probeCandidates = 16
@@ -19,7 +21,8 @@ struct RecallWrites: CommitOperation {
             let isExhausted = candidates.count < Self.probeCandidates
             for candidate in candidates {
                 if case .released(let write) = try desk.release(candidate, semantics: semantics) {
-                    return { [done] in done([write], false, nil) }
+                    let storage = desk.storage
+                    return { [done] in done([Self.returned(write, storage)], false, nil) }
                 }
             }
             return { [done] in done([], isExhausted, nil) }
@@ -48,8 +51,12 @@ struct RecallWrites: CommitOperation {
         let isDue = request.recall == .due
         return { [done, writes] in
             // Read again when the changes are there.
-            done(writes, isExhausted, isDue ? (try? storage.nextHeldWriteDue()) ?? nil : nil)
+            done(writes.map { Self.returned($0, storage) }, isExhausted, isDue ? (try? storage.nextHeldWriteDue()) ?? nil : nil)
         }
+    }
+
+    private static func returned(_ write: PendingWrite, _ storage: any OutboxStorage) -> Returned {
+        (write, (try? storage.predecessor(of: write)) ?? .unknown)
     }
 
     func failed(_ error: OutboxError) {}

@@ -27,6 +27,9 @@ protocol OutboxStorage: AnyObject {
     /// A pending or dead write with its payload.
     func write(_ sequence: Int64) throws -> StoredWrite?
 
+    /// The pending write of its contact before a pending write that is not held.
+    func predecessor(of write: PendingWrite) throws -> LaneSchedule.Predecessor
+
     /// When the next write that was answered 403 is due.
     func nextHeldWriteDue() throws -> RelayTime?
 
@@ -66,8 +69,14 @@ protocol OutboxStorage: AnyObject {
 
 /// Reads of the outbox, beside the commit thread and never on an event loop.
 protocol OutboxReading: Sendable {
-    /// The pending writes behind `sequence` that are not held, in order, without their payloads.
-    func pendingWrites(after sequence: Int64, limit: Int) async throws -> PendingPart
+    /// Pending writes that are not held, in order, without their payloads.
+    func pendingWrites(_ rows: PendingRows) async throws -> PendingPart
+    /// Those of a contact behind `sequence`.
+    func pendingWrites(
+        of contact: ContactReference,
+        after sequence: Int64,
+        limit: Int
+    ) async throws -> [PendingWrite]
     /// The pending writes of a key to some contacts, in order, of the newest `limit` of each; what the replay rule would
     /// not let go any more is left out.
     func pendingWrites(
@@ -102,11 +111,30 @@ protocol OutboxReading: Sendable {
     func check() async throws -> [String]
 }
 
+/// Which part of the backlog.
+struct PendingRows: Sendable, Equatable {
+    /// Behind this sequence.
+    var after: Int64
+    /// Of these keys; nil for all.
+    var keyRows: [Int64]? = nil
+    /// Whether what comes before and behind each in its contact is to be found, too.
+    var needsOrder = false
+    /// So many at most.
+    var limit: Int
+}
+
 /// A part of the backlog.
 struct PendingPart: Sendable, Equatable {
     var writes: [PendingWrite]
-    /// Up to where there is no other that is not held; nil for the end.
+    /// Up to where there is no other of them; nil for the end.
     var upTo: Int64?
+    /// What comes before and behind them, if that was asked for, by their sequences.
+    var order: [Int64: Order] = [:]
+
+    struct Order: Sendable, Equatable {
+        var predecessor: LaneSchedule.Predecessor
+        var hasSuccessor: Bool
+    }
 }
 
 /// Which pending writes out of their lanes.

@@ -59,27 +59,77 @@ final class SQLiteOutboxReader: OutboxReading {
     /// Rows that one read of the backlog looks at: those that are held are stepped over, once for each start.
     static let maxScannedRows = 8_192
 
-    static let refill = """
-        SELECT sequence, nonce, contact, api_key, method, stored_bytes, accepted_clock, attempts,
-            next_attempt_clock, hold, replay, is_ambiguous, fields, other_fields, not_found_clock, attempt_log
-        FROM (SELECT * FROM pending_write WHERE sequence > ? ORDER BY sequence LIMIT \(maxScannedRows))
-        WHERE hold = 0 LIMIT ?
+    private static let columns = """
+        sequence, nonce, contact, api_key, method, stored_bytes, accepted_clock, attempts,
+        next_attempt_clock, hold, replay, is_ambiguous, fields, other_fields, not_found_clock, attempt_log
         """
+    private static let bounded = """
+        FROM (SELECT * FROM pending_write WHERE sequence > ? ORDER BY sequence LIMIT \(maxScannedRows)) AS part
+        WHERE hold = 0
+        """
+    private static let order = """
+        (
+            SELECT sequence FROM pending_write AS other INDEXED BY pending_write_by_contact
+            WHERE other.contact = part.contact AND other.sequence < part.sequence AND other.hold = 0
+            ORDER BY sequence DESC LIMIT 1
+        ) AS predecessor, EXISTS (
+            SELECT 1 FROM pending_write AS other INDEXED BY pending_write_by_contact
+            WHERE other.contact = part.contact AND other.sequence > part.sequence AND other.hold = 0
+        ) AS has_successor
+        """
+    static let refill = "SELECT \(columns) \(bounded) LIMIT ?"
+    static let refillInOrder = "SELECT \(columns), \(order) \(bounded) LIMIT ?"
     static let refillBound = """
         SELECT sequence FROM pending_write WHERE sequence > ? ORDER BY sequence
         LIMIT 1 OFFSET \(maxScannedRows - 1)
         """
+    static let refillLane = """
+        SELECT \(columns) FROM pending_write INDEXED BY pending_write_by_contact
+        WHERE contact = ? AND sequence > ? AND hold = 0 ORDER BY sequence LIMIT ?
+        """
 
-    func pendingWrites(after sequence: Int64, limit: Int) async throws -> PendingPart {
+    static func refill(ofKeys count: Int) -> String {
+        let keys = repeatElement("?", count: count).joined(separator: ", ")
+        return "SELECT \(columns), \(order) \(bounded) AND api_key IN (\(keys)) LIMIT ?"
+    }
+
+    func pendingWrites(_ rows: PendingRows) async throws -> PendingPart {
         try await read { database in
-            let statement = try database.cachedStatement(sql: Self.refill)
-            var writes: [PendingWrite] = []
+            let isOrdered = rows.needsOrder || rows.keyRows != nil
+            let sql = rows.keyRows.map { Self.refill(ofKeys: $0.count) } ?? (isOrdered ? Self.refillInOrder : Self.refill)
+            let statement = try database.cachedStatement(sql: sql)
+            var part = PendingPart(writes: [])
+            let arguments = [rows.after] + (rows.keyRows ?? []) + [Int64(rows.limit)]
             // A row at a time: thousands of rows at once would be the peak of the process' memory.
-            let rows = try Row.fetchCursor(statement, arguments: [sequence, limit])
-            while let row = try rows.next() { writes.append(try PendingWrite(row)) }
-            if writes.count == limit, let last = writes.last { return PendingPart(writes: writes, upTo: last.sequence) }
+            let found = try Row.fetchCursor(statement, arguments: StatementArguments(arguments))
+            while let row = try found.next() {
+                let write = try PendingWrite(row)
+                part.writes.append(write)
+                guard isOrdered else { continue }
+                part.order[write.sequence] = PendingPart.Order(
+                    predecessor: try row.value("predecessor", as: Int64?.self).map { .write($0) } ?? .first,
+                    hasSuccessor: try row.value("has_successor")
+                )
+            }
+            if part.writes.count == rows.limit, let last = part.writes.last {
+                part.upTo = last.sequence
+                return part
+            }
             let bound = try database.cachedStatement(sql: Self.refillBound)
-            return PendingPart(writes: writes, upTo: try Int64.fetchOne(bound, arguments: [sequence]))
+            part.upTo = try Int64.fetchOne(bound, arguments: [rows.after])
+            return part
+        }
+    }
+
+    func pendingWrites(
+        of contact: ContactReference,
+        after sequence: Int64,
+        limit: Int
+    ) async throws -> [PendingWrite] {
+        try await read { database in
+            let statement = try database.cachedStatement(sql: Self.refillLane)
+            let rows = try Row.fetchAll(statement, arguments: [Data(contact.bytes), sequence, limit])
+            return try rows.map { try PendingWrite($0) }
         }
     }
 

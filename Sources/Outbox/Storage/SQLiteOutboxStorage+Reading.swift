@@ -88,6 +88,19 @@ extension SQLiteOutboxStorage {
         while let row = try deadWrites.next() { _ = try dead(row) }
     }
 
+    static let before = """
+        SELECT sequence FROM pending_write INDEXED BY pending_write_by_contact
+        WHERE contact = ? AND sequence < ? AND hold = 0 ORDER BY sequence DESC LIMIT 1
+        """
+
+    func predecessor(of write: PendingWrite) throws -> LaneSchedule.Predecessor {
+        try connection().inDatabase { database in
+            let statement = try database.cachedStatement(sql: Self.before)
+            let found = try Int64.fetchOne(statement, arguments: [Data(write.contact.bytes), write.sequence])
+            return found.map { .write($0) } ?? .first
+        }
+    }
+
     func nextHeldWriteDue() throws -> RelayTime? {
         try connection().inDatabase { database in
             try Int64.fetchOne(try database.cachedStatement(sql: Self.nextDue)).map(RelayTime.init)

@@ -209,6 +209,9 @@ final class FaultyStorage: OutboxStorage {
     func write(idempotency: [UInt8]) throws -> (receipt: Receipt, content: [UInt8])? {
         try storage.write(idempotency: idempotency)
     }
+    func predecessor(of write: PendingWrite) throws -> LaneSchedule.Predecessor {
+        try storage.predecessor(of: write)
+    }
     func idleKeys(since: RelayTime, limit: Int) throws -> [Int64] { try storage.idleKeys(since: since, limit: limit) }
     func forgettableKeys(unverifiedSince: RelayTime, since: RelayTime, limit: Int) throws -> [Int64] {
         try storage.forgettableKeys(unverifiedSince: unverifiedSince, since: since, limit: limit)

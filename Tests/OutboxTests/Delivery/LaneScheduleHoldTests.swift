@@ -274,7 +274,8 @@ import Testing
         lanes.accept(100, key: 1)
         _ = lanes.claim()
         lanes.finish(100, Sample.outcome(403))
-        for contact in 1...40 { lanes.accept(contact, key: 2) }
+        for contact in 1...400 { lanes.accept(contact, key: contact) }
+        lanes.read()
         #expect(lanes.schedule.windowCount == 14)
         lanes.now = lanes.now + lanes.schedule.limits.holdProbeMilliseconds
         #expect(lanes.recall([lanes.write(1, 100, attempts: 1)]) == .due)
@@ -298,12 +299,8 @@ import Testing
             Issue.record("the window is behind")
             return
         }
-        lanes.schedule.refill(
-            [lanes.write(5, 1, key: 1), lanes.write(6, 1, key: 2)],
-            upTo: nil,
-            for: request,
-            now: lanes.now
-        )
+        let rows = [lanes.write(5, 1, key: 1), lanes.write(6, 1, key: 2)]
+        lanes.schedule.refill(.init(writes: rows), for: request, now: lanes.now)
         #expect(lanes.claimSequence() == 5, "the key has no held write to probe with: this one does")
     }
 
@@ -315,7 +312,7 @@ import Testing
         lanes.schedule.restart(LaneSchedule.Holds(), now: lanes.now)
         let begun = lanes.schedule.beginRefill()
         let rows = [lanes.write(1, 1, replay: .underRule), lanes.write(2, 1), lanes.write(3, 2, replay: .forced)]
-        lanes.schedule.refill(rows, upTo: nil, for: try #require(begun), now: lanes.now)
+        lanes.schedule.refill(.init(writes: rows), for: try #require(begun), now: lanes.now)
         #expect(lanes.leaving() == [1: .queued])
         #expect(Set([lanes.claimSequence(), lanes.claimSequence()]) == [2, 3])
         var recalls: Set<LaneSchedule.Recall> = []
@@ -328,21 +325,19 @@ import Testing
     // MARK: - Operators
 
     @Test func `a write that an operator ends is in no lane any more, and no read brings it back`() throws {
-        let lanes = LaneHarness { $0.maxWindowWrites = 8 }
-        for contact in 1...9 { lanes.accept(contact) }
+        let lanes = LaneHarness { $0.maxWindowWrites = 16 }
+        for contact in 1...4 { lanes.accept(contact) }
+        #expect(lanes.schedule.windowCount == 2)
         #expect(lanes.claimSequence() == 1)
         #expect(!lanes.withdraw(1, 1), "it is under way")
         #expect(lanes.withdraw(2, 2))
-        for contact in 3...7 {
-            #expect(lanes.claimSequence() == Int64(contact))
-            lanes.finish(contact, Sample.outcome(200))
-        }
         let begun = lanes.schedule.beginRefill()
         let request = try #require(begun)
-        #expect(lanes.withdraw(9, 9))
+        #expect(lanes.withdraw(4, 4))
         lanes.schedule.withdrawalsDone()
-        lanes.schedule.refill([lanes.write(8, 8), lanes.write(9, 9)], upTo: nil, for: request, now: lanes.now)
-        #expect(lanes.claimSequence() == 8)
+        let rows = (2...4).map { lanes.write(Int64($0), $0) }
+        lanes.schedule.refill(.init(writes: rows), for: request, now: lanes.now)
+        #expect(lanes.claimSequence() == 3)
         #expect(lanes.claim() == nil)
         #expect(lanes.schedule.withdrawn.isEmpty)
     }

@@ -182,6 +182,7 @@ import Testing
         for _ in 1...6 { lanes.accept(1, fields: ["date"]) }
         #expect(lanes.claimSequence() == 4)
         lanes.finish(1, Sample.outcome(200))
+        lanes.read()
         #expect(lanes.claimSequence() == 6)
     }
 }

@@ -69,7 +69,7 @@ import Testing
         #expect(error?.code == .damaged)
         // Each read says what it can, or that it cannot.
         let reader = try SQLiteOutboxReader(path: directory.database)
-        _ = try? await reader.pendingWrites(after: 0, limit: 10)
+        _ = try? await reader.pendingWrites(PendingRows(after: 0, limit: 10))
         _ = try? await reader.pendingWrites(to: [Sample.contact(1)], keyRow: 1, semantics: .unknown, limit: 10)
         _ = try? await reader.payload(of: 1)
         _ = try? await reader.details(1)

@@ -60,11 +60,11 @@ import Testing
         let rows = try accept(&books, count)
         for row in rows.dropLast(5) { books.move(row, to: .key) }
         _ = try storage.commit(books.take())
-        let first = try await reader.pendingWrites(after: 0, limit: 100)
+        let first = try await reader.pendingWrites(PendingRows(after: 0, limit: 100))
         #expect(first == PendingPart(writes: [], upTo: Int64(SQLiteOutboxReader.maxScannedRows)))
-        let second = try await reader.pendingWrites(after: first.upTo ?? 0, limit: 3)
+        let second = try await reader.pendingWrites(PendingRows(after: first.upTo ?? 0, limit: 3))
         #expect(second.writes.map(\.sequence) == Array(rows.suffix(5).prefix(3)) && second.upTo == rows[count - 3])
-        let third = try await reader.pendingWrites(after: second.upTo ?? 0, limit: 3)
+        let third = try await reader.pendingWrites(PendingRows(after: second.upTo ?? 0, limit: 3))
         #expect(third.writes.map(\.sequence) == Array(rows.suffix(2)) && third.upTo == nil)
         storage.close()
     }

@@ -35,7 +35,7 @@ import Testing
         )
         let write = books.accept(3, payload: payload, method: .delete, nonce: -7)
         _ = try storage.commit(books.take())
-        let pending = try await opened.reader.pendingWrites(after: 0, limit: 10).writes
+        let pending = try await opened.reader.pendingWrites(PendingRows(after: 0, limit: 10)).writes
         #expect(pending == [write])
         #expect(try await opened.reader.payload(of: 1) == payload)
         #expect(try await opened.reader.payload(of: 2) == nil)
@@ -45,7 +45,7 @@ import Testing
         #expect(try await opened.reader.receipt(stranger) == nil)
         storage.close()
         let again = try storage.open(verify: true)
-        #expect(try await again.reader.pendingWrites(after: 0, limit: 10).writes == [write])
+        #expect(try await again.reader.pendingWrites(PendingRows(after: 0, limit: 10)).writes == [write])
         #expect(again.nextSequence == 2)
         #expect(again.counts == books.counts)
         #expect(again.savedRelayClock == 5_000)
@@ -182,7 +182,7 @@ import Testing
             for _ in 0..<4 {
                 group.addTask {
                     // Until the database is closed under it.
-                    while (try? await reader.pendingWrites(after: 0, limit: 50).writes.count) == 50 {}
+                    while (try? await reader.pendingWrites(PendingRows(after: 0, limit: 50)).writes.count) == 50 {}
                 }
             }
             storage.close()

@@ -7,6 +7,8 @@ final class LaneHarness {
     var schedule: LaneSchedule
     var now: RelayTime = 1_000_000
     let sink = CollectingSink()
+    /// The pending writes, as the database has them.
+    private(set) var rows: [Int64: LaneSchedule.Write] = [:]
     private var nextSequence: Int64 = 1
 
     init(_ change: (inout LaneSchedule.Limits) -> Void = { _ in }) {
@@ -60,14 +62,42 @@ final class LaneHarness {
     ) -> Int64 {
         let sequence = nextSequence
         nextSequence += 1
-        answer(
-            schedule.accept(
-                [write(sequence, contact, key: key, method: method, wait: wait, fields: fields)],
-                isUpstreamHealthy: healthy,
-                now: now
-            )
-        )
+        var write = write(sequence, contact, key: key, method: method, wait: wait, fields: fields)
+        if schedule.needsPredecessor(write.pending.contact) {
+            write.predecessor = predecessor(of: write)
+        }
+        rows[sequence] = write
+        answer(schedule.accept([write], isUpstreamHealthy: healthy, now: now))
         return sequence
+    }
+
+    private func predecessor(of write: LaneSchedule.Write) -> LaneSchedule.Predecessor {
+        let (sequence, contact) = (write.pending.sequence, write.pending.contact)
+        let older = rows.filter {
+            $0.key < sequence && $0.value.pending.contact == contact && $0.value.pending.hold == .none
+        }
+        return older.keys.max().map { .write($0) } ?? .first
+    }
+
+    /// Writes that are in the database and that nobody in memory knows of yet.
+    func append(_ writes: [(contact: Int, key: Int)]) {
+        for (contact, key) in writes {
+            rows[nextSequence] = write(nextSequence, contact, key: key)
+            nextSequence += 1
+        }
+        schedule.appended(newest: nextSequence - 1)
+    }
+
+    /// Reads from the database until there is no need or no room; how many reads that took.
+    @discardableResult
+    func read() -> Int {
+        var reads = 0
+        while let request = schedule.beginRefill() {
+            reads += 1
+            precondition(reads < 10_000, "reading never ends")
+            schedule.refill(PendingTable(rows.values).read(request), for: request, now: now)
+        }
+        return reads
     }
 
     func answer(_ answers: [LaneSchedule.Answer]) {
@@ -100,8 +130,11 @@ final class LaneHarness {
     /// The record of a contact is durable.
     func recorded(_ record: LaneSchedule.Ended.Record) {
         switch record {
-        case .attempt(let attempt): schedule.attemptRecorded(attempt.contact, now: now)
+        case .attempt(let attempt):
+            rows[attempt.sequence]?.pending = attempt.after
+            schedule.attemptRecorded(attempt.contact, now: now)
         case .end(let end):
+            for write in [end.write] + end.covered { rows[write.sequence] = nil }
             if let answer = schedule.endRecorded(end.contact, now: now) { self.answer([answer]) }
         }
     }
@@ -121,6 +154,12 @@ final class LaneHarness {
     /// Brings back what a recall asks for, as the commit thread would when all of it may be sent.
     func recall(_ writes: [LaneSchedule.Write], isExhausted: Bool = true) -> LaneSchedule.Recall? {
         guard let request = schedule.nextRecall(now: now) else { return nil }
+        for write in writes { rows[write.pending.sequence] = write }
+        let writes = writes.map { write in
+            var write = write
+            write.predecessor = predecessor(of: write)
+            return write
+        }
         schedule.recalled(.init(request: request, writes: writes, isExhausted: isExhausted), now: now)
         return request.recall
     }
@@ -132,9 +171,18 @@ final class LaneHarness {
         return isWithdrawn
     }
 
+    /// Ends a write, as an operator would; false when it is under way.
+    func discard(_ sequence: Int64, _ contact: Int) -> Bool {
+        guard withdraw(sequence, contact) else { return false }
+        rows[sequence] = nil
+        schedule.withdrawalsDone()
+        return true
+    }
+
     /// What has left its lane since the last time: sequences and why.
     func leaving() -> [Int64: WriteHold] {
         let holds = schedule.takeLeaving()
+        for hold in holds { rows[hold.write.sequence]?.pending.hold = hold.hold }
         schedule.holdsRecorded(holds)
         return Dictionary(uniqueKeysWithValues: holds.map { ($0.write.sequence, $0.hold) })
     }
