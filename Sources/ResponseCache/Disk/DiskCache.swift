@@ -29,6 +29,7 @@ package final class DiskCache: Sendable {
     /// Where the memory tier notes its changes.
     package let journal: CacheJournal
     private let settings: DiskCacheThread.Settings
+    private let maxLookups: Int
     private let logger: Logger
     private let state = Mutex(State())
 
@@ -47,6 +48,7 @@ package final class DiskCache: Sendable {
     ///   - path: The database, in a directory that is its owner's alone; it is made with mode 0600.
     ///   - origin: Whose replies are stored: what precedes each target. What another upstream has said is not used.
     ///   - maxBytes: What its files may take together (`reads.disk`); less than 1 MiB counts as 1 MiB.
+    ///   - maxLookups: Look-ups under way or waiting, at most.
     ///   - lingerMilliseconds: For how long changes gather before they are written.
     ///   - retryMilliseconds: How long the tier stays off after a failure.
     package init(
@@ -54,6 +56,7 @@ package final class DiskCache: Sendable {
         origin: String,
         maxBytes: Int,
         clock: CacheClock = .system,
+        maxLookups: Int = DiskCache.maxLookups,
         lingerMilliseconds: Int = 250,
         retryMilliseconds: Int = 30_000,
         logger: Logger
@@ -67,6 +70,7 @@ package final class DiskCache: Sendable {
             lingerMilliseconds: lingerMilliseconds,
             retryMilliseconds: retryMilliseconds
         )
+        self.maxLookups = maxLookups
         journal = CacheJournal(maxQueuedBytes: limits.maxQueuedBytes)
         self.logger = logger
     }
@@ -98,7 +102,7 @@ package final class DiskCache: Sendable {
     package func load(_ key: CacheKey) async -> Lookup {
         let begun = state.withLock { state -> (lookup: Lookup?, thread: DiskCacheThread?, memory: MemoryCache?) in
             guard state.thread != nil else { return (.nothing, nil, nil) }
-            guard state.lookupCount < Self.maxLookups else { return (.tooMany, nil, nil) }
+            guard state.lookupCount < maxLookups else { return (.tooMany, nil, nil) }
             state.lookupCount += 1
             guard state.lookups[key] == nil else { return (nil, nil, nil) }
             state.lookups[key] = []

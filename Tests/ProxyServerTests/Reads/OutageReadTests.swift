@@ -115,6 +115,24 @@ struct OutageReadTests {
         }
     }
 
+    @Test("P8 more look-ups on disk than there is room for are refused while the upstream is away, and else fetched")
+    func tooManyLookups() async throws {
+        let folder = try TemporaryDirectory()
+        try await withUpstream { peer, _ in
+            try await peer.write(Reads.reply(Reads.contactBody("Ada")))
+            return true
+        } _: { upstream in
+            try await withServer(upstream: upstream.url, over: folder, maxLookups: 0) { port, parts in
+                let fetched = try await RawClient.exchange(port: port, Reads.get())
+                #expect(fetched.status == 200 && fetched.cacheStatus.contains("stored"))
+                parts.openBreaker()
+                let refused = try await RawClient.exchange(port: port, Reads.get(Reads.list))
+                #expect(refused.status == 503 && refused.field("Contact-Relay-Error") == "too_many_lookups")
+                #expect(refused.field("Retry-After") == "1")
+            }
+        }
+    }
+
     @Test("with the breaker open a stale read is answered at once, and the upstream is not asked")
     func breakerOpen() async throws {
         let clock = MovedClock()

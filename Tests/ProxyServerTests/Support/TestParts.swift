@@ -43,6 +43,7 @@ struct TestParts: Sendable {
         clock: ReadClock = ReadClock(),
         semantics: PutSemantics = .unknown,
         maxDelivered: Int = PendingOverlay.maxDelivered,
+        maxLookups: Int = DiskCache.maxLookups,
         adjust: (inout UpstreamConfiguration) -> Void = { _ in }
     ) throws {
         directory = try folder ?? TemporaryDirectory()
@@ -70,6 +71,7 @@ struct TestParts: Sendable {
                     monotonicMilliseconds: clock.milliseconds,
                     wallMilliseconds: { clock.unixSeconds() * 1000 }
                 ),
+                maxLookups: maxLookups,
                 lingerMilliseconds: 1,
                 logger: Self.quietLogger
             )
@@ -116,6 +118,7 @@ func withServer(
     clock: ReadClock = ReadClock(),
     semantics: PutSemantics = .unknown,
     maxDelivered: Int = PendingOverlay.maxDelivered,
+    maxLookups: Int = DiskCache.maxLookups,
     adjust: (inout ServerConfiguration, inout UpstreamConfiguration) -> Void = { _, _ in },
     _ body: (_ port: Int, _ parts: TestParts) async throws -> Void
 ) async throws {
@@ -128,7 +131,8 @@ func withServer(
         cache: cache,
         clock: clock,
         semantics: semantics,
-        maxDelivered: maxDelivered
+        maxDelivered: maxDelivered,
+        maxLookups: maxLookups
     ) { adjust(&configuration, &$0) }
     let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
     let server = try await ProxyServer(
