@@ -162,10 +162,8 @@ struct CrashAudit {
 
     /// Attempts with the writes of one contact: each write's are in a row, and those with a receipt rise in sequence.
     private mutating func checkOrder(_ contact: String, _ attempts: [CrashWrite]) {
-        var runs: [CrashWrite] = []
-        for (place, write) in attempts.enumerated() where !isRepeatedAfterCovered(attempts, place) {
-            if runs.last?.tag != write.tag { runs.append(write) }
-        }
+        let all = Self.runs(attempts)
+        let runs = Self.runs(all.indices.filter { !isRepeatedAfterCovered(all, $0) }.map { all[$0] })
         let repeated = Dictionary(grouping: runs, by: \.tag).filter { $0.value.count > 1 }.keys
         for tag in repeated.sorted() {
             findings.append("\(contact): \(tag) was sent again after a later write: \(story(of: tag, contact))")
@@ -179,14 +177,17 @@ struct CrashAudit {
         }
     }
 
-    /// Whether an attempt stood for earlier writes, was not confirmed, and was repeated after these: a covering write that is
+    /// The writes, repeats in a row collapsed.
+    private static func runs(_ attempts: [CrashWrite]) -> [CrashWrite] {
+        attempts.indices.filter { $0 == 0 || attempts[$0 - 1].tag != attempts[$0].tag }.map { attempts[$0] }
+    }
+
+    /// Whether a run of attempts stood for earlier writes, was not confirmed, and was repeated after these: a covering write that is
     /// held, or has others come back before it, lets go of what it had covered (design §3.4).
-    private func isRepeatedAfterCovered(_ attempts: [CrashWrite], _ place: Int) -> Bool {
-        let write = attempts[place]
-        guard let next = attempts[(place + 1)...].firstIndex(where: { $0.tag == write.tag }), next > place + 1 else {
-            return false
-        }
-        return attempts[(place + 1)..<next].allSatisfy { between in
+    private func isRepeatedAfterCovered(_ runs: [CrashWrite], _ place: Int) -> Bool {
+        let write = runs[place]
+        guard let next = runs[(place + 1)...].firstIndex(where: { $0.tag == write.tag }) else { return false }
+        return runs[(place + 1)..<next].allSatisfy { between in
             let isLater = sequence(between).flatMap { other in sequence(write).map { other > $0 } } ?? false
             return write.covers(between) && !isLater
         }

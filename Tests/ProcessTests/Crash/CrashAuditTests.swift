@@ -160,7 +160,7 @@ import Testing
                 story.accept("w0", "delivered")
                 story.accept("w1", "delivered", fields: fields)
             }
-            story.see("w1", 0, true)
+            for status in [0, 404] { story.see("w1", status, status == 0) }
             story.see("w0", 200, true)
             story.see("w1", 200, true)
             #expect(story.findings.isEmpty == isRight, "\(story.findings)")
