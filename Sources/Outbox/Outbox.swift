@@ -272,6 +272,11 @@ package final class Outbox: Sendable {
         await commits.stop()
     }
 
+    /// The breaker has opened, or the upstream cannot be reached: senders who wait are told 202.
+    package func upstreamLost() {
+        engine.upstreamLost()
+    }
+
     /// The breaker has closed.
     package func upstreamRecovered() {
         engine.upstreamRecovered()

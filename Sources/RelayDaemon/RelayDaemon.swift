@@ -113,7 +113,7 @@ package struct RelayDaemon: Sendable {
         disk?.setAdmission { overlay.admits($0, $1) }
         if let delivered = disk?.delivered { overlay.restore(delivered) }
         upstreamHealth.setObserver { snapshot in
-            if snapshot.isBelievedHealthy { outbox.upstreamRecovered() } else { outbox.nudge() }
+            if snapshot.isBelievedHealthy { outbox.upstreamRecovered() } else { outbox.upstreamLost() }
         }
         let state = ConfigurationState(configuration)
         let budget = ShutdownBudget(timeout: configuration.shutdown.timeout)

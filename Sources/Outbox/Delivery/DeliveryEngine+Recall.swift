@@ -44,6 +44,8 @@ extension DeliveryEngine {
             }
         } catch {
             parts.logger.error("held writes cannot be brought back", metadata: ["error": "\(error)"])
+            state.withLock { $0.schedule.recallFailed() }
+            parts.commits.reportDamage(error)
         }
         wake()
     }

@@ -48,8 +48,9 @@ final class DeliveryEngine: CommitObserver {
     private static func holds(_ opened: OpenedOutbox, _ keys: KeyRegistry) -> LaneSchedule.Holds {
         var holds = LaneSchedule.Holds()
         for key in opened.keys where key.successor == nil && key.isRefused {
-            // Without a write there is nothing to hold, and nothing to probe with.
-            if let known = keys.key(row: key.row), known.pendingCount > 0 { holds.refusedKeys.insert(key.row) }
+            // It may have been replaced since. Without a write there is nothing to hold, and nothing to probe with.
+            guard keys.effectiveRow(key.row) == key.row, let known = keys.key(row: key.row) else { continue }
+            if known.pendingCount > 0 { holds.refusedKeys.insert(key.row) }
         }
         holds.releasingKeys = Set(opened.keysWithHeldWrites.map(keys.effectiveRow)).subtracting(holds.refusedKeys)
         holds.stoppedContacts = opened.stoppedContacts
@@ -95,6 +96,12 @@ final class DeliveryEngine: CommitObserver {
 
     /// Looks for something to do.
     func wake() { waker.yield() }
+
+    /// The breaker has opened: senders who wait are told 202.
+    func upstreamLost() {
+        changeSchedule { $0.upstreamLost() }
+        wake()
+    }
 
     /// The breaker has closed: what waited only for the upstream waits no longer.
     func upstreamRecovered() {
@@ -445,6 +452,8 @@ final class DeliveryEngine: CommitObserver {
             for accepted in batch.accepted { observer.accepted(accepted.pending.contact) }
         }
         send(answers)
+        // The breaker may have opened since it was asked, and told everybody else.
+        if isHealthy, !parts.transport.isHealthy { upstreamLost() }
         // While the breaker is open nothing can be claimed, and the alarm for its end is set; a turn for every batch would
         // only cost the writers time (P6).
         if !isGateClosed || !batch.ends.isEmpty || !batch.attempts.isEmpty { wake() }

@@ -28,8 +28,23 @@ enum DeliveryVerdict: Sendable, Equatable {
         var isAmbiguous = false
         /// A 404 without the upstream's error shape, as a proxy or a deployment answers.
         var isForeignNotFound = false
+        /// There is no reason to wait.
+        var isAtOnce = false
         /// The upstream was not there; when it is back there is no reason to wait any longer.
         var endsWithOutage = false
+    }
+
+    var retry: Retry? { if case .retry(let retry) = self { retry } else { nil } }
+
+    /// What a refusal of the key means when another one has taken its place meanwhile; nil when it is something else.
+    var withoutKey: Retry? {
+        switch self {
+        case .holdKey: Retry(reason: "status 401 with a key that has been replaced", isAtOnce: true)
+        case .holdWrite: Retry(reason: "status 403 with a key that has been replaced", isAtOnce: true)
+        case .retry(let retry) where retry.pausesKey:
+            Retry(reason: "status 429 with a key that has been replaced", isAtOnce: true)
+        case .delivered, .refused, .retry: nil
+        }
     }
 
     /// The circumstances of an attempt that decide what its outcome means.

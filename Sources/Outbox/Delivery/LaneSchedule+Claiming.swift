@@ -39,11 +39,11 @@ extension LaneSchedule {
         backlogIsNext.toggle()
         let index = coveringIndex(lane)
         let write = lane.writes[index]
-        // Whatever it covers is older still, and goes first.
-        if isTooOld(write, now) { return expireFirst(contact).map(Claim.expired) }
+        if isTooOld(write, now) { return expire(contact, index, now).map(Claim.expired) }
         for covered in 0..<index { lanes[contact]?.writes[covered].isCovered = true }
         setPhase(.inFlight, of: contact)
         lanes[contact]?.current = write.pending.sequence
+        lanes[contact]?.currentKeyRow = write.keyRow
         inFlight.insert(write.pending.sequence)
         if heldKeys[write.keyRow] != nil { heldKeys[write.keyRow]?.probeAt = now + limits.holdProbeMilliseconds }
         return .attempt(write)
@@ -66,7 +66,7 @@ extension LaneSchedule {
     }
 
     private mutating func wakeParked(_ now: RelayTime) {
-        while let first = settling.first, first.until <= now { settling.removeFirst() }
+        while let first = settling.first, first.until <= now { dropFirstSettled() }
         while let alarm = parked.min, alarm.at <= now {
             parked.removeMin()
             guard case .parked(let until, _) = lanes[alarm.contact]?.phase, until == alarm.at else { continue }
@@ -116,16 +116,18 @@ extension LaneSchedule {
         now - write.pending.acceptedClock > limits.maxAgeMilliseconds
     }
 
-    /// Ends the first write of a lane that is not busy.
-    private mutating func expireFirst(_ contact: ContactReference) -> EndRecord? {
-        guard let first = lanes[contact]?.writes.first else { return nil }
+    /// Ends the first write of a lane that is not busy, or the one that covers it if the first is not too old: it may
+    /// have been brought back from the dead.
+    private mutating func expire(_ contact: ContactReference, _ covering: Int, _ now: RelayTime) -> EndRecord? {
+        guard let lane = lanes[contact], let first = lane.writes.first else { return nil }
+        let write = isTooOld(first, now) ? first : lane.writes[covering]
         setPhase(.recording, of: contact)
-        lanes[contact]?.current = first.pending.sequence
+        lanes[contact]?.current = write.pending.sequence
         return EndRecord(
-            write: first.pending,
+            write: write.pending,
             state: .dead,
             lastError: Self.expiredError,
-            keyRow: first.keyRow
+            keyRow: write.keyRow
         )
     }
 
@@ -159,9 +161,9 @@ extension LaneSchedule {
     }
 
     private mutating func expireIfTooOld(_ contact: ContactReference, _ now: RelayTime, _ ends: inout [EndRecord]) {
-        guard let lane = lanes[contact], !lane.isBusy, !lane.writes.isEmpty,
-            isTooOld(lane.writes[coveringIndex(lane)], now), let end = expireFirst(contact)
-        else { return }
+        guard let lane = lanes[contact], !lane.isBusy, !lane.writes.isEmpty else { return }
+        let covering = coveringIndex(lane)
+        guard isTooOld(lane.writes[covering], now), let end = expire(contact, covering, now) else { return }
         ends.append(end)
     }
 
@@ -191,6 +193,9 @@ extension LaneSchedule {
         if !lanes.isEmpty { times.append(expirySweepAt) }
         return times.compactMap { $0 }.filter { $0 > now }.min()
     }
+
+    /// The upstream is gone: nobody need wait for what it would say (P6).
+    mutating func upstreamLost() -> [Answer] { releaseWaiters { _ in true } }
 
     /// The upstream is back: what waited only for that waits no longer.
     mutating func upstreamRecovered() {

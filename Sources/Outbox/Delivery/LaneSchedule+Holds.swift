@@ -72,6 +72,8 @@ extension LaneSchedule {
     }
 
     mutating func leave(_ write: Write, _ hold: WriteHold, isStray: Bool = false) {
+        // What memory says of it may not be true, and will be read anew.
+        guard !isSuspended else { return }
         if isStray { strays.insert(write.pending.sequence) }
         leaving.append(HoldRecord(write: write.pending, hold: hold))
         let recall: Recall =
@@ -133,7 +135,7 @@ extension LaneSchedule {
         guard let lane = lanes[contact] else { return [] }
         for index in lane.writes.indices.reversed() where isMeant(lane.writes[index]) && !isBusy(lane, index) {
             if let answer = takeWaiter(contact, index) { answers.append(answer) }
-            if let write = remove(at: index, of: contact) { leave(write, hold) }
+            if let write = remove(at: index, of: contact, now: now) { leave(write, hold) }
         }
         if !lane.isBusy, lanes[contact]?.writes.first?.pending.sequence != lane.writes.first?.pending.sequence {
             goOn(contact, now: now)
@@ -146,14 +148,14 @@ extension LaneSchedule {
     }
 
     /// What a lane holds of held keys and stopped contacts leaves it, now that it is not busy any more.
-    mutating func letHeldLeave(_ contact: ContactReference) {
-        guard let lane = lanes[contact] else { return }
+    mutating func letHeldLeave(_ contact: ContactReference, _ now: RelayTime) {
+        guard !isSuspended, let lane = lanes[contact] else { return }
         let isStopped = stoppedContacts.contains(contact)
         guard isStopped || !heldKeys.isEmpty else { return }
         for index in lane.writes.indices.reversed() {
             let write = lane.writes[index]
             guard isStopped || isHeldAndNoProbe(write), write.waiter == nil,
-                let removed = remove(at: index, of: contact)
+                let removed = remove(at: index, of: contact, now: now)
             else { continue }
             leave(removed, isStopped ? .contact : .key)
         }
@@ -211,11 +213,16 @@ extension LaneSchedule {
     mutating func stop(_ contact: ContactReference, now: RelayTime) -> [Answer] {
         stoppedContacts.insert(contact)
         cancel(.contact(contact))
+        guard !isSuspended else {
+            changedStops[contact] = true
+            return []
+        }
         return empty(contact, now: now, of: { _ in true }, as: .contact)
     }
 
     /// An operator has let a contact go again.
     mutating func restart(_ contact: ContactReference) {
+        if isSuspended { changedStops[contact] = false }
         guard stoppedContacts.remove(contact) != nil else { return }
         bringBack(.contact(contact))
     }
@@ -297,6 +304,9 @@ extension LaneSchedule {
         var nextDue: RelayTime?
     }
 
+    /// What a recall has brought cannot be used.
+    mutating func recallFailed() { recalling = nil }
+
     mutating func recalled(_ recalled: Recalled, now: RelayTime) {
         guard recalling != nil else { return }
         recalling = nil
@@ -336,8 +346,10 @@ extension LaneSchedule {
         !stoppedContacts.contains(contact) && !returning.contains(.contact(contact))
     }
 
-    /// Puts a write that came back in its lane. It stays in the database if it may not stand there yet: something older
-    /// of its contact is outside memory, and brings it along.
+    /// Puts a write that came back in its lane.
+    ///
+    /// It stays in the database if it may not stand there yet: something older of its contact is outside memory, and
+    /// brings it along.
     @discardableResult
     private mutating func returned(_ write: Write, by recall: Recall, _ now: RelayTime) -> Bool {
         let (sequence, contact) = (write.pending.sequence, write.pending.contact)
@@ -375,7 +387,7 @@ extension LaneSchedule {
         }
         guard !isBusy(lane, index) else { return (false, nil) }
         let answer = takeWaiter(contact, index)
-        remove(at: index, of: contact)
+        remove(at: index, of: contact, now: now)
         withdrawn.insert(sequence)
         if index == 0, !lane.isBusy { goOn(contact, now: now) }
         return (true, answer)

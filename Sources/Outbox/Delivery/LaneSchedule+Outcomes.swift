@@ -24,20 +24,28 @@ extension LaneSchedule {
         guard !isSuspended else { return nil }
         setPhase(.recording, of: contact)
         lanes[contact]?.isDelivered = false
-        let verdict = DeliveryVerdict.judge(outcome, circumstances(of: write, now))
         let before = write.pending
+        var verdict = DeliveryVerdict.judge(outcome, circumstances(of: write, now))
+        let isOfOldKey = lane.currentKeyRow != write.keyRow
+        if isOfOldKey, let again = verdict.withoutKey { verdict = .retry(again) }
+        switch verdict {
+        case .retry(let retry) where retry.isForeignNotFound:
+            write.pending.notFoundSince = write.pending.notFoundSince ?? now
+        default: write.pending.notFoundSince = nil
+        }
         write.pending.attempts += 1
         write.pending.log.append(Self.entry(outcome, timing))
         let change = Change(contact: contact, index: index, before: before, write: write)
+        if (verdict.retry?.pausesKey ?? false) == false, !isOfOldKey { pausesInARow[write.keyRow] = nil }
         switch verdict {
         case .retry(let retry):
             return tryAgain(change, retry, now: now, backoffMilliseconds)
         case .delivered:
             // Only what a 401 has held: a success that was under way already says nothing about a 429's Retry-After.
-            release(key: write.keyRow)
+            if !isOfOldKey { release(key: write.keyRow) }
             if before.log.forbiddenInARow > 0 { allowForbiddenRetries(now) }
             pauseSuspect = nil
-            return ended(change, as: .delivered, outcome, keyVerdict: .verified)
+            return ended(change, as: .delivered, outcome, keyVerdict: isOfOldKey ? nil : .verified)
         case .refused:
             return ended(change, as: write.waiter == nil ? .dead : .rejected, outcome, keyVerdict: nil)
         case .holdKey where write.waiter != nil:
@@ -98,28 +106,33 @@ extension LaneSchedule {
         var change = change
         let row = change.write.keyRow
         change.write.pending.isAmbiguous = change.write.pending.isAmbiguous || retry.isAmbiguous
-        if retry.isForeignNotFound {
-            change.write.pending.notFoundSince = change.write.pending.notFoundSince ?? now
-        }
         let asked = min(max(retry.retryAfterMilliseconds ?? 0, 0), limits.maxRetryAfterMilliseconds)
         // A contact that fails whatever it is sent is not tried more often because it is written more often.
         let covered = lanes[change.contact]?.writes.prefix(change.index).map(\.pending.attempts).max() ?? 0
-        let until = now + max(asked, backoffMilliseconds(max(change.write.pending.attempts, covered)))
+        let until =
+            retry.isAtOnce ? now : now + max(asked, backoffMilliseconds(max(change.write.pending.attempts, covered)))
+        var answers: [Answer] = []
         if retry.pausesKey {
+            // Those that were under way together count as one.
+            if pausedKeys[row] ?? now <= now { pausesInARow[row, default: 0] += 1 }
+            let pause = retry.retryAfterMilliseconds == nil ? backoffMilliseconds(pausesInARow[row] ?? 1) : asked
             // Never sooner than another 429 has asked already.
-            pause(key: row, until: max(until, pausedKeys[row] ?? now))
+            self.pause(key: row, until: max(now + pause, pausedKeys[row] ?? now))
+            answers += releaseWaiters { $0.keyRow == row }
         }
-        if retry.pausesUpstream { suspectPause(change.contact, until: now + asked, now) }
+        if retry.pausesUpstream { answers += suspectPause(change.contact, until: now + asked, now) }
         if heldKeys[row] != nil {
             // A probe that did not come through, or a write that was under way when its key was refused.
-            return held(change, .key, error: retry.reason, until: until)
+            var ended = held(change, .key, error: retry.reason, until: until)
+            ended.answers += answers
+            return ended
         }
         change.write.pending.nextAttempt = until
         let contact = change.contact
         var ended = record(change, error: retry.reason)
         lanes[contact]?.outageEndsParking = retry.endsWithOutage
         // Its sender, and those behind it in the lane, are told 202 at the first retryable outcome (§3.2).
-        ended.answers = (lanes[contact]?.writes.indices ?? 0..<0).compactMap { takeWaiter(contact, $0) }
+        ended.answers = answers + (lanes[contact]?.writes.indices ?? 0..<0).compactMap { takeWaiter(contact, $0) }
         return ended
     }
 
@@ -129,11 +142,15 @@ extension LaneSchedule {
     }
 
     /// A 503 with `Retry-After` pauses its own entry; a second contact that gets one confirms that it is the upstream.
-    private mutating func suspectPause(_ contact: ContactReference, until: RelayTime, _ now: RelayTime) {
-        if let suspect = pauseSuspect, suspect.contact != contact, suspect.until > now {
-            upstreamPausedUntil = max(until, upstreamPausedUntil ?? until)
-        }
-        pauseSuspect = (contact, until)
+    private mutating func suspectPause(
+        _ contact: ContactReference,
+        until: RelayTime,
+        _ now: RelayTime
+    ) -> [Answer] {
+        defer { pauseSuspect = (contact, until) }
+        guard let suspect = pauseSuspect, suspect.contact != contact, suspect.until > now else { return [] }
+        upstreamPausedUntil = max(until, upstreamPausedUntil ?? until)
+        return releaseWaiters { _ in true }
     }
 
     /// The write leaves its lane as soon as that is durable.
@@ -203,11 +220,11 @@ extension LaneSchedule {
         guard let lane = lanes[contact], lane.phase == .recording, let index = lane.currentIndex else { return }
         let write = lane.writes[index]
         if write.pending.hold.isHeld {
-            remove(at: index, of: contact)
+            remove(at: index, of: contact, now: now)
             goOn(contact, now: now)
             return
         }
-        letHeldLeave(contact)
+        letHeldLeave(contact, now)
         if let until = write.pending.nextAttempt, lanes[contact]?.currentIndex != nil {
             park(contact, until: until, endsWithOutage: lane.outageEndsParking)
         } else {
@@ -221,12 +238,8 @@ extension LaneSchedule {
         let (reply, isDelivered) = (lane.reply, lane.isDelivered)
         lanes[contact]?.reply = nil
         lanes[contact]?.isDelivered = false
-        guard let write = remove(at: index, of: contact) else { return nil }
-        if isDelivered { leaveBehind(contact, write.pending.sequence, index) }
-        if write.pending.isAmbiguous, limits.settleMilliseconds > 0 {
-            // The lane may be gone with its last write; the next one is to wait all the same.
-            settling.append((contact, now + limits.settleMilliseconds))
-        }
+        guard let write = remove(at: index, of: contact, now: now) else { return nil }
+        if isDelivered { leaveBehind(contact, write.pending.sequence, index, now) }
         // It has expired, and those behind it may be too old as well.
         if reply == nil { expiring.insert(contact) }
         goOn(contact, now: now)
@@ -240,13 +253,21 @@ extension LaneSchedule {
 
     /// What stands before a write that was delivered: what it covered has ended with it, and anything else came back
     /// too late, and falls under the replay rule.
-    private mutating func leaveBehind(_ contact: ContactReference, _ delivered: Int64, _ count: Int) {
+    private mutating func leaveBehind(
+        _ contact: ContactReference,
+        _ delivered: Int64,
+        _ count: Int,
+        _ now: RelayTime
+    ) {
         for index in (0..<count).reversed() {
             guard let write = lanes[contact]?.writes[index], write.pending.sequence < delivered else { continue }
             if write.isCovered {
-                remove(at: index, of: contact)
-            } else if write.pending.replay != .forced, let removed = remove(at: index, of: contact) {
-                leave(removed, .overtaken)
+                remove(at: index, of: contact, now: now)
+            } else if write.pending.replay != .forced, let removed = remove(at: index, of: contact, now: now) {
+                // By the replay rule; what was in order until now has no record of what was delivered.
+                let isJudged = removed.pending.replay == .underRule
+                leave(removed, isJudged ? .queued : .overtaken)
+                if isJudged { queuedWritesAdded() }
             }
         }
     }

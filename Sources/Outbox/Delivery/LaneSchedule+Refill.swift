@@ -186,7 +186,8 @@ extension LaneSchedule {
     /// Whether a write that was read is in memory, or was since the read began.
     private func isKnown(_ write: Write) -> Bool {
         let sequence = write.pending.sequence
-        return gone.contains(sequence) || setAside.contains(sequence) || departing[sequence] != nil || withdrawn.contains(sequence)
+        return gone.contains(sequence) || setAside.contains(sequence) || departing[sequence] != nil
+            || withdrawn.contains(sequence)
             || has(sequence, of: write.pending.contact)
     }
 
@@ -206,8 +207,9 @@ extension LaneSchedule {
 
     // MARK: - Paused keys
 
-    /// Forgets a lane whose first write may not be sent as its key is paused: it is read again after that. So keys that
-    /// are paused take hardly any room.
+    /// Forgets a lane whose first write may not be sent as its key is paused, until it is read again after that.
+    ///
+    /// So keys that are paused take hardly any room.
     ///
     /// - Returns: False when the key has no more than may stay, or the lane has what memory alone knows.
     mutating func setAside(_ contact: ContactReference) -> Bool {
@@ -238,7 +240,8 @@ extension LaneSchedule {
     private mutating func append(_ write: Write, _ now: RelayTime) {
         let contact = write.pending.contact
         guard let lane = lanes[contact], lane.isCut, !isKnown(write), !missedContacts.contains(contact) else { return }
-        guard leavesAtOnce(write, now) || lane.writes.isEmpty || room(for: .backlog) > 0 && roomInLane(contact) > 0 else {
+        guard leavesAtOnce(write, now) || lane.writes.isEmpty || room(for: .backlog) > 0 && roomInLane(contact) > 0
+        else {
             missedContacts.insert(contact)
             return
         }

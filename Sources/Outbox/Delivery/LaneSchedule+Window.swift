@@ -113,8 +113,10 @@ extension LaneSchedule {
 
     /// Takes a write out of the window, and its lane with it when it was the last and the database has no more of it.
     @discardableResult
-    mutating func remove(at index: Int, of contact: ContactReference) -> Write? {
+    mutating func remove(at index: Int, of contact: ContactReference, now: RelayTime) -> Write? {
         guard let write = lanes[contact]?.writes.remove(at: index) else { return nil }
+        // Whatever becomes of it; the lane may be gone with its last write, and the next one is to wait all the same.
+        if write.pending.isAmbiguous { settle(contact, now) }
         count(write, -1)
         if refilling != nil { gone.insert(write.pending.sequence) }
         payloadBytes -= write.payload?.body.readableBytes ?? 0
@@ -155,6 +157,24 @@ extension LaneSchedule {
         for contact in Array(lanes.keys) {
             guard let lane = lanes[contact] else { continue }
             for index in lane.writes.indices where !isBeingAnswered(lane, index) {
+                if let answer = takeWaiter(contact, index) { answers.append(answer) }
+            }
+        }
+        return answers
+    }
+
+    /// Answers those who would wait in vain (P6), as their lanes go on with a write that will not be sent for a while.
+    ///
+    /// What is under way may still be answered.
+    mutating func releaseWaiters(behind isStuck: (Write) -> Bool) -> [Answer] {
+        guard waitingCount > 0 else { return [] }
+        var answers: [Answer] = []
+        for contact in Array(lanes.keys) {
+            guard let lane = lanes[contact] else { continue }
+            var isBehind = false
+            for (index, write) in lane.writes.enumerated() {
+                isBehind = isBehind || isStuck(write)
+                guard isBehind, !(lane.isBusy && write.pending.sequence == lane.current) else { continue }
                 if let answer = takeWaiter(contact, index) { answers.append(answer) }
             }
         }

@@ -158,6 +158,8 @@ struct LaneSchedule: Sendable {
         var ticket: UInt64 = 0
         /// The write that is under way or whose outcome is being recorded.
         var current: Int64 = 0
+        /// The key that it was sent with: another may have replaced it since.
+        var currentKeyRow: Int64 = 0
         /// The upstream's final reply to that write, until its record is durable.
         var reply: DeliveryReply?
         /// Whether that outcome was a delivery.
@@ -191,6 +193,8 @@ struct LaneSchedule: Sendable {
     var waitDeadlines = Heap<Alarm>()
     /// Keys that the upstream wants left alone until a time (429).
     var pausedKeys: [Int64: RelayTime] = [:]
+    /// How often in a row each of them was paused.
+    var pausesInARow: [Int64: Int64] = [:]
     /// When the first of them may be used again.
     var firstPauseEnds: RelayTime?
     /// The contact that got a 503 with `Retry-After` last, and until when that stands.
@@ -249,6 +253,9 @@ struct LaneSchedule: Sendable {
     var inFlight: Set<Int64> = []
     /// Contacts whose next write waits for late effects of an ambiguous one (`writes.settle`), the earliest end first.
     var settling: Deque<(contact: ContactReference, until: RelayTime)> = []
+    var settlingUntil: [ContactReference: RelayTime] = [:]
+    /// Contacts that were stopped (true) or let go since the database failed; what it said when it was opened is older.
+    var changedStops: [ContactReference: Bool] = [:]
     var waitingCount = 0
     var windowCount = 0
     var shares: [WindowShare] = WindowPart.allCases.map { _ in WindowShare() }
@@ -277,9 +284,18 @@ struct LaneSchedule: Sendable {
 
     /// Forgets everything, to be filled anew from the database.
     mutating func restart(_ holds: Holds, now: RelayTime) {
-        let newest = newest
+        let (newest, changedStops) = (newest, changedStops)
         self = LaneSchedule(limits: limits)
         self.newest = newest
+        var holds = holds
+        for (contact, isStopped) in changedStops {
+            if isStopped {
+                holds.stoppedContacts.insert(contact)
+                holds.releasingContacts.remove(contact)
+            } else if holds.stoppedContacts.remove(contact) != nil {
+                holds.releasingContacts.insert(contact)
+            }
+        }
         stoppedContacts = holds.stoppedContacts
         for row in holds.refusedKeys {
             heldKeys[row] = HeldKey(probeAt: now)
@@ -340,6 +356,23 @@ struct LaneSchedule: Sendable {
         if readyFresh.count + readyBacklog.count > Self.staleEntries + 2 * lanes.count { dropStaleTurns() }
     }
 
+    /// Contacts that wait for late effects at most; beyond that the first ones wait no longer (P8).
+    static let maxSettling = 65_536
+
+    /// The next write of a contact waits for late effects of an unclear attempt.
+    mutating func settle(_ contact: ContactReference, _ now: RelayTime) {
+        guard limits.settleMilliseconds > 0, !isSuspended else { return }
+        let until = now + limits.settleMilliseconds
+        settling.append((contact, until))
+        settlingUntil[contact] = until
+        if settling.count > Self.maxSettling { dropFirstSettled() }
+    }
+
+    mutating func dropFirstSettled() {
+        guard let first = settling.popFirst(), settlingUntil[first.contact] == first.until else { return }
+        settlingUntil[first.contact] = nil
+    }
+
     mutating func setPhase(_ phase: Lane.Phase, of contact: ContactReference, isBacklog: Bool = false) {
         guard let lane = lanes[contact] else { return }
         if lane.isReadyBacklog { readyBacklogCount -= 1 }
@@ -363,9 +396,9 @@ struct LaneSchedule: Sendable {
 
     /// Lets a lane that is not busy go on with what it holds now.
     mutating func goOn(_ contact: ContactReference, now: RelayTime, isBacklog: Bool = false) {
-        letHeldLeave(contact)
+        letHeldLeave(contact, now)
         guard let head = lanes[contact]?.writes.first else { return }
-        let settled = settling.last { $0.contact == contact }?.until
+        let settled = settlingUntil[contact]
         if let until = [head.pending.nextAttempt, settled].compactMap({ $0 }).max(), until > now {
             park(contact, until: until, endsWithOutage: false)
         } else {

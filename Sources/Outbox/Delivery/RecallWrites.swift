@@ -51,7 +51,11 @@ struct RecallWrites: CommitOperation {
         let isDue = request.recall == .due
         return { [done, writes] in
             // Read again when the changes are there.
-            done(writes.map { Self.returned($0, storage) }, isExhausted, isDue ? (try? storage.nextHeldWriteDue()) ?? nil : nil)
+            done(
+                writes.map { Self.returned($0, storage) },
+                isExhausted,
+                isDue ? (try? storage.nextHeldWriteDue()) ?? nil : nil
+            )
         }
     }
 

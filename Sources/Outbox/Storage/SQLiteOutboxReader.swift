@@ -96,7 +96,8 @@ final class SQLiteOutboxReader: OutboxReading {
     func pendingWrites(_ rows: PendingRows) async throws -> PendingPart {
         try await read { database in
             let isOrdered = rows.needsOrder || rows.keyRows != nil
-            let sql = rows.keyRows.map { Self.refill(ofKeys: $0.count) } ?? (isOrdered ? Self.refillInOrder : Self.refill)
+            let sql =
+                rows.keyRows.map { Self.refill(ofKeys: $0.count) } ?? (isOrdered ? Self.refillInOrder : Self.refill)
             let statement = try database.cachedStatement(sql: sql)
             var part = PendingPart(writes: [])
             let arguments = [rows.after] + (rows.keyRows ?? []) + [Int64(rows.limit)]

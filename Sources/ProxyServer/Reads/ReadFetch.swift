@@ -27,6 +27,8 @@ struct ReadFetch: Sendable {
     private let leader: Leader?
     private let server: ServerCore
     private let flight: Flight
+    /// Until when a reply has to be there that somebody waits for as a whole.
+    private let deadline: ContinuousClock.Instant
 
     /// - Parameter flight: In the table of flights, from which it is taken at the end.
     init(
@@ -43,6 +45,7 @@ struct ReadFetch: Sendable {
         self.validation = validation
         self.leader = leader
         self.server = server
+        deadline = .now + server.client.configuration.requestTimeout
     }
 
     /// Begins.
@@ -68,14 +71,7 @@ struct ReadFetch: Sendable {
             )
         } catch {
             server.upstreamHealth.ended(permit, error.signal, error: error.description)
-            if validation != nil {
-                cache.noteFailure(
-                    read.cacheKey,
-                    read.cacheRequest,
-                    episode: server.upstreamHealth.snapshot().revision,
-                    nowMilliseconds: server.reads.clock.milliseconds()
-                )
-            }
+            noteFailure()
             return end(.failed(error))
         }
         server.upstreamHealth.ended(permit, .answered(status: stream.status))
@@ -156,6 +152,7 @@ struct ReadFetch: Sendable {
         do {
             for try await piece in stream.body {
                 body.writeImmutableBuffer(piece)
+                try checkDeadline()
                 // An error that goes on and on is not worth reading; its head says enough.
                 guard body.readableBytes <= Self.maxErrorBytes else { break }
             }
@@ -191,7 +188,7 @@ struct ReadFetch: Sendable {
                     continue
                 }
                 body.writeImmutableBuffer(piece)
-                streamed?.push(piece)
+                if let streamed { streamed.push(piece) } else { try checkDeadline() }
                 guard body.readableBytes > plan.maxBodyBytes else { continue }
                 // Longer than it is worth: from here on it is only streamed, to the one who began.
                 isStored = false
@@ -246,6 +243,7 @@ struct ReadFetch: Sendable {
                     continue
                 }
                 gathered.writeImmutableBuffer(piece)
+                try checkDeadline()
                 guard gathered.readableBytes > cache.configuration.maxObjectBytes else { continue }
                 isStreamed = true
                 leader.writer.begin(head(reply, stream, isStored: false, detail: refusal.rawValue))
@@ -267,9 +265,27 @@ struct ReadFetch: Sendable {
         )
     }
 
+    /// A body that dribbles never stands still for `upstream.request_timeout`, and who waits for all of it would wait for
+    /// hours.
+    private func checkDeadline() throws(UpstreamFailure) {
+        if ContinuousClock.now > deadline { throw .tooSlow }
+    }
+
+    /// Nobody is to wait for the next time-out about the same (P6).
+    private func noteFailure() {
+        guard validation != nil else { return }
+        cache.noteFailure(
+            read.cacheKey,
+            read.cacheRequest,
+            episode: server.upstreamHealth.snapshot().revision,
+            nowMilliseconds: server.reads.clock.milliseconds()
+        )
+    }
+
     /// The reply broke off, or its client has gone.
     private func breakOff(_ error: any Error, hasBegun: Bool) {
         let failure = error as? UpstreamFailure
+        if failure != nil { noteFailure() }
         endSharing(failure.map { .failed($0) } ?? .notShared)
         if hasBegun {
             leader?.writer.abort()

@@ -38,6 +38,9 @@ package struct UpstreamFailure: Error, Sendable, Hashable, CustomStringConvertib
     /// Code and message.
     package var description: String { "\(self.code.rawValue): \(self.message)" }
 
+    /// A reply that began in time, and was not whole in time.
+    package static let tooSlow = UpstreamFailure(.timeout, "the reply was not whole in time", mayHaveTakenEffect: true)
+
     init(_ code: Code, _ message: String, mayHaveTakenEffect: Bool, signal: Signal? = nil) {
         self.code = code
         self.message = message

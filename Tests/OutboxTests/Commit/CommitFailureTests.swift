@@ -125,6 +125,40 @@ import Testing
         storage.close()
     }
 
+    @Test func `a contact that is stopped between reopening the database and loading memory again stays stopped`()
+        async throws
+    {
+        let faults = StorageFaults()
+        let gate = Gate()
+        let transport = ScriptedTransport { attempt, _ in
+            if attempt.contact == Sample.contact(1) { await gate.pass() }
+            return Sample.outcome(200)
+        }
+        let rig = try EngineRig(directory, transport, faults)
+        rig.submit(1, 1, wait: 0)
+        try await eventually("an attempt") { gate.waitingCount == 1 }
+        faults.fail(next: 1, as: .lost)
+        rig.submit(2, 2, wait: 0)
+        try await rig.sink.waitForAnswers(2)
+        try await eventually("the outbox to work again") { rig.commits.currentHealth == .working }
+        // Memory is loaded again when the attempt has ended.
+        let stops = Mutex(0)
+        rig.commits.perform(
+            StopContact(contact: Sample.contact(3), isStopped: true, engine: rig.engine) { _ in
+                stops.withLock { $0 += 1 }
+            }
+        )
+        try await eventually("the contact to be stopped") { stops.withLock { $0 } == 1 }
+        rig.submit(3, 3, wait: 0)
+        try await rig.sink.waitForAnswers(3)
+        gate.open()
+        try await eventually("the other to be delivered") { rig.admission.committed.delivered == 1 }
+        try await eventually("the write to be held") { rig.admission.committed.held == 1 }
+        #expect(!transport.attempts.contains { $0.contact == Sample.contact(3) })
+        #expect(rig.admission.committed.isBalanced)
+        await rig.stop()
+    }
+
     @Test func `stopping does not wait for a database that stays broken`() async throws {
         let faults = StorageFaults()
         let gate = Gate()

@@ -41,6 +41,84 @@ import Testing
         #expect(lanes.claimSequence() == poisoned)
     }
 
+    @Test func `a 429 pauses its key as long as it says, however often the write had been tried`() {
+        let lanes = LaneHarness()
+        let tried = lanes.write(1, 1, attempts: 12)
+        lanes.answer(lanes.schedule.accept([tried], isUpstreamHealthy: true, now: lanes.now))
+        lanes.answer(lanes.schedule.accept([lanes.write(2, 2)], isUpstreamHealthy: true, now: lanes.now))
+        #expect(lanes.claimSequence() == 2)
+        #expect(lanes.claimSequence() == 1)
+        lanes.finish(2, Sample.outcome(200))
+        lanes.answer(lanes.schedule.accept([lanes.write(3, 3)], isUpstreamHealthy: true, now: lanes.now))
+        let ended = lanes.schedule.attemptEnded(
+            Sample.contact(1),
+            Sample.outcome(429, retryAfter: 1_000),
+            now: lanes.now,
+            backoffMilliseconds: { $0 * 60_000 }
+        )
+        #expect(ended?.record.attempt?.after.nextAttempt == lanes.now + 13 * 60_000)
+        if let record = ended?.record { lanes.recorded(record) }
+        #expect(lanes.claim() == nil)
+        lanes.now = lanes.now + 1_000
+        #expect(lanes.claimSequence() == 3)
+    }
+
+    @Test func `429s without Retry-After pause their key longer and longer, until it is taken again`() {
+        let lanes = LaneHarness()
+        var pauses: [Int64] = []
+        for contact in 1...5 {
+            lanes.accept(contact)
+            _ = lanes.claim()
+            let outcome = Sample.outcome(contact == 4 ? 200 : 429)
+            let ended = lanes.schedule.attemptEnded(
+                Sample.contact(contact),
+                outcome,
+                now: lanes.now,
+                backoffMilliseconds: { $0 * 100 }
+            )
+            if let record = ended?.record { lanes.recorded(record) }
+            if contact != 4 { pauses.append((lanes.schedule.pausedKeys[1] ?? lanes.now) - lanes.now) }
+            lanes.now = lanes.now + 100_000
+            // Those that had to wait are out of the way.
+            for contact in 1...contact where lanes.schedule.lanes[Sample.contact(contact)] != nil {
+                _ = lanes.withdraw(Int64(contact), contact)
+            }
+        }
+        #expect(pauses == [100, 200, 300, 100], "they count until something else is answered")
+    }
+
+    @Test func `the grace of a foreign 404 begins anew when something else was answered in between`() {
+        let lanes = LaneHarness()
+        lanes.accept(1)
+        for status in [404, 503, 503, 404] {
+            _ = lanes.claim()
+            let record = lanes.finish(1, Sample.outcome(status, "<html/>"), backoff: 1_000)
+            #expect(record?.attempt != nil, "\(status) is not the end of it")
+            lanes.now = lanes.now + 180_000
+        }
+    }
+
+    @Test func `a lane waits for late effects of an unclear attempt whose write is held then`() {
+        for isHeld in [true, false] {
+            let lanes = LaneHarness { $0.settleMilliseconds = 5_000 }
+            lanes.accept(1)
+            let next = lanes.accept(1)
+            _ = lanes.claim()
+            lanes.finish(1, Sample.timeout, backoff: 10)
+            lanes.now = lanes.now + 10
+            if isHeld {
+                _ = lanes.claim()
+                lanes.finish(1, Sample.outcome(403))
+            } else {
+                #expect(lanes.withdraw(1, 1))
+            }
+            #expect(lanes.claim() == nil)
+            lanes.now = lanes.now + 5_000
+            #expect(lanes.claimSequence() == next)
+            #expect(lanes.schedule.settling.isEmpty && lanes.schedule.settlingUntil.isEmpty)
+        }
+    }
+
     @Test func `fresh writes and backlog alternate`() {
         let lanes = LaneHarness()
         for contact in 1...4 {

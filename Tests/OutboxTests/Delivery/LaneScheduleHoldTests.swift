@@ -212,7 +212,7 @@ import Testing
         #expect(lanes.claimSequence() == covering, "the newer values come last")
     }
 
-    @Test func `a write that comes back while a later one is under way is overtaken when that is delivered`() {
+    @Test func `a write that comes back while a later one is under way is judged when that is delivered`() {
         for outcome in [200, 422] {
             let lanes = LaneHarness()
             let first = lanes.accept(1)
@@ -224,8 +224,9 @@ import Testing
             #expect(lanes.recall([lanes.write(first, 1, attempts: 1, replay: .underRule)]) == .due)
             lanes.finish(1, Sample.outcome(outcome))
             if outcome == 200 {
-                #expect(lanes.leaving() == [first: .overtaken])
+                #expect(lanes.leaving() == [first: .queued])
                 #expect(lanes.claim() == nil)
+                #expect(lanes.recall([]) == .queued, "what may still be sent of it is for the replay rule to say")
             } else {
                 #expect(lanes.claimSequence() == first, "what was refused has changed nothing")
             }
@@ -354,6 +355,49 @@ import Testing
         }
         #expect(write.pending.sequence == waiting && write.keyRow == 2 && write.key.secret == Sample.key(2).secret)
         #expect(lanes.recall([]) == .key(2))
+    }
+
+    @Test(arguments: [401, 403, 429])
+    func `what an attempt with a key says of it says nothing of the key that has replaced it meanwhile`(_ status: Int) {
+        let lanes = LaneHarness()
+        let write = lanes.accept(1, key: 1)
+        let other = lanes.accept(2, key: 2)
+        #expect(lanes.claimSequence() == write)
+        lanes.schedule.replace(key: 1, by: Sample.key(2), row: 2, now: lanes.now)
+        let attempt = lanes.finish(1, Sample.outcome(status, retryAfter: 60_000), backoff: 60_000)?.attempt
+        #expect(attempt?.after.hold == WriteHold.none && attempt?.refusedKey == nil)
+        #expect(lanes.schedule.heldKeys.isEmpty && lanes.schedule.pausedKeys.isEmpty)
+        #expect(Set([lanes.claimSequence(), lanes.claimSequence()]) == [write, other], "at once, with the new key")
         #expect(lanes.finish(1, Sample.outcome(401))?.attempt?.refusedKey == 2)
+    }
+
+    @Test func `a contact that is stopped or let go while memory is to be loaded again stays so`() {
+        let lanes = LaneHarness()
+        for contact in 1...3 { lanes.accept(contact) }
+        _ = lanes.claim()
+        lanes.answer(lanes.schedule.suspend())
+        lanes.answer(lanes.schedule.stop(Sample.contact(2), now: lanes.now))
+        lanes.schedule.restart(Sample.contact(3))
+        #expect(lanes.leaving() == [:], "what memory has is not what the database has")
+        var holds = LaneSchedule.Holds()
+        holds.stoppedContacts = [Sample.contact(3)]
+        lanes.schedule.rebase(newest: 3)
+        lanes.schedule.restart(holds, now: lanes.now)
+        lanes.read()
+        #expect(lanes.leaving() == [2: .contact, 3: .contact], "it may have held writes that come first")
+        #expect(lanes.claimSequence() == 1 && lanes.claim() == nil)
+        var recalls: Set<LaneSchedule.Recall> = []
+        while let recall = lanes.recall([]) { recalls.insert(recall) }
+        #expect(recalls.contains(.contact(Sample.contact(3))))
+        #expect(!recalls.contains(.contact(Sample.contact(2))))
+    }
+
+    @Test func `a recall whose result is of no use does not keep others from coming back`() {
+        let lanes = LaneHarness()
+        lanes.schedule.queuedWritesAdded()
+        #expect(lanes.schedule.nextRecall(now: lanes.now) != nil)
+        #expect(lanes.schedule.nextRecall(now: lanes.now) == nil)
+        lanes.schedule.recallFailed()
+        #expect(lanes.recall([]) == .queued)
     }
 }

@@ -188,7 +188,8 @@ struct LaneScheduleModel {
         }
         // Reads find out that there is nothing more of a contact.
         for _ in 0..<50 where !schedule.lanes.isEmpty || !schedule.isComplete { try drainRound() }
-        guard schedule.windowCount == 0, schedule.lanes.isEmpty, schedule.isComplete, schedule.inFlight.isEmpty, schedule.waitingCount == 0,
+        guard schedule.windowCount == 0, schedule.lanes.isEmpty, schedule.isComplete, schedule.inFlight.isEmpty,
+            schedule.waitingCount == 0,
             schedule.departing.isEmpty, schedule.strays.isEmpty
         else {
             throw violation("the schedule still holds something when everything has ended: \(outside)")
@@ -266,7 +267,10 @@ struct LaneScheduleModel {
         // As the commit thread does: it asks, then reads, then tells; in between reads may end.
         let isNeeded = batch.map { schedule.needsPredecessor($0.pending.contact) }
         for index in batch.indices where isNeeded[index] {
-            batch[index].predecessor = table.predecessor(of: batch[index].pending.sequence, batch[index].pending.contact)
+            batch[index].predecessor = table.predecessor(
+                of: batch[index].pending.sequence,
+                batch[index].pending.contact
+            )
         }
         if random.chance(oneIn: 4) { endRefill() }
         take(schedule.accept(batch, isUpstreamHealthy: Int.random(in: 0..<5, using: &random) > 0, now: now))
@@ -491,7 +495,10 @@ struct LaneScheduleModel {
                     || older.fields.map({ schedule.limits.putSemantics == .replace || fields.isSuperset(of: $0) })
                         ?? false
             else {
-                throw violation("\(write.sequence) is claimed before \(sequence), which it does not cover", about: contact)
+                throw violation(
+                    "\(write.sequence) is claimed before \(sequence), which it does not cover",
+                    about: contact
+                )
             }
         }
         if hasRecord(contact) {
@@ -767,7 +774,8 @@ struct LaneScheduleModel {
         for part in LaneSchedule.WindowPart.allCases {
             let writes = schedule.lanes.values.flatMap(\.writes).filter { $0.part == part }
             let share = schedule.shares[part.rawValue]
-            guard share.count == writes.count, share.byKey == Dictionary(grouping: writes, by: \.keyRow).mapValues(\.count)
+            guard share.count == writes.count,
+                share.byKey == Dictionary(grouping: writes, by: \.keyRow).mapValues(\.count)
             else { throw violation("the share \(part) is miscounted: \(share)") }
         }
     }

@@ -177,6 +177,20 @@ import Testing
         #expect(lanes.claimSequence() == later, "ambiguous itself, it still covers what is before it")
     }
 
+    @Test func `a write that was brought back from the dead does not die of the age of the one that covers it`() {
+        let lanes = LaneHarness { $0.maxAgeMilliseconds = 1_000 }
+        let retried = lanes.write(1, 1, fields: ["date"], accepted: lanes.now)
+        let covering = lanes.write(2, 1, fields: ["date"], accepted: lanes.now + -2_000)
+        lanes.answer(lanes.schedule.accept([retried, covering], isUpstreamHealthy: true, now: lanes.now))
+        guard case .expired(let end) = lanes.claim() else {
+            Issue.record("the covering one is too old")
+            return
+        }
+        #expect(end.sequence == 2)
+        lanes.recorded(.end(end))
+        #expect(lanes.claimSequence() == 1)
+    }
+
     @Test func `a run has a bound`() {
         let lanes = LaneHarness { $0.maxCovered = 3 }
         for _ in 1...6 { lanes.accept(1, fields: ["date"]) }

@@ -97,6 +97,41 @@ import Testing
         #expect(lanes.told(lanes.accept(6, key: 2, wait: 2_000)) == [202])
     }
 
+    @Test func `when the upstream is lost, nobody waits any longer but those whose writes are under way`() {
+        let lanes = LaneHarness { $0.maxInFlight = 2 }
+        let writes = (1...20).map { lanes.accept($0, wait: 2_000) }
+        let behind = lanes.accept(1, wait: 2_000)
+        #expect(lanes.claimSequence() == 1 && lanes.claimSequence() == 2)
+        lanes.answer(lanes.schedule.upstreamLost())
+        for write in writes.dropFirst(2) + [behind] { #expect(lanes.told(write) == [202]) }
+        #expect(lanes.told(1) == [] && lanes.told(2) == [])
+        lanes.finish(1, Sample.outcome(400))
+        lanes.finish(2, Sample.unreachable)
+        #expect(lanes.told(1) == [400] && lanes.told(2) == [202] && lanes.schedule.waitingCount == 0)
+    }
+
+    @Test func `when a key is paused, nobody waits any longer for a write with it, or behind one`() {
+        let lanes = LaneHarness { $0.maxInFlight = 1 }
+        let paused = (1...5).map { lanes.accept($0, key: 1, wait: 2_000) }
+        let behind = lanes.accept(5, key: 2, wait: 2_000)
+        let other = lanes.accept(6, key: 2, wait: 2_000)
+        #expect(lanes.claimSequence() == 1)
+        lanes.finish(1, Sample.outcome(429, retryAfter: 60_000))
+        for write in paused + [behind] { #expect(lanes.told(write) == [202]) }
+        #expect(lanes.told(other) == [])
+        #expect(lanes.claimSequence() == other)
+    }
+
+    @Test func `when the pause of the whole upstream is confirmed, nobody waits any longer`() {
+        let lanes = LaneHarness { $0.maxInFlight = 2 }
+        let writes = (1...5).map { lanes.accept($0, key: $0, wait: 2_000) }
+        _ = (lanes.claim(), lanes.claim())
+        lanes.finish(1, Sample.outcome(503, retryAfter: 60_000))
+        #expect(lanes.told(3) == [])
+        lanes.finish(2, Sample.outcome(503, retryAfter: 60_000))
+        for write in writes { #expect(lanes.told(write) == [202]) }
+    }
+
     @Test func `a sender waits for the lane's queue ahead, too`() {
         let lanes = LaneHarness()
         let first = lanes.accept(1, wait: 2_000)

@@ -196,6 +196,40 @@ struct LateReplyTests {
         }
     }
 
+    @Test("a body that dribbles is given up when upstream.request_timeout is over, and what is stored stands in")
+    func dribbling() async throws {
+        let isSlow = Atomic<Bool>(false)
+        let clock = MovedClock()
+        try await withUpstream { peer, _ in
+            guard isSlow.load(ordering: .sequentiallyConsistent) else {
+                try await peer.write(Reads.reply(Reads.contactBody("Ada")))
+                return true
+            }
+            try await peer.write("HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+            // Until the relay has had enough.
+            while true {
+                try await peer.write(" ")
+                try await Task.sleep(for: .milliseconds(20))
+            }
+        } _: { upstream in
+            try await withServer(
+                upstream: upstream.url,
+                clock: clock.clock,
+                adjust: { $1.requestTimeout = .milliseconds(500) },
+                { port, _ in
+                    _ = try await RawClient.exchange(port: port, Reads.get())
+                    clock.advance(seconds: 1_000)
+                    isSlow.store(true, ordering: .sequentiallyConsistent)
+                    let stale = try await RawClient.exchange(port: port, Reads.get())
+                    #expect(stale.status == 200 && stale.body == Reads.contactBody("Ada"))
+                    #expect(stale.cacheStatus.contains("detail=timeout"))
+                    let nothing = try await RawClient.exchange(port: port, Reads.get(Reads.list))
+                    #expect(nothing.status == 504 && nothing.field("Contact-Relay-Error") == "upstream_timeout")
+                }
+            )
+        }
+    }
+
     @Test("confirmations behind the scenes leave connections for those who wait")
     func bounded() async throws {
         let gate = Gate()
