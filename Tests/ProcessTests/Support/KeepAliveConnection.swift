@@ -11,6 +11,8 @@ final class KeepAliveConnection {
     private var received: [UInt8] = []
     /// The last reply said that nothing comes after it, as one does that is given before a body has come in.
     private var isOver = false
+    /// The first line of the request that is being answered.
+    private var asked = ""
 
     init(port: Int) throws {
         self.port = port
@@ -28,6 +30,7 @@ final class KeepAliveConnection {
             descriptor = try loopbackConnection(port: port)
             (received, isOver) = ([], false)
         }
+        asked = String(request.prefix { !$0.isNewline })
         try send(Array(request.utf8))
         while true {
             var answer = try head()
@@ -62,7 +65,9 @@ final class KeepAliveConnection {
         let count = recv(descriptor, &piece, piece.count, 0)
         guard count > 0 else {
             let reason = count == 0 ? "end" : String(cString: strerror(errno))
-            throw DeadlinePassed(description: "the connection ended \(received.count) bytes into a reply: \(reason)")
+            throw DeadlinePassed(
+                description: "the connection ended \(received.count) bytes into the reply to \(asked): \(reason)"
+            )
         }
         received += piece.prefix(count)
     }
