@@ -11,41 +11,20 @@ import Upstream
 struct LateReplyTests {
     @Test("an old reply that comes late is not stored, though the newer one has been evicted meanwhile")
     func overtakenByEvicted() async throws {
-        let gate = Gate()
-        let version = Atomic<Int>(0)
-        try await withUpstream { peer, head in
-            if head.hasPrefix("POST") {
-                version.store(1, ordering: .sequentiallyConsistent)
-                try await peer.write(Reads.reply("{}", status: "201 Created"))
-                return true
-            }
-            let seen = version.load(ordering: .sequentiallyConsistent)
-            if seen == 0 { try await gate.passed() }
-            try await peer.write(Reads.reply(#"{"data":[],"version":\#(seen)}"#))
-            return true
-        } _: { upstream in
-            try await withServer(upstream: upstream.url) { port, parts in
-                try await RawClient.with(port: port) { slow in
-                    try await slow.send(Reads.get(Reads.list))
-                    try await eventually("the slow read") { gate.arrived == 1 }
-                    _ = try await RawClient.exchange(port: port, Reads.request("POST", Reads.list))
-                    let after = try await RawClient.exchange(port: port, Reads.get(Reads.list))
-                    #expect(after.body.contains("\"version\":1"))
-                    var small = parts.cache.configuration
-                    let usual = small
-                    small.memoryBytes = 0
-                    parts.cache.reload(small)
-                    parts.cache.reload(usual)
-                    #expect(parts.cache.counters.entries == 0)
-                    gate.open()
-                    let old = try await slow.reply()
-                    #expect(old.body.contains("\"version\":0"))
-                    #expect(old.cacheStatus.contains("detail=superseded"))
-                    parts.openBreaker()
-                    let later = try await RawClient.exchange(port: port, Reads.get(Reads.list))
-                    #expect(later.status == 504)
-                }
-            }
+        try await withOvertakenRead { port, parts, gate, slow, _ in
+            var small = parts.cache.configuration
+            let usual = small
+            small.memoryBytes = 0
+            parts.cache.reload(small)
+            parts.cache.reload(usual)
+            #expect(parts.cache.counters.entries == 0)
+            gate.open()
+            let old = try await slow.reply()
+            #expect(old.body.contains("\"version\":0"))
+            #expect(old.cacheStatus.contains("detail=superseded"))
+            parts.openBreaker()
+            let later = try await RawClient.exchange(port: port, Reads.get(Reads.list))
+            #expect(later.status == 504)
         }
     }
 

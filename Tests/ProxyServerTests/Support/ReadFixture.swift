@@ -3,6 +3,8 @@ import NIOCore
 import Outbox
 import ResponseCache
 import Synchronization
+import TestSupport
+import Testing
 
 @testable import ProxyServer
 
@@ -67,5 +69,38 @@ extension CacheConfiguration {
         var configuration = CacheConfiguration()
         configuration.maxObjectBytes = maxObjectBytes
         return configuration
+    }
+}
+
+/// Runs a test while a read of the list, which brings version 0 once the gate is open, has been overtaken by a write and by a
+/// read after it, which brought version 1.
+func withOvertakenRead(
+    _ body: (
+        _ port: Int, _ parts: TestParts, _ gate: Gate, _ slow: RawClient, _ after: RawClient.RawReply
+    ) async throws -> Void
+) async throws {
+    let gate = Gate()
+    let version = Atomic<Int>(0)
+    try await withUpstream { peer, head in
+        if head.hasPrefix("POST") {
+            version.store(1, ordering: .sequentiallyConsistent)
+            try await peer.write(Reads.reply("{}", status: "201 Created"))
+            return true
+        }
+        let seen = version.load(ordering: .sequentiallyConsistent)
+        if seen == 0 { try await gate.passed() }
+        try await peer.write(Reads.reply(#"{"data":[],"version":\#(seen)}"#))
+        return true
+    } _: { upstream in
+        try await withServer(upstream: upstream.url) { port, parts in
+            try await RawClient.with(port: port) { slow in
+                try await slow.send(Reads.get(Reads.list))
+                try await eventually("the slow read") { gate.arrived == 1 }
+                _ = try await RawClient.exchange(port: port, Reads.request("POST", Reads.list))
+                let after = try await RawClient.exchange(port: port, Reads.get(Reads.list))
+                #expect(after.body.contains("\"version\":1"))
+                try await body(port, parts, gate, slow, after)
+            }
+        }
     }
 }
