@@ -72,7 +72,8 @@ let package = Package(
         .target(
             name: "ProxyServer",
             dependencies: [
-                "Outbox", "Upstream", "ResponseCache", "AdminAPI", "DexatelAPI", nioPosix, logging, collections,
+                "Outbox", "Upstream", "ResponseCache", "AdminAPI", "HTTPWire", "DexatelAPI", nioPosix, logging,
+                collections,
             ] + nio,
             swiftSettings: swiftSettings
         ),
@@ -83,13 +84,14 @@ let package = Package(
         ),
         .target(
             name: "ResponseCache",
-            dependencies: ["DexatelAPI", grdb, logging] + nio,
+            dependencies: ["HTTPWire", "DexatelAPI", grdb, logging] + nio,
             swiftSettings: swiftSettings
         ),
         .target(
             name: "Upstream",
             dependencies: [
-                "DexatelAPI", httpClient, nioPosix, logging, .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                "HTTPWire", "DexatelAPI", httpClient, nioPosix, logging,
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
             ] + nio,
             swiftSettings: swiftSettings
         ),
@@ -102,6 +104,7 @@ let package = Package(
         .systemLibrary(name: "CSystemd", pkgConfig: "libsystemd", providers: [.apt(["libsystemd-dev"])]),
         .systemLibrary(name: "CLinux"),
         .target(name: "DexatelAPI", swiftSettings: swiftSettings),
+        .target(name: "HTTPWire", dependencies: nio, swiftSettings: swiftSettings),
 
         .executableTarget(
             name: "dexatel-simulator",
@@ -116,6 +119,11 @@ let package = Package(
             swiftSettings: swiftSettings
         ),
         .testTarget(
+            name: "HTTPWireTests",
+            dependencies: ["HTTPWire", "TestSupport", .product(name: "NIOEmbedded", package: "swift-nio")] + nio,
+            swiftSettings: swiftSettings
+        ),
+        .testTarget(
             name: "DexatelAPITests",
             dependencies: ["DexatelAPI", "TestSupport"],
             swiftSettings: swiftSettings
@@ -127,7 +135,7 @@ let package = Package(
         ),
         .testTarget(
             name: "ResponseCacheTests",
-            dependencies: ["ResponseCache", "DexatelAPI", "TestSupport", logging] + nio,
+            dependencies: ["ResponseCache", "HTTPWire", "DexatelAPI", "TestSupport", logging] + nio,
             swiftSettings: swiftSettings
         ),
         .testTarget(
@@ -138,8 +146,8 @@ let package = Package(
         .testTarget(
             name: "ProxyServerTests",
             dependencies: [
-                "ProxyServer", "Outbox", "Upstream", "ResponseCache", "DexatelAPI", "TestSupport", nioPosix, logging,
-                .product(name: "NIOEmbedded", package: "swift-nio"),
+                "ProxyServer", "Outbox", "Upstream", "ResponseCache", "HTTPWire", "DexatelAPI", "TestSupport", nioPosix,
+                logging, .product(name: "NIOEmbedded", package: "swift-nio"),
             ] + nio,
             swiftSettings: swiftSettings
         ),

@@ -1,7 +1,6 @@
 import DexatelAPI
 package import Logging
 import NIOCore
-import NIOHTTP1
 package import NIOPosix
 package import Outbox
 package import ResponseCache
@@ -141,13 +140,7 @@ package final class ProxyServer: Sendable {
                 channel.eventLoop.makeCompletedFuture {
                     guard count.admit(channel) else { return }
                     let core = count.server.core
-                    let decoder = HTTPRequestDecoder(
-                        leftOverBytesStrategy: .dropBytes,
-                        limitConfiguration: Self.limits(core.configuration)
-                    )
-                    let pipeline = channel.pipeline.syncOperations
-                    try pipeline.addHandler(ByteToMessageHandler(decoder))
-                    try pipeline.addHandler(
+                    try channel.pipeline.syncOperations.addHandler(
                         ConnectionHandler(
                             server: core,
                             loop: loops.context(of: channel.eventLoop),
@@ -168,13 +161,6 @@ package final class ProxyServer: Sendable {
             return current
         }
         await loops.adopt(core)
-    }
-
-    private static func limits(_ configuration: ServerConfiguration) -> NIOHTTPDecoderLimitConfiguration {
-        var limits = NIOHTTPDecoderLimitConfiguration()
-        limits.maxHeaderFieldSize = configuration.maxHeadBytes
-        limits.maxHeaderListSize = configuration.maxHeadBytes
-        return limits
     }
 
     /// Reads that wait for another one's reply just now.

@@ -1,4 +1,5 @@
 import DexatelAPI
+import HTTPWire
 import NIOCore
 import NIOHTTP1
 import Outbox
@@ -8,9 +9,9 @@ struct RequestSummary {
     var method: String
     var path: String
 
-    init(_ head: HTTPRequestHead) {
+    init(_ head: RequestHead) {
         method = head.method.rawValue
-        path = String(head.uri.prefix { $0 != "?" })
+        path = String(head.target.prefix { $0 != "?" })
     }
 
     init(method: String, path: String) {
@@ -61,15 +62,31 @@ struct RelayErrors: Sendable {
         )
     }
 
-    /// The input is not HTTP, or its head is too large.
-    func unreadable(_ error: HTTPParserError) -> Reply {
+    /// The input is no request that can be served.
+    func unreadable(_ fault: RequestFault) -> Reply {
         let request = RequestSummary(method: "", path: "")
-        switch error {
-        case .headerOverflow:
-            return reply(431, "head_too_large", "The request head is larger than listen.max_head", for: request)
-        default:
-            return reply(400, "malformed_request", "The request is not valid HTTP/1.1", for: request)
+        return switch fault {
+        case .malformed:
+            reply(400, "malformed_request", "The request is not valid HTTP/1.1", for: request)
+        case .targetTooLong:
+            reply(414, "target_too_long", "The request line is longer than listen.max_head", for: request)
+        case .headTooLarge:
+            reply(431, "head_too_large", "The request head is larger than listen.max_head", for: request)
+        case .codingNotSupported:
+            reply(501, "transfer_coding", "The relay knows no transfer coding but chunked", for: request)
+        case .versionNotSupported:
+            reply(505, "http_version", "The relay speaks HTTP/1.1", for: request)
         }
+    }
+
+    /// The head stopped coming, or came too slowly.
+    func headTimeout() -> Reply {
+        reply(
+            408,
+            "head_timeout",
+            "The request's head did not come within listen.head_timeout",
+            for: RequestSummary(method: "", path: "")
+        )
     }
 
     /// The body stopped coming.

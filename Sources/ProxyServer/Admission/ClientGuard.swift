@@ -1,3 +1,4 @@
+import HTTPWire
 import Outbox
 
 /// Admits requests, or says why not; one for all connections, until the settings change.
@@ -22,33 +23,33 @@ final class ClientGuard: Sendable {
         from peer: ConnectionPeer,
         memo: inout HostMemo,
         needsCredentials: Bool = true,
-        key: (String) -> KnownKey
+        key: (UnsafeRawBufferPointer) -> KnownKey
     ) throws(ClientRefusal) -> Caller {
         if !memo.holds(fields, self) {
             if let refusal = rules.refusalOfHost(fields, isHTTP10: isHTTP10, from: peer) { throw refusal }
-            memo = HostMemo(host: fields.host, guardian: self)
+            memo = HostMemo(host: fields.host.map { Latin1.bytes($0) }, guardian: self)
         }
         if let refusal = rules.refusalOfOrigin(fields) { throw refusal }
         if needsCredentials, let refusal = rules.refusalOfCredentials(fields, from: peer) { throw refusal }
-        return Caller(key: injectedKey ?? fields.apiKey.map(key), takesAuthorization: rules.takesAuthorization)
+        return Caller(key: injectedKey ?? fields.withAPIKey(key), takesAuthorization: rules.takesAuthorization)
     }
 }
 
 /// The `Host` that a connection's last request had and that was allowed: a client has seldom more than one, and looking at
 /// it again costs a comparison.
 struct HostMemo {
-    private var host: String?
+    private var host: [UInt8]?
     private var guardian: ClientGuard?
 
-    init(host: String? = nil, guardian: ClientGuard? = nil) {
+    init(host: [UInt8]? = nil, guardian: ClientGuard? = nil) {
         self.host = host
         self.guardian = guardian
     }
 
     /// Whether that is the request's, too, and nothing has changed since.
     func holds(_ fields: ClientFields, _ guardian: ClientGuard) -> Bool {
-        guard self.guardian === guardian, let host, let other = fields.host else { return false }
-        return !fields.hasSeveralHosts && host == other
+        guard self.guardian === guardian, let host, !fields.hasSeveralHosts else { return false }
+        return fields.hasHost(host)
     }
 }
 

@@ -49,7 +49,7 @@ struct ClientRules: Sendable {
     /// Whether the client has shown what admits it.
     func refusalOfCredentials(_ fields: ClientFields, from peer: ConnectionPeer) -> ClientRefusal? {
         if let refusal = refusalOfClient(fields, peer) { return refusal }
-        return settings.injectedKey != nil && fields.apiKey != nil ? .keyNotAccepted : nil
+        return settings.injectedKey != nil && fields.hasAPIKey ? .keyNotAccepted : nil
     }
 
     private func refusalOfClient(_ fields: ClientFields, _ peer: ConnectionPeer) -> ClientRefusal? {

@@ -1,5 +1,6 @@
+import DexatelAPI
+import HTTPWire
 import NIOCore
-import NIOHTTP1
 
 /// The head of an answer whose body comes in pieces.
 struct AnswerHead: Sendable {
@@ -58,22 +59,22 @@ extension AnswerHead {
         Reply.writeStatusLine(status, to: &buffer)
         var hasDate = false
         for (name, value) in headers {
-            if name == "Date" || name == "date" { hasDate = true }
-            Reply.writeField(name, value, to: &buffer)
+            if name.isASCII("date") { hasDate = true }
+            buffer.writeField(name, value)
         }
-        if !hasDate { Reply.writeField("Date", date, to: &buffer) }
+        if !hasDate { buffer.writeField("Date", date) }
         switch (framing, length) {
         case (.chunked, _):
-            Reply.writeField("Transfer-Encoding", "chunked", to: &buffer)
+            buffer.writeField("Transfer-Encoding", "chunked")
         case (.length, _):
-            Reply.writeField("Content-Length", String(announcedBytes(framing) ?? 0), to: &buffer)
+            buffer.writeField("Content-Length", String(announcedBytes(framing) ?? 0))
         // What GET would have: HEAD and 304 may say so, 204 must not (RFC 9110 §8.6).
         case (.headOnly, .known(let bytes)) where status >= 200 && status != 204:
-            Reply.writeField("Content-Length", String(bytes), to: &buffer)
+            buffer.writeField("Content-Length", String(bytes))
         case (.headOnly, _), (.untilClose, _):
             break
         }
-        if let connection { Reply.writeField("Connection", connection, to: &buffer) }
+        if let connection { buffer.writeField("Connection", connection) }
         buffer.writeStaticString("\r\n")
     }
 }

@@ -1,4 +1,4 @@
-import DequeModule
+import HTTPWire
 import NIOCore
 import NIOHTTP1
 import Outbox
@@ -10,9 +10,10 @@ import Glibc
 import Musl
 #endif
 
-/// Executes what `ConnectionState` decides: takes parsed requests, hands them to exchanges, writes their replies.
+/// Executes what `ConnectionState` decides: reads requests from the bytes that come, hands them to exchanges, writes their
+/// replies.
 final class ConnectionHandler: ChannelDuplexHandler {
-    typealias InboundIn = HTTPServerRequestPart
+    typealias InboundIn = ByteBuffer
     typealias OutboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
@@ -25,6 +26,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
     private var router: any RequestRouter
     private let peer: ConnectionPeer
     private var hostMemo = HostMemo()
+    private var lastKey = LastKey()
     private(set) var context: ChannelHandlerContext?
     private(set) var exchange: (any Exchange)?
     private(set) var isHead = false
@@ -33,19 +35,23 @@ final class ConnectionHandler: ChannelDuplexHandler {
     var route = RequestRoute.relay
     /// How the answer that is being streamed goes onto the wire.
     var framing = AnswerFraming.headOnly
-    private var waitingInput: Deque<HTTPServerRequestPart> = []
+    private var parser: RequestParser
+    /// What has come and is not taken yet: the beginning of a head, or what a client has pipelined.
+    private var input = ByteBuffer()
     private var readIsHeldBack = false
     private var isReading = false
     private var needsFlush = false
     private var isDraining = false
     private var lastInputTick = 0
+    /// When the head that is awaited began to come, or the connection did; nil between requests.
+    private var headSinceTick: Int?
     private var lingersSinceTick = 0
     private var lastOutputTick = 0
     private var lastBufferedOutput = 0
     private var hasHadRequest = false
     private var inputHasEnded = false
     /// What is wrong with the input behind everything that waits.
-    private var inputFault: HTTPParserError?
+    private var inputFault: RequestFault?
     private var bufferedBytes = 0
 
     init(server: ServerCore, loop: EventLoopContext, router: any RequestRouter, peer: ConnectionPeer = .network) {
@@ -53,6 +59,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
         self.loop = loop
         self.router = router
         self.peer = peer
+        parser = RequestParser(maxHeadBytes: server.configuration.maxHeadBytes)
     }
 
     // MARK: - Channel events
@@ -60,6 +67,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
         lastInputTick = loop.ticks
+        headSinceTick = loop.ticks
         loop.add(self)
     }
 
@@ -80,12 +88,9 @@ final class ConnectionHandler: ChannelDuplexHandler {
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         isReading = true
         lastInputTick = loop.ticks
-        let part = unwrapInboundIn(data)
-        if state.takesInput, waitingInput.isEmpty {
-            process(part)
-        } else {
-            waitingInput.append(part)
-        }
+        var bytes = unwrapInboundIn(data)
+        if input.readableBytes == 0 { input = bytes } else { input.writeBuffer(&bytes) }
+        takeInput()
     }
 
     func channelReadComplete(context: ChannelHandlerContext) {
@@ -97,15 +102,17 @@ final class ConnectionHandler: ChannelDuplexHandler {
     func read(context: ChannelHandlerContext) {
         // Reading goes on while an answer is awaited, so that the common client costs no change of interest; only a
         // client that has pipelined waits, and what it has sent is bounded by one read.
-        if waitingInput.isEmpty, !state.holdsBackReads { context.read() } else { readIsHeldBack = true }
+        if holdsBackReads { readIsHeldBack = true } else { context.read() }
     }
+
+    private var holdsBackReads: Bool { state.holdsBackReads || input.readableBytes > 0 && !state.takesInput }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
         let isWritable = context.channel.isWritable
         state.writabilityChanged(isWritable)
         if isWritable {
             exchange?.resumeAnswer()
-            drainWaitingInput()
+            takeInput()
         }
         context.fireChannelWritabilityChanged()
     }
@@ -113,47 +120,80 @@ final class ConnectionHandler: ChannelDuplexHandler {
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         if case .some(ChannelEvent.inputClosed) = event as? ChannelEvent {
             inputHasEnded = true
-            noteEndOfInput()
+            takeInput()
         }
         context.fireUserInboundEventTriggered(event)
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        switch error {
-        case let error as HTTPParserError:
-            inputFault = error
-            noteEndOfInput()
-        case ByteToMessageDecoderError.dataReceivedInErrorState(_, let bytes):
-            lastInputTick = loop.ticks
-            if state.isLingering { receive(bytes) }
-        default:
-            // A reset or the like: there is nobody left to tell.
-            context.close(promise: nil)
-        }
+        // A reset or the like: there is no client left to answer.
+        context.close(promise: nil)
     }
 
     // MARK: - Input
 
-    private func process(_ part: HTTPServerRequestPart) {
-        switch part {
-        case .head(let head): begin(head)
-        case .body(let bytes): receive(bytes)
-        case .end: end()
+    /// Takes what has come as far as it is wanted now.
+    private func takeInput() {
+        guard !isDraining else { return }
+        isDraining = true
+        defer { isDraining = false }
+        while state.takesInput, inputFault == nil, let part = nextPart() {
+            switch part {
+            case .head(let head): begin(head)
+            case .body(let bytes): receive(bytes)
+            case .end: end()
+            }
+        }
+        noteEndOfInput()
+        keepInput()
+        guard readIsHeldBack, !holdsBackReads else { return }
+        readIsHeldBack = false
+        context?.read()
+    }
+
+    private func nextPart() -> RequestParser.Part? {
+        if state.isLingering {
+            discardInput()
+            return nil
+        }
+        do throws(RequestFault) {
+            return try parser.next(&input)
+        } catch {
+            inputFault = error
+            return nil
         }
     }
 
-    private func begin(_ head: HTTPRequestHead) {
+    /// Behind the last answer nothing is understood any more, only counted.
+    private func discardInput() {
+        let bytes = input
+        input = ByteBuffer()
+        if bytes.readableBytes > 0 { receive(bytes) }
+    }
+
+    /// Lets go of the memory that was read into, but for what was not taken, which gets its own.
+    private func keepInput() {
+        if input.readableBytes == 0 || state.isClosing {
+            input = ByteBuffer()
+            return
+        }
+        if state.isIdle, headSinceTick == nil { headSinceTick = loop.ticks }
+        if input.storageCapacity > 2 * input.readableBytes + 1024 {
+            input = ByteBuffer(bytes: input.readableBytesView)
+        }
+    }
+
+    private func begin(_ head: RequestHead) {
         hasHadRequest = true
-        let isHTTP10 = head.version.major == 1 && head.version.minor == 0
-        let body = AnnouncedBody(head.headers)
+        headSinceTick = nil
         let isServed = state.receivedHead(
-            keepsAlive: head.isKeepAlive,
-            expectsContinue: !isHTTP10 && body.isHeldBack,
-            bodyBytes: body.bytes
+            keepsAlive: head.keepsAlive,
+            expectsContinue: head.expectsContinue,
+            bodyBytes: head.body.bytes
         )
         guard isServed else { return }
-        self.isHTTP10 = isHTTP10
-        isHead = head.method == .HEAD
+        isHTTP10 = head.isHTTP10
+        if case .HEAD = head.method { isHead = true } else { isHead = false }
         route = .relay
         router.serve(head, on: self)
     }
@@ -178,12 +218,20 @@ final class ConnectionHandler: ChannelDuplexHandler {
     /// A client that has sent its last request, or something that is none, still gets its answer, and those to what it
     /// pipelined before.
     private func noteEndOfInput() {
-        guard waitingInput.isEmpty else { return }
+        if inputHasEnded, inputFault == nil, state.takesInput, !state.isLingering,
+            input.readableBytes > 0 || !parser.isBetweenRequests
+        {
+            // It ended in the middle of a request.
+            inputFault = .malformed
+        }
         if let fault = inputFault, state.takesInput {
             inputFault = nil
+            input = ByteBuffer()
             fail(server.errors.unreadable(fault))
         }
-        if inputHasEnded, inputFault == nil, state.inputClosed() { context?.close(promise: nil) }
+        if inputHasEnded, inputFault == nil, input.readableBytes == 0, state.inputClosed() {
+            context?.close(promise: nil)
+        }
     }
 
     /// Ends the connection with this answer, unless another one has begun.
@@ -203,17 +251,6 @@ final class ConnectionHandler: ChannelDuplexHandler {
         }
     }
 
-    private func drainWaitingInput() {
-        guard !isDraining else { return }
-        isDraining = true
-        defer { isDraining = false }
-        while state.takesInput, let part = waitingInput.popFirst() { process(part) }
-        noteEndOfInput()
-        guard waitingInput.isEmpty, readIsHeldBack, !state.holdsBackReads else { return }
-        readIsHeldBack = false
-        context?.read()
-    }
-
     /// Takes no more of the request's body for now: what comes waits, and then the client does.
     func pauseInput(from exchange: any Exchange) {
         if exchange === self.exchange { state.pauseInput() }
@@ -224,7 +261,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
         guard exchange === self.exchange, state.resumeInput() else { return }
         // The client could not know how long it would be kept waiting.
         lastInputTick = loop.ticks
-        drainWaitingInput()
+        takeInput()
     }
 
     // MARK: - Admission
@@ -237,7 +274,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
             from: peer,
             memo: &hostMemo,
             needsCredentials: needsCredentials
-        ) { [loop, server] in loop.keyMemo.key($0, in: server.outbox.keys) }
+        ) { lastKey.key($0, &loop.keyMemo, in: server.outbox.keys) }
     }
 
     /// What is wrong with the name in a target in absolute form.
@@ -328,7 +365,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
         ended?.cancel()
         if !isReading { flushIfNeeded() }
         lastInputTick = loop.ticks
-        if !waitingInput.isEmpty || inputFault != nil || readIsHeldBack { drainWaitingInput() }
+        if input.readableBytes > 0 || inputFault != nil || inputHasEnded || readIsHeldBack { takeInput() }
     }
 
     /// Says that no more follows, once everything is written, and lets the client say the rest: closing with input
@@ -386,11 +423,14 @@ final class ConnectionHandler: ChannelDuplexHandler {
     /// Closes the connection if its client has been silent for too long, or does not read; called once a second.
     func checkTimeouts(_ ticks: Int) {
         let silentSeconds = ticks - lastInputTick
-        if state.isIdle {
-            // A client that has just connected owes its first request; one that is kept alive may rest.
-            let limit =
-                hasHadRequest ? server.configuration.idleTimeoutSeconds : server.configuration.headTimeoutSeconds
-            if silentSeconds > limit { context?.close(promise: nil) }
+        if state.isIdle, state.takesInput {
+            if let headSinceTick {
+                guard ticks - headSinceTick > server.configuration.headTimeoutSeconds else { return }
+                // A client that has not begun a request is not waiting for an answer.
+                if input.readableBytes > 0 { fail(server.errors.headTimeout()) } else { context?.close(promise: nil) }
+            } else if silentSeconds > server.configuration.idleTimeoutSeconds {
+                context?.close(promise: nil)
+            }
         } else if isOutputStalled(ticks) || state.isLingering && ticks - lingersSinceTick > Self.lingerSeconds {
             context?.close(promise: nil)
         } else if state.takesInput, silentSeconds > server.configuration.idleTimeoutSeconds {
@@ -422,7 +462,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
     ///
     /// - Parameter isNew: Whether a client that has not sent a request yet is meant, too.
     func endIdle(includingNew isNew: Bool) {
-        guard hasHadRequest || isNew, waitingInput.isEmpty, !hasUnreadInput, state.endIdle() else { return }
+        guard hasHadRequest || isNew, input.readableBytes == 0, !hasUnreadInput, state.endIdle() else { return }
         context?.close(promise: nil)
     }
 

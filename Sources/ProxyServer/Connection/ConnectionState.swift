@@ -53,6 +53,9 @@ struct ConnectionState: ~Copyable {
     /// Whether the last answer is out and only the client's end is awaited.
     var isLingering: Bool { if case .lingering = phase { true } else { false } }
 
+    /// Whether nothing more is said or heard.
+    var isClosing: Bool { phase == .closing }
+
     /// Whether the next part of input can be taken now; else it waits.
     var takesInput: Bool {
         switch phase {

@@ -8,14 +8,32 @@ struct KeyMemo {
     /// Keys that are remembered at most; then all are forgotten, which costs no more than hashing them again.
     static let maxKeys = 256
 
-    private var keys: [String: KnownKey] = [:]
+    private var keys: [Secret: KnownKey] = [:]
 
-    /// The key of this `X-Dexatel-Key` value.
-    mutating func key(_ text: String, in registry: KeyRegistry) -> KnownKey {
-        if let key = keys[text] { return key }
+    /// The key of these bytes of an `X-Dexatel-Key`.
+    mutating func key(_ bytes: UnsafeRawBufferPointer, in registry: KeyRegistry) -> KnownKey {
+        let secret = Secret(bytes)
+        if let key = keys[secret] { return key }
         if keys.count >= Self.maxKeys { keys.removeAll(keepingCapacity: true) }
-        let key = registry.key(for: Secret(text))
-        keys[text] = key
+        let key = registry.key(for: secret)
+        keys[secret] = key
+        return key
+    }
+}
+
+/// The API key that a connection's last request had: a client has seldom more than one.
+struct LastKey {
+    private var last: (secret: Secret, key: KnownKey)?
+
+    /// The key of these bytes, from the memo of the loop unless it is the last one again.
+    mutating func key(
+        _ bytes: UnsafeRawBufferPointer,
+        _ memo: inout KeyMemo,
+        in registry: KeyRegistry
+    ) -> KnownKey {
+        if let last, last.secret.matches(bytes) { return last.key }
+        let key = memo.key(bytes, in: registry)
+        last = (Secret(bytes), key)
         return key
     }
 }

@@ -1,3 +1,5 @@
+import DexatelAPI
+import HTTPWire
 import NIOCore
 import NIOHTTP1
 
@@ -27,12 +29,12 @@ struct Reply: Sendable {
         Self.writeStatusLine(status, to: &buffer)
         var hasDate = false
         for (name, value) in headers {
-            if name == "Date" || name == "date" { hasDate = true }
-            Self.writeField(name, value, to: &buffer)
+            if name.isASCII("date") { hasDate = true }
+            buffer.writeField(name, value)
         }
-        if !hasDate { Self.writeField("Date", date, to: &buffer) }
-        if Self.mayHaveBody(status) { Self.writeField("Content-Length", String(bodyBytes), to: &buffer) }
-        if let connection { Self.writeField("Connection", connection, to: &buffer) }
+        if !hasDate { buffer.writeField("Date", date) }
+        if Self.mayHaveBody(status) { buffer.writeField("Content-Length", String(bodyBytes)) }
+        if let connection { buffer.writeField("Connection", connection) }
         buffer.writeStaticString("\r\n")
         if !isHead, Self.mayHaveBody(status), let body { buffer.writeImmutableBuffer(body) }
     }
@@ -42,13 +44,6 @@ struct Reply: Sendable {
         buffer.writeString(String(status))
         buffer.writeStaticString(" ")
         buffer.writeString(HTTPResponseStatus(statusCode: status).reasonPhrase)
-        buffer.writeStaticString("\r\n")
-    }
-
-    static func writeField(_ name: String, _ value: String, to buffer: inout ByteBuffer) {
-        buffer.writeString(name)
-        buffer.writeStaticString(": ")
-        buffer.writeString(value)
         buffer.writeStaticString("\r\n")
     }
 

@@ -1,4 +1,5 @@
 import DexatelAPI
+import HTTPWire
 import NIOCore
 import NIOHTTP1
 import Outbox
@@ -22,31 +23,44 @@ struct ForwardedRequest {
     /// Takes over a request whose target is in origin form (``ForwardedTarget``).
     ///
     /// - Parameter dropsAuthorization: Whether `Authorization` was for the relay.
-    init(_ head: HTTPRequestHead, apiKey: Secret?, dropsAuthorization: Bool = false) {
-        var headers = HeaderHygiene.forwardedRequest(head.headers, version: head.version)
+    init(_ head: RequestHead, apiKey: Secret?, dropsAuthorization: Bool = false) {
+        var headers = HeaderHygiene.forwardedRequest(head.headers, version: head.isHTTP10 ? .http1_0 : .http1_1)
+        if let hops = head.maxForwards {
+            headers.replaceOrAdd(name: "Max-Forwards", value: String(max(0, hops - 1)))
+        }
         if dropsAuthorization { headers.remove(name: "Authorization") }
         request = UpstreamRequest(
             method: head.method.rawValue,
-            target: head.uri,
+            target: head.target,
             headers: headers,
             apiKey: apiKey
         )
-        if head.headers.contains(name: "Transfer-Encoding") {
-            body = .unknown
-        } else if let length = head.headers.first(name: "Content-Length").flatMap({ Int64($0) }), length > 0 {
-            body = .known(length)
-        } else {
-            body = .none
-        }
+        body =
+            switch head.body {
+            case .known(0): .none
+            case .known(let bytes): .known(Int64(bytes))
+            case .chunked: .unknown
+            }
     }
 
     /// Takes over somebody's request.
-    init(_ head: HTTPRequestHead, _ caller: Caller) {
+    init(_ head: RequestHead, _ caller: Caller) {
         self.init(head, apiKey: caller.key?.secret, dropsAuthorization: caller.takesAuthorization)
     }
 
     /// The body's length in the terms of ``UpstreamClient/open(_:body:length:)``.
     var length: Int64? { if case .known(let bytes) = body { bytes } else { nil } }
+}
+
+extension RequestHead {
+    /// How often an OPTIONS request may still be forwarded (RFC 9110 §7.6.2); nil where nothing is said of that.
+    var maxForwards: Int? {
+        guard case .OPTIONS = method, fields.has(.maxForwards), !fields.repeated.contains(KnownFields(.maxForwards)),
+            let text = fields.first(.maxForwards), !text.isEmpty, text.utf8.allSatisfy({ $0 >= 0x30 && $0 <= 0x39 })
+        else { return nil }
+        // More than a number holds is more than anybody counts.
+        return Int(text) ?? .max
+    }
 }
 
 /// The upstream's reply as the app is to get it.

@@ -1,4 +1,5 @@
 import DexatelAPI
+import HTTPWire
 import NIOCore
 import NIOHTTP1
 import Outbox
@@ -24,7 +25,7 @@ final class PassThroughExchange: Exchange {
         }
     }
 
-    private let head: HTTPRequestHead
+    private let head: RequestHead
     private let caller: Caller
     private let read: Read?
     private let contact: ContactReference?
@@ -43,21 +44,21 @@ final class PassThroughExchange: Exchange {
     ///   - contact: The contact that the target names, if it names one.
     ///   - read: Given for GET and HEAD.
     init(
-        _ head: HTTPRequestHead,
+        _ head: RequestHead,
         _ caller: Caller,
         contact: ContactReference?,
         read: Read? = nil,
         server: ServerCore,
         connection: ConnectionHandler
     ) {
-        self.head = head
+        self.head = head.detached
         self.caller = caller
         self.read = read
         self.contact = contact
         self.server = server
         self.connection = connection
         request = RequestSummary(head)
-        preference = Preference(head.headers)
+        preference = Preference(head.fields)
     }
 
     private var key: KnownKey? { caller.key }

@@ -18,7 +18,7 @@ final class ReadExchange: Exchange {
     private var isOver = false
 
     init(_ read: ReadRequest, mayFetch: Bool, server: ServerCore, connection: ConnectionHandler) {
-        self.read = read
+        self.read = read.detached
         self.mayFetch = mayFetch
         self.server = server
         self.connection = connection

@@ -1,3 +1,4 @@
+import HTTPWire
 import NIOCore
 import NIOHTTP1
 import Outbox
@@ -83,7 +84,7 @@ struct ReadFetch: Sendable {
             times: server.reads.clock.times(askedAtMilliseconds: askedAt)
         )
         cache.noteRefusal(status: reply.status, read.cacheKey)
-        server.noteReply(stream, to: read.head.uri, method: .GET, key: read.key)
+        server.noteReply(stream, to: read.head.target, method: .GET, key: read.key)
         if reply.status == 304, let validation { return await confirm(validation, reply, stream) }
         if MemoryCache.isFailure(reply.status) { return await takeError(reply, stream) }
         do {

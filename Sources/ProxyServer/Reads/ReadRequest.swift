@@ -1,4 +1,5 @@
 import DexatelAPI
+import HTTPWire
 import NIOHTTP1
 import Outbox
 import ResponseCache
@@ -15,21 +16,29 @@ struct ReadRequest: Sendable {
     }
 
     /// The request, its target in origin form.
-    let head: HTTPRequestHead
+    private(set) var head: RequestHead
     let subject: Subject
     /// Who asks.
     let caller: Caller
     let cacheKey: CacheKey
-    let cacheRequest: CacheRequest
+    private(set) var cacheRequest: CacheRequest
 
     /// - Parameter cacheRequest: What of the head concerns the cache.
-    init(_ head: HTTPRequestHead, _ subject: Subject, _ caller: Caller, _ cacheRequest: CacheRequest) {
+    init(_ head: RequestHead, _ subject: Subject, _ caller: Caller, _ cacheRequest: CacheRequest) {
         self.head = head
         self.subject = subject
         self.caller = caller
         self.cacheRequest = cacheRequest
         let partition = caller.key.map { CachePartition($0.fingerprint) } ?? .shared
-        cacheKey = CacheKey(partition: partition, target: head.uri)
+        cacheKey = CacheKey(partition: partition, target: head.target)
+    }
+
+    /// The same request in memory of its own, for what outlives the read that brought it.
+    var detached: ReadRequest {
+        var read = self
+        read.head = head.detached
+        read.cacheRequest = cacheRequest.detached
+        return read
     }
 
     /// The key that it is made with.

@@ -1,4 +1,4 @@
-import NIOHTTP1
+import HTTPWire
 import Outbox
 import ResponseCache
 import Upstream
@@ -9,15 +9,14 @@ struct ReadRouting {
 
     /// Serves a GET or HEAD.
     func serve(
-        _ head: HTTPRequestHead,
+        _ head: RequestHead,
         _ subject: ReadRequest.Subject,
         on connection: ConnectionHandler
     ) {
-        var fields = ReadFields()
-        var cacheRequest = CacheRequest(method: head.method, headers: head.headers) { fields.note($0, $1) }
+        var cacheRequest = CacheRequest(head)
         let caller: Caller
         do throws(ClientRefusal) {
-            caller = try connection.admit(fields.client)
+            caller = try connection.admit(ClientFields(head.fields))
         } catch {
             let reply = server.errors.refused(error, isRelayEndpoint: false, for: RequestSummary(head))
             return connection.answer(reply, from: nil)
@@ -26,7 +25,7 @@ struct ReadRouting {
         cacheRequest.asksForIdentity = subject != .other
         let read = ReadRequest(head, subject, caller, cacheRequest)
         // A read that waits for the key's writes, or has a body, is the upstream's alone.
-        if fields.announcesBody || fields.hasPreference && Preference(head.headers).relayBarrier {
+        if head.body != .known(0) || head.fields.has(.prefer) && Preference(head.fields).relayBarrier {
             return passThrough(read, .bypass, nil, on: connection)
         }
         let now = server.reads.clock.milliseconds()
@@ -41,7 +40,7 @@ struct ReadRouting {
         case .miss, .onlyIfCached504:
             let answer = ReadExchange(
                 read,
-                mayFetch: !mustPassThrough(read, fields),
+                mayFetch: !mustPassThrough(read),
                 server: server,
                 connection: connection
             )
@@ -52,8 +51,8 @@ struct ReadRouting {
     }
 
     /// What is not fetched as a whole on a client's behalf: parts of what may be very large, and heads of it.
-    private func mustPassThrough(_ read: ReadRequest, _ fields: ReadFields) -> Bool {
-        read.subject == .other && (fields.hasRange || read.head.method == .HEAD)
+    private func mustPassThrough(_ read: ReadRequest) -> Bool {
+        read.subject == .other && (read.head.fields.has(.range) || read.cacheRequest.isHead)
     }
 
     /// Serves a read by the upstream alone, streamed.
@@ -131,6 +130,7 @@ struct ReadRouting {
         let flights = server.reads.flights
         // First without a flight of its own: every hit of something stale comes here.
         guard flights.isIdle(read.cacheKey) else { return }
+        let read = read.detached
         let flight = Flight(token: validation.token, isQueued: true)
         guard flights.addIfIdle(flight, read.cacheKey) else { return }
         let isTaken = server.reads.refreshes.begin(max: maxRefreshes, maxWaiting: server.reads.maxWaiters) {

@@ -1,16 +1,17 @@
 import DexatelAPI
+import HTTPWire
 import NIOCore
 import NIOHTTP1
 import Outbox
 
 /// Serves `/_relay/…`, which is never forwarded (design §2.1).
 final class RelayEndpointExchange: Exchange {
-    private let head: HTTPRequestHead
+    private let head: RequestHead
     private let path: String
     private let server: ServerCore
     private let connection: ConnectionHandler
 
-    init(_ head: HTTPRequestHead, path: String, server: ServerCore, connection: ConnectionHandler) {
+    init(_ head: RequestHead, path: String, server: ServerCore, connection: ConnectionHandler) {
         self.head = head
         self.path = path
         self.server = server
@@ -27,7 +28,7 @@ final class RelayEndpointExchange: Exchange {
         do throws(ClientRefusal) {
             // Who supervises has no token, and learns nothing there but how the relay does.
             let isHealth = path == "/_relay/live" || path == "/_relay/ready"
-            caller = try connection.admit(ClientFields(head.headers), needsCredentials: !isHealth)
+            caller = try connection.admit(ClientFields(head.fields), needsCredentials: !isHealth)
         } catch {
             return connection.answer(
                 server.errors.refused(error, isRelayEndpoint: true, for: RequestSummary(head)),

@@ -1,10 +1,12 @@
 import DexatelAPI
+import HTTPWire
 import NIOHTTP1
+import Outbox
 
 /// Finds who serves a request; called on the connection's event loop.
 protocol RequestRouter: Sendable {
     /// Answers the request whose head has come, or lets an exchange do so (``ConnectionHandler/serve(with:)``).
-    func serve(_ head: HTTPRequestHead, on connection: ConnectionHandler)
+    func serve(_ head: RequestHead, on connection: ConnectionHandler)
 }
 
 /// Serves every request as design §2.1 says.
@@ -12,31 +14,32 @@ struct Router: RequestRouter {
     let server: ServerCore
 
     /// Serves the request whose head has come on a connection.
-    func serve(_ head: HTTPRequestHead, on connection: ConnectionHandler) {
-        guard let target = ForwardedTarget.originForm(head.uri), head.method != .CONNECT, head.method != .TRACE else {
+    func serve(_ head: RequestHead, on connection: ConnectionHandler) {
+        guard !head.isRefused, let target = ForwardedTarget.originForm(head.target) else {
             return serveAdmitted(head, connection) { _ in connection.answer(refusal(of: head), from: nil) }
         }
-        if let authority = ForwardedTarget.authority(head.uri), let refusal = connection.refusal(ofAuthority: authority)
+        if let authority = ForwardedTarget.authority(head.target),
+            let refusal = connection.refusal(ofAuthority: authority)
         {
             return connection.answer(refused(refusal, head), from: nil)
         }
         var head = head
         // From here on absolute form is no matter: what is stored or forwarded is the path.
-        head.uri = target
+        if head.target != target { head.target = target }
         switch RequestTarget.classify(target) {
         case .relay(let path):
             RelayEndpointExchange(head, path: path, server: server, connection: connection).begin()
         case .contactNotCanonical:
             serveAdmitted(head, connection) { _ in connection.answer(notCanonical(head), from: nil) }
         case .contact(let contact):
-            if let method = WriteMethodName(head.method).method {
+            if let method = head.writeMethod {
                 connection.route = .contactWrite
                 ContactWriteExchange(head, method, contact, server: server, connection: connection).begin()
             } else {
                 forward(head, contact, .contact(contact), connection)
             }
         case .contactIdentifierInvalid:
-            if let method = WriteMethodName(head.method).method {
+            if let method = head.writeMethod {
                 connection.route = .contactWrite
                 ContactWriteExchange(head, method, nil, server: server, connection: connection).begin()
             } else {
@@ -51,7 +54,7 @@ struct Router: RequestRouter {
 
     /// Serves what is neither queued nor the relay's own.
     private func forward(
-        _ head: HTTPRequestHead,
+        _ head: RequestHead,
         _ contact: ContactReference?,
         _ subject: ReadRequest.Subject,
         _ connection: ConnectionHandler
@@ -60,6 +63,8 @@ struct Router: RequestRouter {
         case .GET, .HEAD:
             connection.route = subject.route
             return reads.serve(head, subject, on: connection)
+        case .OPTIONS where head.maxForwards == 0:
+            return serveAdmitted(head, connection) { _ in connection.answer(Self.ownOptions, from: nil) }
         default:
             connection.route = .passThrough
         }
@@ -69,21 +74,21 @@ struct Router: RequestRouter {
     }
 
     /// Serves a request whose fields nobody else looks at, if its client may ask.
-    private func serveAdmitted(_ head: HTTPRequestHead, _ connection: ConnectionHandler, _ serve: (Caller) -> Void) {
+    private func serveAdmitted(_ head: RequestHead, _ connection: ConnectionHandler, _ serve: (Caller) -> Void) {
         do throws(ClientRefusal) {
-            serve(try connection.admit(ClientFields(head.headers)))
+            serve(try connection.admit(ClientFields(head.fields)))
         } catch {
             connection.answer(refused(error, head), from: nil)
         }
     }
 
-    private func refused(_ refusal: ClientRefusal, _ head: HTTPRequestHead) -> Reply {
+    private func refused(_ refusal: ClientRefusal, _ head: RequestHead) -> Reply {
         server.errors.refused(refusal, isRelayEndpoint: false, for: RequestSummary(head))
     }
 
     private var reads: ReadRouting { ReadRouting(server: server) }
 
-    private func notCanonical(_ head: HTTPRequestHead) -> Reply {
+    private func notCanonical(_ head: RequestHead) -> Reply {
         server.errors.reply(
             400,
             "target_not_canonical",
@@ -93,8 +98,13 @@ struct Router: RequestRouter {
         )
     }
 
+    private static let allowedMethods = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+
+    /// The answer to an OPTIONS request that must not be forwarded any further (RFC 9110 §7.6.2).
+    private static let ownOptions = Reply(status: 200, headers: [("Allow", allowedMethods)])
+
     /// What is neither served nor forwarded, whatever it names.
-    private func refusal(of head: HTTPRequestHead) -> Reply {
+    private func refusal(of head: RequestHead) -> Reply {
         let request = RequestSummary(head)
         switch head.method {
         case .CONNECT, .TRACE:
@@ -105,10 +115,10 @@ struct Router: RequestRouter {
                 "The relay does not forward \(head.method.rawValue)",
                 for: request
             )
-            reply.headers.append(("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"))
+            reply.headers.append(("Allow", Self.allowedMethods))
             reply.mustClose = head.method == .CONNECT
             return reply
-        case .OPTIONS where head.uri == "*":
+        case .OPTIONS where head.target == "*":
             return server.errors.reply(501, "options_asterisk", "The relay does not answer OPTIONS *", for: request)
         default:
             return server.errors.reply(
@@ -117,6 +127,25 @@ struct Router: RequestRouter {
                 "The request target must be a path, or an absolute http or https URL, in printable ASCII",
                 for: request
             )
+        }
+    }
+}
+
+extension RequestHead {
+    /// Whether the method is one that the relay never forwards: CONNECT makes a tunnel, TRACE shows fields.
+    fileprivate var isRefused: Bool {
+        switch method {
+        case .CONNECT, .TRACE: true
+        default: false
+        }
+    }
+
+    /// How the request changes a contact, if it goes to the outbox.
+    fileprivate var writeMethod: WriteMethod? {
+        switch method {
+        case .PUT: .put
+        case .DELETE: .delete
+        default: nil
         }
     }
 }

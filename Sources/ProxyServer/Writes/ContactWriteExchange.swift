@@ -1,12 +1,12 @@
 import DexatelAPI
+import HTTPWire
 import NIOCore
-import NIOHTTP1
 import Outbox
 import Upstream
 
 /// Serves one PUT or DELETE of a contact: check, commit, answer (design §3.1, §3.2).
 final class ContactWriteExchange: Exchange {
-    private let head: HTTPRequestHead
+    private let head: RequestHead
     private let fields: WriteRequestFields
     private let method: WriteMethod
     private let contact: ContactReference?
@@ -15,21 +15,21 @@ final class ContactWriteExchange: Exchange {
     private var key: KnownKey?
     private var body = ByteBuffer()
     private var update = ContactUpdate(members: [])
-    private var preference = Preference([:])
+    private var preference = Preference()
     /// What is answered if the write repeats none that is in the outbox.
     private var refusal: Reply?
     private var isOver = false
 
     /// - Parameter contact: nil when the path has the shape of a contact's, but not its identifiers.
     init(
-        _ head: HTTPRequestHead,
+        _ head: RequestHead,
         _ method: WriteMethod,
         _ contact: ContactReference?,
         server: ServerCore,
         connection: ConnectionHandler
     ) {
-        self.head = head
-        fields = WriteRequestFields(head.headers)
+        self.head = head.detached
+        fields = WriteRequestFields(self.head)
         self.method = method
         self.contact = contact
         self.server = server
@@ -43,16 +43,16 @@ final class ContactWriteExchange: Exchange {
         connection.serve(with: self)
         if var refusal = refusalOfHead() {
             // A client that waits for 100 (Continue) may send its body or not: the connection cannot be used further.
-            refusal.mustClose = fields.expectsContinue
+            refusal.mustClose = head.expectsContinue
             return answer(refusal)
         }
-        if fields.expectsContinue, head.version.major > 1 || head.version.minor >= 1 { connection.writeContinue() }
+        if head.expectsContinue { connection.writeContinue() }
     }
 
     private func refusalOfHead() -> Reply? {
         let caller: Caller
         do throws(ClientRefusal) {
-            caller = try connection.admit(fields.client)
+            caller = try connection.admit(ClientFields(head.fields))
         } catch {
             return server.errors.refused(error, isRelayEndpoint: false, for: request)
         }
@@ -88,7 +88,7 @@ final class ContactWriteExchange: Exchange {
         )
     }
 
-    private var idempotencyKey: String? { head.headers.first(name: "Idempotency-Key") }
+    private var idempotencyKey: String? { head.fields.first(.idempotencyKey) }
 
     private func refusalOfMediaType() -> Reply? {
         guard !fields.isCompressed else {
@@ -133,11 +133,8 @@ final class ContactWriteExchange: Exchange {
                 )
             )
         }
-        if body.readableBytes == 0 {
-            body = bytes
-        } else {
-            body.writeImmutableBuffer(bytes)
-        }
+        // A copy, so that a write that waits does not keep what was read with it.
+        body.writeImmutableBuffer(bytes)
     }
 
     func end() {
@@ -150,7 +147,7 @@ final class ContactWriteExchange: Exchange {
                 return answer(server.errors.reply(400, slug, error.message, code: error.code, for: request))
             }
         }
-        if fields.hasPreference { preference = Preference(head.headers) }
+        if head.fields.has(.prefer) { preference = Preference(head.fields) }
         submit(contact, key)
     }
 
@@ -169,7 +166,7 @@ final class ContactWriteExchange: Exchange {
             contact: contact,
             method: method,
             payload: WritePayload(
-                target: head.uri,
+                target: head.target,
                 headers: HeaderHygiene.storedWrite(head.headers),
                 body: body
             ),

@@ -1,4 +1,4 @@
-import NIOHTTP1
+import HTTPWire
 
 /// The preferences of RFC 7240 that an app may state: `respond-async` and `wait=N`, and `relay-barrier` of our own.
 struct Preference: Equatable {
@@ -9,8 +9,11 @@ struct Preference: Equatable {
     /// `relay-barrier` was asked for: pass-through is to wait until the key's pending writes are delivered (design §6).
     var relayBarrier = false
 
-    init(_ headers: HTTPHeaders) {
-        for line in headers[canonicalForm: "Prefer"] {
+    /// No preference at all.
+    init() {}
+
+    init(_ fields: FieldSection) {
+        for line in fields.values(.prefer) {
             for preference in line.split(separator: ",") {
                 // Parameters of a preference come after a semicolon; none of these has any.
                 let token = preference.prefix { $0 != ";" }

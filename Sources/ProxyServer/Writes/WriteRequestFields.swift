@@ -1,50 +1,29 @@
 import DexatelAPI
-import NIOHTTP1
+import HTTPWire
 
-/// The header fields of a contact write that decide about it, gathered in one pass.
+/// What the head of a contact write says that decides about it.
 struct WriteRequestFields {
-    /// Those that say who asks.
-    private(set) var client = ClientFields()
-    /// The first `Content-Type`.
-    private var contentType: String?
-    /// `Content-Length`; nil when there is none.
-    private(set) var contentLength: Int?
-    private(set) var isChunked = false
-    /// A `Content-Encoding` other than `identity`.
-    private(set) var isCompressed = false
-    private(set) var expectsContinue = false
-    /// One of the fields that make a request conditional (RFC 9110 §13.1).
-    private(set) var hasPrecondition = false
-    private(set) var hasPreference = false
+    private let head: RequestHead
 
-    init(_ headers: HTTPHeaders) {
-        for (name, value) in headers { note(name, value) }
-    }
+    init(_ head: RequestHead) { self.head = head }
 
-    /// Whether the media type is `application/json`, with any parameters.
-    var isJSON: Bool { contentType.map(Self.isJSON) ?? false }
+    /// Whether the media type is `application/json`, with any parameters; the first `Content-Type` counts.
+    var isJSON: Bool { head.fields.first(.contentType).map(Self.isJSON) ?? false }
+
+    /// How long the body is; nil where only its end will tell.
+    var contentLength: Int? { head.body.bytes }
 
     /// Whether a body follows.
-    var announcesBody: Bool { isChunked || (contentLength ?? 0) > 0 }
+    var announcesBody: Bool { head.body != .known(0) }
 
-    private mutating func note(_ name: String, _ value: String) {
-        client.note(name, value)
-        // By length first: most fields are told apart without looking at a letter.
-        switch name.utf8.count {
-        case 6:
-            if name.isASCII("prefer") { hasPreference = true }
-            if name.isASCII("expect") { expectsContinue = expectsContinue || value.isASCII("100-continue") }
-        case 8 where name.isASCII("if-match"): hasPrecondition = true
-        case 12 where name.isASCII("content-type"): contentType = contentType ?? value
-        case 13 where name.isASCII("if-none-match"): hasPrecondition = true
-        case 14 where name.isASCII("content-length"): contentLength = Int(value)
-        case 16 where name.isASCII("content-encoding"): isCompressed = isCompressed || !value.isASCII("identity")
-        case 17:
-            if name.isASCII("transfer-encoding") { isChunked = true }
-            if name.isASCII("if-modified-since") { hasPrecondition = true }
-        case 19 where name.isASCII("if-unmodified-since"): hasPrecondition = true
-        default: break
-        }
+    /// Whether there is a `Content-Encoding` other than `identity`.
+    var isCompressed: Bool {
+        head.fields.has(.contentEncoding) && head.fields.values(.contentEncoding).contains { !$0.isASCII("identity") }
+    }
+
+    /// Whether one of the fields is there that make a request conditional (RFC 9110 §13.1).
+    var hasPrecondition: Bool {
+        head.fields.hasAny(KnownFields(.ifMatch, .ifNoneMatch, .ifModifiedSince, .ifUnmodifiedSince))
     }
 
     static func isJSON(_ value: String) -> Bool {

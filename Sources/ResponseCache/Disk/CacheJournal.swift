@@ -1,4 +1,5 @@
 import Dispatch
+import HTTPWire
 import NIOHTTP1
 import Synchronization
 
@@ -92,7 +93,7 @@ package final class CacheJournal: Sendable {
     // MARK: - Noting, under the memory tier's lock
 
     func noteStored(_ response: StoredResponse, for key: CacheKey, _ request: CacheRequest, isInvalidated: Bool) {
-        let fields = request.headers.reduce(0) { $0 + $1.name.utf8.count + $1.value.utf8.count + 64 }
+        let fields = request.fields.memoryBytes
         let bytes = response.costBytes + key.target.utf8.count + fields
         state.withLock { state in
             let sequence = state.next()

@@ -1,5 +1,6 @@
 import Foundation
 import GRDB
+import HTTPWire
 import NIOCore
 
 /// A stored reply as a row of `cache.sqlite` holds it.
@@ -144,8 +145,8 @@ extension StoredFields {
             guard let colon = line.firstIndex(of: UInt8(ascii: ":")), line[colon...].starts(with: ": ".utf8) else {
                 return nil
             }
-            let name = String(decoding: line[..<colon], as: UTF8.self)
-            fields.append((name, String(decoding: line[(colon + 2)...], as: UTF8.self)))
+            let name = Latin1.text(line[..<colon])
+            fields.append((name, Latin1.text(line[(colon + 2)...])))
         }
         return fields
     }

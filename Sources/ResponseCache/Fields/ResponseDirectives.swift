@@ -32,7 +32,7 @@ struct ResponseDirectives: Equatable {
         let lines = headers["Cache-Control"]
         self.init(CacheDirectiveReader(lines).directives)
         // RFC 9111 §5.4 gives Pragma a meaning in requests only; servers that send it with a reply mean the same.
-        if lines.isEmpty, Pragma.saysNoCache(headers) { noCache = true }
+        if lines.isEmpty, Pragma.saysNoCache(headers["Pragma"]) { noCache = true }
     }
 
     init(_ directives: [CacheDirective]) {
@@ -62,8 +62,7 @@ struct ResponseDirectives: Equatable {
 
 /// The `Pragma` field (RFC 9111 §5.4).
 enum Pragma {
-    static func saysNoCache(_ headers: HTTPHeaders) -> Bool {
-        headers.contains(name: "Pragma")
-            && CacheDirectiveReader(headers["Pragma"]).directives.contains { $0.name == "no-cache" }
+    static func saysNoCache(_ lines: [String]) -> Bool {
+        !lines.isEmpty && CacheDirectiveReader(lines).directives.contains { $0.name == "no-cache" }
     }
 }

@@ -1,4 +1,5 @@
 import DexatelAPI
+import HTTPWire
 package import NIOCore
 package import NIOHTTP1
 import Synchronization
@@ -115,8 +116,8 @@ package final class StoredResponse: Sendable {
                 }
                 let value = line[(colon + 2)...].dropLast()
                 headers.add(
-                    name: String(decoding: line[..<colon], as: UTF8.self),
-                    value: String(decoding: value, as: UTF8.self)
+                    name: Latin1.text(line[..<colon]),
+                    value: Latin1.text(value)
                 )
             }
         }
@@ -154,10 +155,5 @@ package final class StoredResponse: Sendable {
         ByteBuffer(string: "HTTP/1.1 \(status) \(HTTPResponseStatus(statusCode: status).reasonPhrase)\r\n")
     }
 
-    static func write(_ name: String, _ value: String, to buffer: inout ByteBuffer) {
-        buffer.writeString(name)
-        buffer.writeStaticString(": ")
-        buffer.writeString(value)
-        buffer.writeStaticString("\r\n")
-    }
+    static func write(_ name: String, _ value: String, to buffer: inout ByteBuffer) { buffer.writeField(name, value) }
 }

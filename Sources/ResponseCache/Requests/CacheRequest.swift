@@ -1,20 +1,21 @@
 import DexatelAPI
+package import HTTPWire
 package import NIOHTTP1
 
 /// What of a request concerns the cache, found in one pass over its fields.
 package struct CacheRequest: Sendable {
     /// The fields as they came.
-    package let headers: HTTPHeaders
+    package private(set) var fields: FieldSection
     /// Whether the client wants the head only.
     package let isHead: Bool
     /// Whether only the upstream may answer: other methods, and conditions that only an origin may evaluate
     /// (`If-Match`, `If-Unmodified-Since`; RFC 9111 §4.3.2).
-    package private(set) var mustBypass: Bool
+    package let mustBypass: Bool
     private(set) var isGet: Bool
     private(set) var directives = RequestDirectives()
     /// Whether there are conditions or ranges that the cache may answer.
-    package private(set) var hasConditions = false
-    private(set) var hasAuthorization = false
+    package let hasConditions: Bool
+    private(set) var hasAuthorization: Bool
     private var disregardsAuthorization = false
     /// Whether the upstream is asked for identity coding, whatever the client accepts.
     package var asksForIdentity = false
@@ -26,43 +27,31 @@ package struct CacheRequest: Sendable {
     private static let answeredHere = fieldsAnsweredHere.map { $0.lowercased() }
 
     /// Reads a request's head.
-    package init(method: HTTPMethod, headers: HTTPHeaders) {
-        self.init(method: method, headers: headers) { _, _ in }
-    }
+    package init(_ head: RequestHead) { self.init(method: head.method, fields: head.fields) }
 
-    /// Reads a request's head, and lends each field to somebody who wants to know more of it: one pass is cheaper than
-    /// two.
-    package init(method: HTTPMethod, headers: HTTPHeaders, _ visit: (_ name: String, _ value: String) -> Void) {
-        self.headers = headers
+    /// Reads what is known of a request.
+    package init(method: HTTPMethod, headers: HTTPHeaders) { self.init(method: method, fields: FieldSection(headers)) }
+
+    private init(method: HTTPMethod, fields: FieldSection) {
+        self.fields = fields
         // By pattern: `==` on methods compares their names as text.
         if case .GET = method { isGet = true } else { isGet = false }
         if case .HEAD = method { isHead = true } else { isHead = false }
-        mustBypass = !isGet && !isHead
-        var hasCacheControl = false
-        var hasPragma = false
-        for (name, value) in headers {
-            visit(name, value)
-            switch name.utf8.count {
-            case 5 where name.isASCII("range"): hasConditions = true
-            case 6 where name.isASCII("pragma"): hasPragma = true
-            case 8 where name.isASCII("if-match"): mustBypass = true
-            case 13:
-                switch name.utf8.first.unsafelyUnwrapped.asciiLowercased {
-                case UInt8(ascii: "c") where name.isASCII("cache-control"): hasCacheControl = true
-                case UInt8(ascii: "i") where name.isASCII("if-none-match"): hasConditions = true
-                case UInt8(ascii: "a") where name.isASCII("authorization"): hasAuthorization = true
-                default: break
-                }
-            case 17 where name.isASCII("if-modified-since"): hasConditions = true
-            case 19 where name.isASCII("if-unmodified-since"): mustBypass = true
-            default: break
-            }
-        }
-        if hasCacheControl {
-            directives = RequestDirectives(headers["Cache-Control"])
-        } else if hasPragma, Pragma.saysNoCache(headers) {
+        mustBypass = !isGet && !isHead || fields.hasAny(KnownFields(.ifMatch, .ifUnmodifiedSince))
+        hasConditions = fields.hasAny(KnownFields(.range, .ifNoneMatch, .ifModifiedSince))
+        hasAuthorization = fields.has(.authorization)
+        if fields.has(.cacheControl) {
+            directives = RequestDirectives(fields.values(.cacheControl))
+        } else if fields.has(.pragma), Pragma.saysNoCache(fields.values(.pragma)) {
             directives.noCache = true
         }
+    }
+
+    /// The same request in memory of its own, for what outlives the read that brought it.
+    package var detached: CacheRequest {
+        var request = self
+        request.fields = fields.detached
+        return request
     }
 
     /// `Authorization` was meant for the relay alone: the upstream does not see it, and its reply does not depend on it.
@@ -78,7 +67,7 @@ package struct CacheRequest: Sendable {
         switch name {
         case "accept-encoding" where asksForIdentity: ["identity"]
         case "authorization" where disregardsAuthorization: []
-        default: Self.answeredHere.contains(name) ? [] : headers[name]
+        default: Self.answeredHere.contains(name) ? [] : fields.values(named: name)
         }
     }
 

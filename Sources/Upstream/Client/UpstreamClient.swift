@@ -1,5 +1,6 @@
 import AsyncHTTPClient
 import DexatelAPI
+import HTTPWire
 package import NIOCore
 import NIOHTTP1
 import NIOPosix
@@ -92,11 +93,15 @@ package final class UpstreamClient: Sendable {
                 upTo: maxReplyBytes ?? generation.configuration.maxReplyBytes,
                 until: deadline
             )
-            let framing = UpstreamReply.framing(method: request.method, status: status, headers: response.headers)
+            let framing = UpstreamReply.framing(
+                method: request.method,
+                status: status,
+                headers: response.headers.mapNonASCII { Latin1.text($0.utf8) }
+            )
             return .success(
                 UpstreamReply(
                     status: status,
-                    headers: response.headers,
+                    headers: response.headers.mapNonASCII { Latin1.text($0.utf8) },
                     body: body,
                     framing: framing,
                     duration: started.duration(to: .now)
@@ -135,7 +140,7 @@ package final class UpstreamClient: Sendable {
         let response = try await generation.execute(prepared, deadline: .distantFuture)
         return UpstreamStream(
             status: Int(response.status.code),
-            headers: response.headers,
+            headers: response.headers.mapNonASCII { Latin1.text($0.utf8) },
             body: UpstreamBody(base: response.body, slot: slot, upstream: configuration.url)
         )
     }
@@ -163,7 +168,7 @@ package final class UpstreamClient: Sendable {
         // The path is set by RawTargetHandler: what goes through the URL type here is a constant.
         var prepared = HTTPClientRequest(url: url.origin + "/")
         prepared.method = HTTPMethod(rawValue: request.method)
-        prepared.headers = request.headers
+        prepared.headers = request.headers.mapNonASCII { String(decoding: Latin1.bytes($0), as: UTF8.self) }
         prepared.headers.replaceOrAdd(name: "Host", value: url.authority)
         prepared.headers.remove(name: DexatelHeader.apiKey)
         if let apiKey = request.apiKey {
@@ -237,5 +242,14 @@ package final class UpstreamClient: Sendable {
         // Trace headers of the app pass through; the relay adds none of its own.
         client.tracing.tracer = nil
         return client
+    }
+}
+
+extension HTTPHeaders {
+    /// The same fields, with other values where they are not ASCII: async-http-client takes fields for UTF-8, while a value
+    /// has a scalar for each byte everywhere else in the relay (``Latin1``).
+    fileprivate func mapNonASCII(_ transform: (String) -> String) -> HTTPHeaders {
+        guard contains(where: { !$0.value.utf8.allSatisfy { $0 < 0x80 } }) else { return self }
+        return HTTPHeaders(map { ($0.name, transform($0.value)) })
     }
 }

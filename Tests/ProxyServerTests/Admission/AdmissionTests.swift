@@ -1,4 +1,5 @@
 import DexatelAPI
+import HTTPWire
 import NIOCore
 import NIOEmbedded
 import NIOHTTP1
@@ -23,7 +24,6 @@ struct AdmissionTests {
             let core = ConnectionFixture.parts.core(configuration)
             let loop = EventLoopContext(eventLoop: channel.eventLoop, wallSeconds: { 784_111_777 })
             let pipeline = channel.pipeline.syncOperations
-            try pipeline.addHandler(ByteToMessageHandler(HTTPRequestDecoder(leftOverBytesStrategy: .dropBytes)))
             try pipeline.addHandler(ConnectionHandler(server: core, loop: loop, router: core.router, peer: peer))
             try channel.connect(to: SocketAddress(unixDomainSocketPath: "/fixture")).wait()
         }
@@ -130,7 +130,7 @@ struct AdmissionTests {
             configuration.clients.allowedHosts = [host]
             return ClientGuard(configuration, ConnectionFixture.parts.outbox.keys)
         }
-        let fields = ClientFields(["Host": "one.example"])
+        let fields = ClientFields(FieldSection(["Host": "one.example"]))
         var memo = HostMemo()
         func admit(_ guardian: ClientGuard) throws(ClientRefusal) {
             _ = try guardian.admit(fields, isHTTP10: false, from: .network, memo: &memo) {

@@ -1,3 +1,4 @@
+import HTTPWire
 import NIOCore
 import NIOHTTP1
 import TestSupport
@@ -17,7 +18,7 @@ struct ConnectionHandlerTests {
             var waiting: [NotingExchange] = []
             let late = (0..<12).map { _ in Bool.random(using: &generator) }
             fixture.serve = { exchange in
-                let number = Int(exchange.head.uri.dropFirst()) ?? 0
+                let number = Int(exchange.head.target.dropFirst()) ?? 0
                 if late[number] { waiting.append(exchange) } else { exchange.answer(200, "<\(number)>") }
             }
             let requests = (0..<12).map { "GET /\($0) HTTP/1.1\r\nHost: localhost\r\n\r\n" }.joined()
@@ -148,6 +149,47 @@ struct ConnectionHandlerTests {
         fixture.tick(1)
         #expect(!fixture.isOpen)
         #expect(try fixture.sent() == "")
+    }
+
+    @Test("each head of a connection has listen.head_timeout, however it trickles")
+    func headTimeoutOfLaterRequests() throws {
+        let fixture = try ConnectionFixture(idleTimeoutSeconds: 75, headTimeoutSeconds: 10)
+        fixture.serve = { $0.answer(200, "ok") }
+        fixture.receive(Self.get)
+        // Rests for longer than a head may take.
+        fixture.tick(30)
+        #expect(try fixture.sent().statuses == [200])
+        for letter in Self.get.prefix(10) {
+            fixture.receive(String(letter))
+            fixture.tick(1)
+        }
+        #expect(fixture.isOpen)
+        fixture.tick(1)
+        let reply = try fixture.sent()
+        #expect(reply.statuses == [408] && reply.contains("Contact-Relay-Error: head_timeout\r\n"))
+        #expect(fixture.exchanges.count == 1)
+    }
+
+    @Test("what follows an offer to upgrade is served, and the offer is not answered")
+    func upgradeOffer() throws {
+        let fixture = try ConnectionFixture()
+        fixture.serve = { $0.answer(200, "ok") }
+        let offer = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n"
+        fixture.receive("GET /1 HTTP/1.1\r\nHost: localhost\r\n\(offer)")
+        fixture.receive("PUT /2 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\(offer)")
+        fixture.receive("ok")
+        #expect(try fixture.sent().statuses == [200, 200])
+        #expect(fixture.exchanges.map(\.head.target) == ["/1", "/2"])
+    }
+
+    @Test("what is no request behind an offer to upgrade ends the connection")
+    func garbageBehindUpgradeOffer() throws {
+        let fixture = try ConnectionFixture()
+        fixture.serve = { $0.answer(200, "ok") }
+        fixture.receive("GET /1 HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
+        for _ in 0..<24 { fixture.receive(String(repeating: "x", count: 1 << 20)) }
+        #expect(try fixture.sent().statuses == [200, 414])
+        #expect(!fixture.isOpen)
     }
 
     @Test("a connection that rests is closed after listen.idle_timeout, and one that is being served is not")
@@ -306,5 +348,5 @@ struct ConnectionHandlerTests {
 
 extension NotingExchange {
     /// Answers with the number in the path.
-    func answerByNumber() { answer(200, "<\(head.uri.dropFirst())>") }
+    func answerByNumber() { answer(200, "<\(head.target.dropFirst())>") }
 }

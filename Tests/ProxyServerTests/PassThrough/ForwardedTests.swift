@@ -1,4 +1,5 @@
 import DexatelAPI
+import HTTPWire
 import NIOHTTP1
 import Testing
 import Upstream
@@ -35,7 +36,7 @@ struct ForwardedTests {
         dropsAuthorization: Bool = false
     ) -> ForwardedRequest {
         ForwardedRequest(
-            HTTPRequestHead(version: .http1_1, method: .POST, uri: "/a", headers: headers),
+            RequestHead(.POST, "/a", headers),
             apiKey: apiKey,
             dropsAuthorization: dropsAuthorization
         )

@@ -1,7 +1,6 @@
 import Foundation
 import NIOCore
 import NIOEmbedded
-import NIOHTTP1
 
 @testable import ProxyServer
 
@@ -31,15 +30,7 @@ final class ConnectionFixture {
         configuration.headTimeoutSeconds = headTimeoutSeconds
         channel = EmbeddedChannel()
         loop = EventLoopContext(eventLoop: channel.eventLoop, wallSeconds: { 784_111_777 })
-        var limits = NIOHTTPDecoderLimitConfiguration()
-        limits.maxHeaderFieldSize = maxHeadBytes
-        limits.maxHeaderListSize = maxHeadBytes
-        let pipeline = channel.pipeline.syncOperations
-        try pipeline.addHandler(
-            ByteToMessageHandler(
-                HTTPRequestDecoder(leftOverBytesStrategy: .dropBytes, limitConfiguration: limits)
-            )
-        )
+        configuration.maxHeadBytes = maxHeadBytes
         let router = ScriptedRouter(eventLoop: channel.eventLoop) { [weak self] head, connection in
             guard let self else { return }
             let exchange = NotingExchange(head, connection)
@@ -47,7 +38,7 @@ final class ConnectionFixture {
             connection.serve(with: exchange)
             serve(exchange)
         }
-        try pipeline.addHandler(
+        try channel.pipeline.syncOperations.addHandler(
             ConnectionHandler(server: Self.parts.core(configuration), loop: loop, router: router)
         )
         try channel.connect(to: SocketAddress(unixDomainSocketPath: "/fixture")).wait()

@@ -1,27 +1,27 @@
+import HTTPWire
 import NIOCore
-import NIOHTTP1
 
 @testable import ProxyServer
 
 /// Serves every request as the test says; bound to the test's one thread.
 final class ScriptedRouter: RequestRouter {
-    private let onHead: NIOLoopBoundBox<(HTTPRequestHead, ConnectionHandler) -> Void>
+    private let onHead: NIOLoopBoundBox<(RequestHead, ConnectionHandler) -> Void>
 
-    init(eventLoop: any EventLoop, _ onHead: @escaping (HTTPRequestHead, ConnectionHandler) -> Void) {
+    init(eventLoop: any EventLoop, _ onHead: @escaping (RequestHead, ConnectionHandler) -> Void) {
         self.onHead = NIOLoopBoundBox.makeBoxSendingValue(Uncalled.handler, eventLoop: eventLoop)
         self.onHead.value = onHead
     }
 
     private enum Uncalled {
-        static let handler: @Sendable (HTTPRequestHead, ConnectionHandler) -> Void = { _, _ in }
+        static let handler: @Sendable (RequestHead, ConnectionHandler) -> Void = { _, _ in }
     }
 
-    func serve(_ head: HTTPRequestHead, on connection: ConnectionHandler) { onHead.value(head, connection) }
+    func serve(_ head: RequestHead, on connection: ConnectionHandler) { onHead.value(head, connection) }
 }
 
 /// An exchange that notes what it is told.
 final class NotingExchange: Exchange {
-    let head: HTTPRequestHead
+    let head: RequestHead
     let connection: ConnectionHandler
     var body = ""
     var bodyBytes = 0
@@ -29,7 +29,7 @@ final class NotingExchange: Exchange {
     var cancels = 0
     var resumes = 0
 
-    init(_ head: HTTPRequestHead, _ connection: ConnectionHandler) {
+    init(_ head: RequestHead, _ connection: ConnectionHandler) {
         self.head = head
         self.connection = connection
     }

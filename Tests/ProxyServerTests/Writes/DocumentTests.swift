@@ -1,5 +1,6 @@
 import DexatelAPI
 import Foundation
+import HTTPWire
 import NIOCore
 import NIOHTTP1
 import Testing
@@ -53,7 +54,7 @@ struct DocumentTests {
 
     @Test("an error is in the upstream's shape, with the relay's slug beside it")
     func errorReply() throws {
-        let head = HTTPRequestHead(version: .http1_1, method: .PUT, uri: "/v1/a?secret=1")
+        let head = RequestHead(.PUT, "/v1/a?secret=1")
         let reply = Self.errors.reply(
             413,
             "body_too_large",

@@ -1,3 +1,4 @@
+import HTTPWire
 import NIOHTTP1
 import Testing
 
@@ -6,7 +7,7 @@ import Testing
 @Suite("Preferences")
 struct PreferenceTests {
     private func preference(_ lines: String...) -> Preference {
-        Preference(HTTPHeaders(lines.map { ("Prefer", $0) }))
+        Preference(FieldSection(HTTPHeaders(lines.map { ("Prefer", $0) })))
     }
 
     @Test("what is asked for is found, whatever stands around it")
