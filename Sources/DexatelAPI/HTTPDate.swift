@@ -2,26 +2,28 @@
 package enum HTTPDate {
     private static let secondsPerDay: Int64 = 86_400
     private static let dayNames = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"]
+    private static let longDayNames = [
+        "Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday",
+    ]
     private static let monthNames = [
         "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
     ]
 
     /// Reads `Sun, 06 Nov 1994 08:49:37 GMT`, `Sunday, 06-Nov-94 08:49:37 GMT` or `Sun Nov  6 08:49:37 1994`.
     ///
-    /// Returns seconds since 1970, or `nil` for anything else. The name of the day has to be one, but need not
-    /// be the right one: the date says what is meant. `nowUnixSeconds` places a two-digit year: one that would
+    /// Returns seconds since 1970, or `nil` for anything else. Names of days and months and `GMT` are read in any case, as
+    /// other recipients do. The name of the day has to be one, but need not be the right one: the date says what is meant. `nowUnixSeconds` places a two-digit year: one that would
     /// lie more than 50 years ahead is the most recent one in the past with those digits.
     package static func parse(_ text: String, nowUnixSeconds: @autoclosure () -> Int64) -> Int64? {
         // The longest valid form has 33 bytes; there is no reason to look at a longer one.
         guard text.utf8.count <= 40 else { return nil }
         var scanner = HTTPDateScanner(text)
         guard let dayName = scanner.letters() else { return nil }
-        if self.dayNames.contains(dayName) {
+        if self.dayNames.contains(where: { $0.isSameASCII(as: dayName) }) {
             return scanner.skip(", ") ? self.fixdate(&scanner) : self.asctime(&scanner)
         }
         guard
-            ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"].contains(dayName),
-            scanner.skip(", ")
+            self.longDayNames.contains(where: { $0.isSameASCII(as: dayName) }), scanner.skip(", ")
         else { return nil }
         return self.rfc850(&scanner, nowUnixSeconds())
     }
@@ -46,7 +48,7 @@ package enum HTTPDate {
             let day = scanner.number(digits: 2), scanner.skip(" "),
             let month = self.month(&scanner), scanner.skip(" "),
             let year = scanner.number(digits: 4), scanner.skip(" "),
-            let second = scanner.timeOfDay(), scanner.skip(" GMT"), scanner.isAtEnd
+            let second = scanner.timeOfDay(), scanner.skip(" gmt"), scanner.isAtEnd
         else { return nil }
         return self.unixSeconds(CivilDate(year: year, month: month, day: day), second)
     }
@@ -66,7 +68,7 @@ package enum HTTPDate {
             let day = scanner.number(digits: 2), scanner.skip("-"),
             let month = self.month(&scanner), scanner.skip("-"),
             let shortYear = scanner.number(digits: 2), scanner.skip(" "),
-            let second = scanner.timeOfDay(), scanner.skip(" GMT"), scanner.isAtEnd
+            let second = scanner.timeOfDay(), scanner.skip(" gmt"), scanner.isAtEnd
         else { return nil }
         let now = CivilDate(daysSince1970: nowUnixSeconds / self.secondsPerDay)
         // The latest year with these digits that is not more than 50 years ahead.
@@ -80,7 +82,9 @@ package enum HTTPDate {
     }
 
     private static func month(_ scanner: inout HTTPDateScanner) -> Int64? {
-        guard let name = scanner.letters(), let index = self.monthNames.firstIndex(of: name) else { return nil }
+        guard let name = scanner.letters(),
+            let index = self.monthNames.firstIndex(where: { $0.isSameASCII(as: name) })
+        else { return nil }
         return Int64(index) + 1
     }
 

@@ -8,12 +8,11 @@ struct HTTPDateScanner {
 
     var isAtEnd: Bool { self.rest.isEmpty }
 
+    /// Steps over a text, which is given in lower case, in any case.
     mutating func skip(_ text: StaticString) -> Bool {
-        text.withUTF8Buffer { expected in
-            guard self.rest.starts(with: expected) else { return false }
-            self.rest.removeFirst(expected.count)
-            return true
-        }
+        guard self.rest.matchesASCII(text) else { return false }
+        self.rest.removeFirst(text.utf8CodeUnitCount)
+        return true
     }
 
     /// One or more ASCII letters.

@@ -52,6 +52,7 @@ struct FreshnessTests {
         "§5.3 Expires counts from Date; invalid or in the past is stale",
         arguments: [
             ("Thu, 01 Jan 2026 00:01:00 GMT", 60), ("Thursday, 01-Jan-26 00:01:00 GMT", 60),
+            ("THU, 01 jan 2026 00:01:00 Gmt", 60), ("thursday, 01-JAN-26 00:01:00 gmt", 60),
             ("Thu Jan  1 00:01:00 2026", 60),
             ("Wed, 31 Dec 2025 00:00:00 GMT", 0), ("0", 0), ("-1", 0), ("", 0), ("Thu, 01 Jan 2026 00:01:00 UTC", 0),
         ]
