@@ -115,8 +115,15 @@ struct FreshnessTests {
         #expect(with("max-age=5, ext=(a \"b\" 1;p=?0);q") == 5)
         #expect(with("max-age=5, ext=:aGk=:") == 5)
         #expect(with("max-age=5, ext=%\"h%c3%bc\", other=@1700000000, n=-1.5") == 5)
-        #expect(with("max-age=7, max-age=(5)") == 0)
-        #expect(with("max-age=-1") == 0 && with("max-age=1.5") == 0)
+        // Seconds are an integer that is not negative: anything else, and the field counts for nothing.
+        for value in ["\"5\"", "(5)", "-1", "1.5", "five", "?1", ":NQ==:", "@5"] {
+            #expect(with("max-age=\(value)") == 60, "\(value)")
+            #expect(with("no-store, max-age=5, stale-if-error=\(value)") == 60, "\(value)")
+        }
+        #expect(with("max-age") == 60)
+        #expect(with("max-age=7, max-age=(5)") == 60)
+        #expect(with("max-age=(5), max-age=7") == 7)
+        #expect(with("max-age=5, ext=\"7\"") == 5)
         // The grammar.
         for broken in [
             "max-age=5,", "max-age=5,,public", "max-age=5 public", "max-age=", "max-age=(5", "max-age=:a", "=5",

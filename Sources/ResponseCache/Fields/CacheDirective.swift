@@ -14,6 +14,11 @@ struct CacheDirective: Equatable {
     var name: String
     var argument: Argument
 
+    /// Whether the argument of a reply's directive is a number of seconds.
+    static func isInSeconds(_ name: String) -> Bool {
+        ["max-age", "s-maxage", "stale-while-revalidate", "stale-if-error"].contains(name)
+    }
+
     /// The argument in seconds; nil for a missing or malformed one.
     var seconds: Int64? {
         guard case .text(let text) = argument else { return nil }

@@ -5,7 +5,9 @@ struct StructuredDictionary {
     /// What a member says.
     enum Value: Equatable {
         case boolean(Bool)
-        /// A number, token, string or date, as it is written, a string without its quotes.
+        /// An integer or decimal, as it is written.
+        case number([UInt8])
+        /// A token, string or date, as it is written, a string without its quotes.
         case text([UInt8])
         /// An inner list, byte sequence or display string, of which no directive knows anything.
         case other
@@ -79,7 +81,7 @@ struct StructuredDictionary {
         case UInt8(ascii: "@")?:
             rest.removeFirst()
             return readNumber().map { .text(Array("@".utf8) + $0) }
-        case let first? where first.isDigit || first == UInt8(ascii: "-"): return readNumber().map { .text($0) }
+        case let first? where first.isDigit || first == UInt8(ascii: "-"): return readNumber().map { .number($0) }
         case let first? where first.isLetter || first == UInt8(ascii: "*"):
             let token = rest.prefix { $0.isTokenByte || $0 == UInt8(ascii: ":") || $0 == UInt8(ascii: "/") }
             rest = rest[token.endIndex...]
