@@ -27,11 +27,12 @@ enum Precondition {
         }
         // A body with writes laid over it has no date: that of its base would hide them (RFC 9110 §13.1.3).
         guard !OverlayETag.isOne(stored.entityTagText) else { return true }
+        // Without a `Last-Modified` there is nothing to compare with: `Date` says when the reply was made, not its content.
         let dates = request.values(.ifModifiedSince)
-        guard dates.count == 1, let since = HTTPDate.parse(dates[0], nowUnixSeconds: stored.dateUnixSeconds) else {
-            return true
-        }
-        return (stored.lastModifiedUnixSeconds ?? stored.dateUnixSeconds) > since
+        guard dates.count == 1, let modified = stored.lastModifiedUnixSeconds,
+            let since = HTTPDate.parse(dates[0], nowUnixSeconds: stored.dateUnixSeconds)
+        else { return true }
+        return modified > since
     }
 
     /// A range of a representation that has changed since is of no use (RFC 9110 §13.1.5).

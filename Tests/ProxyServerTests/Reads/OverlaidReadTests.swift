@@ -70,7 +70,7 @@ struct OverlaidReadTests {
             }
         }
         try await withUpstream { peer, _ in
-            try await peer.write(Reads.reply(Reads.contactBody("Ada"), "Date: \(date)\r\n"))
+            try await peer.write(Reads.reply(Reads.contactBody("Ada"), "Date: \(date)\r\nLast-Modified: \(date)\r\n"))
             return true
         } _: { upstream in
             try await withServer(upstream: upstream.url, over: folder, clock: clock.clock) { port, parts in
