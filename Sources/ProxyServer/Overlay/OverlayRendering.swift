@@ -181,12 +181,14 @@ extension StoredResponse {
             message: code.message,
             code: code.rawValue
         ).rendered()
+        // The same for as long as the contact is being deleted, though the error says each time when it was made.
+        let tag = OverlayETag.weakText(for: Array("\(code.rawValue) \(contact.path)".utf8))
         return with(
             body: ByteBuffer(bytes: body),
             status: code.status,
             fields: [
                 ("Content-Type", "application/json"), ("Contact-Relay-Error", "contact_deleted"),
-                ("ETag", OverlayETag.text(for: body)),
+                ("ETag", tag),
             ] + Self.marks(pendingCount, isPartial: false)
         )
     }

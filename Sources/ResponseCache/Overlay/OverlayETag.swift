@@ -13,6 +13,9 @@ package enum OverlayETag {
             + "\""
     }
 
+    /// A weak entity tag, for bodies that say the same in other bytes.
+    package static func weakText(for text: [UInt8]) -> String { "W/" + self.text(for: text) }
+
     /// Whether a body with this tag was rendered by the relay, so that nothing dates it.
     static func isOne(_ text: String?) -> Bool { text?.hasPrefix(prefix) == true }
 

@@ -54,6 +54,31 @@ struct OverlaidReadTests {
         }
     }
 
+    @Test("the ETag of a pending DELETE, or of a pending PUT, stays the same while nothing changes")
+    func stableTag() async throws {
+        let clock = MovedClock()
+        try await withUpstream(upstreamScript) { upstream in
+            try await withServer(upstream: upstream.url, clock: clock.clock) { port, _ in
+                for (write, status) in [
+                    (Reads.put(#""first_name":"Zoe""#), 200),
+                    (Reads.request("DELETE", Reads.target, "Prefer: respond-async\r\n"), 404),
+                ] {
+                    let accepted = try await RawClient.exchange(port: port, write)
+                    #expect(accepted.status == 202)
+                    var tags: Set<String> = []
+                    for _ in 0..<3 {
+                        // The next one is revalidated or rendered anew.
+                        clock.advance(seconds: 70)
+                        let reply = try await RawClient.exchange(port: port, Reads.get())
+                        #expect(reply.status == status)
+                        tags.insert(try #require(reply.field("ETag")))
+                    }
+                    #expect(tags.count == 1)
+                }
+            }
+        }
+    }
+
     @Test(
         "RFC 9110 §13.1.3 If-Modified-Since does not hide a write, pending or delivered, before a restart or after it"
     )
