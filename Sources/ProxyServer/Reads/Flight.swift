@@ -31,6 +31,8 @@ struct FetchedReply: Sendable {
     var isStored = false
     /// Why it was not stored.
     var detail: String?
+    /// The lines of the upstream's `Age`: the reply was not made just now.
+    var age: [String] = []
     /// `Set-Cookie`, for the client alone whose request has fetched it (RFC 9111 §7.3).
     var cookies: [(name: String, value: String)] = []
     /// Whether it says that the upstream has failed, so that a stale reply may stand in (RFC 5861 §4).

@@ -212,7 +212,8 @@ final class ReadExchange: Exchange {
             if reply.isFailure, answerStale(WireAdditions(cacheStatus: status)) { return }
             status.isStored = reply.isStored
             status.detail = reply.detail
-            var additions = WireAdditions(cacheStatus: status, fields: reply.cookies)
+            let age = reply.age.map { (name: "Age", value: $0) }
+            var additions = WireAdditions(cacheStatus: status, fields: age + reply.cookies)
             additions.isFetched = true
             show(reply.response, additions)
         case .failed(let failure):

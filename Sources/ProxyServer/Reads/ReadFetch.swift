@@ -222,10 +222,20 @@ struct ReadFetch: Sendable {
                 return server.reads.overlay.admits(read.cacheKey, response) ? nil : .superseded
             }
             server.reads.flights.noteStored(flight, read.cacheKey)
-            return FetchedReply(response: response, upstreamStatus: reply.status, isStored: true)
+            return FetchedReply(
+                response: response,
+                upstreamStatus: reply.status,
+                isStored: true,
+                age: reply.headers["Age"]
+            )
         } catch {
             let response = (try? plan.response(body: body)) ?? .unstored(reply, body: body)
-            return FetchedReply(response: response, upstreamStatus: reply.status, detail: error.rawValue)
+            return FetchedReply(
+                response: response,
+                upstreamStatus: reply.status,
+                detail: error.rawValue,
+                age: reply.headers["Age"]
+            )
         }
     }
 
@@ -260,7 +270,8 @@ struct ReadFetch: Sendable {
                 FetchedReply(
                     response: .unstored(reply, body: gathered),
                     upstreamStatus: reply.status,
-                    detail: refusal.rawValue
+                    detail: refusal.rawValue,
+                    age: reply.headers["Age"]
                 )
             ).with(cookiesOf: reply.headers)
         )

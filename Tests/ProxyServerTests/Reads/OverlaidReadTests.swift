@@ -79,6 +79,27 @@ struct OverlaidReadTests {
         }
     }
 
+    @Test("the upstream's Age is kept on a miss, with writes laid over the reply, too")
+    func age() async throws {
+        try await withUpstream { peer, head in
+            let isList = head.hasPrefix("GET \(Reads.list) ")
+            let body = isList ? Self.list : Reads.contactBody("Ada")
+            try await peer.write(Reads.reply(body, "Age: 20\r\nCache-Control: max-age=60\r\n"))
+            return true
+        } _: { upstream in
+            try await withServer(upstream: upstream.url) { port, _ in
+                for name in ["Ada", "Zoe"] {
+                    for target in [Reads.target, Reads.list] {
+                        let miss = try await RawClient.exchange(port: port, Reads.get(target))
+                        #expect(miss.cacheStatus.contains("fwd-status=200") && miss.body.contains(name))
+                        #expect(miss.fields("Age") == ["20"])
+                    }
+                    _ = try await RawClient.exchange(port: port, Reads.put(#""first_name":"Zoe""#))
+                }
+            }
+        }
+    }
+
     @Test(
         "RFC 9110 §13.1.3 If-Modified-Since does not hide a write, pending or delivered, before a restart or after it"
     )
