@@ -71,7 +71,8 @@ struct UpstreamExchange: Sendable {
         let (request, cacheKey) = (read.request.cacheRequest, read.request.cacheKey)
         if method == .GET {
             cache.note(unstored: reply, to: request, key: cacheKey)
-        } else if let token = read.token {
+        } else if let token = read.token, !request.hasConditions {
+            // A head that was asked for with conditions or ranges is not that of the whole reply.
             cache.note(head: reply, to: request, key: cacheKey, since: token)
         }
     }

@@ -68,13 +68,11 @@ struct ReadRequest: Sendable {
 
     /// The request for the upstream: for the whole reply, whatever part of it the client wants.
     ///
-    /// Contacts are asked for in identity coding, as writes have to be laid over them (design §5.4).
+    /// Its fields are those by which replies are chosen (``CacheRequest/forwardedLines(_:)``).
     func forwarded(_ validation: CacheValidation?) -> UpstreamRequest {
-        var request = ForwardedRequest(head, caller).request
-        request.method = "GET"
-        for name in CacheRequest.fieldsAnsweredHere { request.headers.remove(name: name) }
-        if cacheRequest.asksForIdentity { request.headers.replaceOrAdd(name: "Accept-Encoding", value: "identity") }
-        validation?.addConditions(to: &request.headers)
-        return request
+        var headers = HTTPHeaders(cacheRequest.forwardedFields)
+        HeaderHygiene.addVia(&headers, version: head.version)
+        validation?.addConditions(to: &headers)
+        return UpstreamRequest(method: "GET", target: head.uri, headers: headers, apiKey: caller.key?.secret)
     }
 }

@@ -12,13 +12,14 @@ struct VaryKey: Sendable, Equatable {
     /// Reads `Vary`.
     ///
     /// - Returns: Nil for a reply that does not vary.
-    /// - Throws: ``StoreRefusal/vary`` for `*`, for names that are none, and for credentials that the request carried:
-    ///   those are not to be kept. The API key needs no keeping: the partition is chosen by it.
+    /// - Throws: ``StoreRefusal/vary`` for `*`, for names that are none, for `Via`, which the relay writes itself, and for
+    ///   credentials that the request carried: those are not to be kept. The API key needs no keeping: the partition is
+    ///   chosen by it.
     static func of(_ reply: HTTPHeaders, request: CacheRequest) throws(StoreRefusal) -> VaryKey? {
         var names: Set<String> = []
         for member in reply[canonicalForm: "Vary"] where !member.isEmpty {
             let name = member.lowercased()
-            guard name != "*", name.utf8.allSatisfy(\.isTokenByte) else { throw .vary }
+            guard name != "*", name != "via", name.utf8.allSatisfy(\.isTokenByte) else { throw .vary }
             if name == "x-dexatel-key" { continue }
             if name == "authorization" || name == "cookie", !request.forwardedLines(name).isEmpty {
                 throw .vary
@@ -26,14 +27,14 @@ struct VaryKey: Sendable, Equatable {
             names.insert(name)
         }
         guard !names.isEmpty else { return nil }
-        return VaryKey(fields: names.sorted().map { ($0, combined(request.forwardedLines($0))) })
+        return VaryKey(fields: names.sorted().map { ($0, combined(request.forwardedLines($0), of: $0)) })
     }
 
     init(fields: [(name: String, value: String?)]) { self.fields = fields }
 
     /// Whether a request has the same values.
     func matches(_ request: CacheRequest) -> Bool {
-        fields.allSatisfy { Self.combined(request.forwardedLines($0.name)) == $0.value }
+        fields.allSatisfy { Self.combined(request.forwardedLines($0.name), of: $0.name) == $0.value }
     }
 
     /// The fields that a request had, as far as they are known.
@@ -42,13 +43,15 @@ struct VaryKey: Sendable, Equatable {
         return CacheRequest(method: .GET, headers: HTTPHeaders(known))
     }
 
-    /// The lines combined, without the whitespace that means nothing.
-    private static func combined(_ lines: [String]) -> String? {
+    /// The lines combined, without the whitespace that means nothing; lists of weighted choices in one spelling.
+    private static func combined(_ lines: [String], of name: String) -> String? {
         guard !lines.isEmpty else { return nil }
-        return lines.flatMap { line in
+        let members = lines.flatMap { line in
             line.utf8.split(separator: UInt8(ascii: ","), omittingEmptySubsequences: false)
                 .map { String(decoding: Array($0)[...].trimmed, as: UTF8.self) }
-        }.joined(separator: ", ")
+        }
+        let normal = NegotiationList.isOne(name) ? NegotiationList.normal(members, of: name) : nil
+        return (normal ?? members).joined(separator: ", ")
     }
 
     /// The bytes that keeping it takes, roughly: each string has a header of its own.

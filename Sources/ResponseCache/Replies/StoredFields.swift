@@ -12,7 +12,7 @@ enum StoredFields {
     static func endToEnd(_ headers: HTTPHeaders) -> [Field] {
         let named = headers[canonicalForm: "Connection"].map { $0.lowercased() }
         return headers.compactMap { name, value in
-            if neverStored.contains(where: { name.isASCII($0) }) { return nil }
+            if ConnectionFields.contains(name) || neverStored.contains(where: { name.isASCII($0) }) { return nil }
             if !named.isEmpty, named.contains(name.lowercased()) { return nil }
             return (name, value)
         }
@@ -27,9 +27,6 @@ enum StoredFields {
     }
 
     private static let neverStored: [StaticString] = [
-        // Between neighbours (RFC 9110 §7.6.1, §11.7).
-        "connection", "proxy-connection", "keep-alive", "te", "transfer-encoding", "upgrade", "trailer",
-        "proxy-authenticate", "proxy-authorization", "proxy-authentication-info", "http2-settings",
         // Computed anew for each answer.
         "age", "content-length",
         "set-cookie", "set-cookie2",

@@ -62,14 +62,38 @@ package struct CacheRequest: Sendable {
 
     /// The lines of a field as the upstream gets to see them: replies are chosen by those (RFC 9111 §4.1).
     ///
+    /// The same as in ``forwardedFields``, for one name.
+    ///
     /// - Parameter name: In lower case.
-    func forwardedLines(_ name: String) -> [String] {
-        switch name {
-        case "accept-encoding" where asksForIdentity: ["identity"]
-        case "authorization" where disregardsAuthorization: []
-        default: Self.answeredHere.contains(name) ? [] : fields.values(named: name)
+    package func forwardedLines(_ name: String) -> [String] {
+        if asksForIdentity, name == "accept-encoding" { return ["identity"] }
+        let lines = fields.values(named: name)
+        guard !lines.isEmpty, mayForward(name, ForwardedFieldNames(connection: fields.values(.connection))) else {
+            return []
         }
+        return lines
     }
+
+    /// The fields that the upstream gets when the whole reply is fetched; `Via` and a validation's conditions follow them.
+    package var forwardedFields: [(name: String, value: String)] {
+        let names = ForwardedFieldNames(connection: fields.values(.connection))
+        var forwarded = fields.headers.filter { mayForward($0.name, names) }
+        if asksForIdentity { forwarded.append(("Accept-Encoding", "identity")) }
+        return forwarded
+    }
+
+    /// Whether a field goes upstream as it came, when the whole reply is fetched.
+    private func mayForward(_ name: String, _ names: ForwardedFieldNames) -> Bool {
+        if asksForIdentity, name.isASCII("accept-encoding") { return false }
+        if disregardsAuthorization, name.isASCII("authorization") { return false }
+        return !Self.answeredHere.contains { name.isSameASCII(as: $0) } && names.contains(name)
+    }
+
+    /// Whether the upstream sees an `Authorization`, which several clients may have different ones of (RFC 9111 §3.5).
+    var carriesAuthorization: Bool { hasAuthorization && !forwardedLines("authorization").isEmpty }
+
+    /// Whether the upstream sees something of its own by which it may tell who asks: `Authorization` or `Cookie`.
+    package var carriesCredentials: Bool { carriesAuthorization || !forwardedLines("cookie").isEmpty }
 
     /// The same request, as if it were for the whole reply: HEAD confirms what was stored for GET (RFC 9111 §4.3.5).
     package var asGet: CacheRequest {

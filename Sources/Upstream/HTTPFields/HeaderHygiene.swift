@@ -24,22 +24,10 @@ package enum HeaderHygiene {
         "X-Request-Id", "X-Correlation-Id", "traceparent", "tracestate", "baggage",
     ]
 
-    /// Fields that concern one connection, whatever `Connection` says.
-    ///
-    /// RFC 9110 §7.6.1 names the first six; `Trailer` announces fields that are not forwarded, and the rest are
-    /// credentials and challenges between neighbours (§11.7) or upgrades.
-    private static let hopByHop: [String] = [
-        "Connection", "Proxy-Connection", "Keep-Alive", "TE", "Transfer-Encoding", "Upgrade",
-        "Trailer", "Proxy-Authenticate", "Proxy-Authorization", "Proxy-Authentication-Info", "HTTP2-Settings",
-    ]
-
-    /// Request fields that the relay writes anew or answers itself: the upstream's name, framing, and 100-continue.
-    private static let rewritten: [String] = ["Host", "Content-Length", "Expect"]
-
     /// Takes out the hop-by-hop fields and those that `Connection` names.
     package static func removeHopByHop(_ headers: inout HTTPHeaders) {
         let named = headers[canonicalForm: "Connection"]
-        for name in self.hopByHop { headers.remove(name: name) }
+        for name in Set(headers.map(\.name)) where ConnectionFields.contains(name) { headers.remove(name: name) }
         for name in named where !name.isEmpty { headers.remove(name: String(name)) }
     }
 
@@ -50,10 +38,8 @@ package enum HeaderHygiene {
     ///   - headers: The fields as the app sent them.
     ///   - version: The HTTP version of the app's request, for `Via`.
     package static func forwardedRequest(_ headers: HTTPHeaders, version: HTTPVersion = .http1_1) -> HTTPHeaders {
-        var forwarded = headers
-        self.removeHopByHop(&forwarded)
-        for name in self.rewritten { forwarded.remove(name: name) }
-        forwarded.remove(name: DexatelHeader.apiKey)
+        let names = ForwardedFieldNames(connection: headers["Connection"])
+        var forwarded = HTTPHeaders(headers.filter { names.contains($0.name) })
         self.addVia(&forwarded, version: version)
         return forwarded
     }
