@@ -3,12 +3,14 @@ package import NIOCore
 
 /// Hears what reads have to show of the writes that are under way (P5); must not block, and is called off event loops.
 package protocol OutboxChangeObserver: AnyObject, Sendable {
-    /// A write to this contact is durable; its sender has not been told yet.
-    func accepted(_ contact: ContactReference)
+    /// A write to this contact with this key is durable; its sender has not been answered yet.
+    func accepted(_ contact: ContactReference, by key: KeyFingerprint)
     /// The upstream has taken a write; it is still pending in the outbox, and its sender has not been told yet.
     func delivered(_ write: DeliveredWrite)
-    /// A write to this contact is pending no more, which is durable; its sender has not been told yet.
-    func ended(_ contact: ContactReference)
+    /// A write to this contact is pending no more, which is durable; its sender has not been answered yet.
+    ///
+    /// - Parameter key: Nil for a key that is not known any more.
+    func ended(_ contact: ContactReference, by key: KeyFingerprint?)
 }
 
 /// A write that the upstream has taken.
@@ -25,6 +27,8 @@ package struct DeliveredWrite: Sendable {
     package let body: ByteBuffer
     /// The body of the upstream's reply.
     package let reply: ByteBuffer
+    /// Whether the upstream has confirmed it; else it says of a contact that was to be deleted that there is none.
+    package let isConfirmed: Bool
 }
 
 /// A write that is pending, as far as a read shows it.

@@ -34,13 +34,13 @@ struct InvalidationTests {
     }
 
     @Test(
-        "a path, its ancestors and its descendants are invalidated with every query and for all keys, and nothing else",
+        "a path, those below and those above are invalidated with every query and for all keys, contacts up to their audience",
         arguments: [1, 4]
     )
     func related(shards: Int) throws {
         #expect(
             try invalidated(by: "/v1/audiences/a/contacts/c", shards: shards) == [
-                "/", "/v1", "/v1/audiences", "/v1/audiences?page=2", "/v1/audiences/a", "/v1/audiences/a/contacts",
+                "/v1/audiences/a", "/v1/audiences/a/contacts",
                 "/v1/audiences/a/contacts?page_size=5", "/v1/audiences/a/contacts?filter%5Bsearch%5D=x",
                 "/v1/audiences/a/contacts/c", "/v1/audiences/a/contacts/c?x=1", "/v1/audiences/a/contacts/c/history",
             ]
@@ -52,6 +52,68 @@ struct InvalidationTests {
         )
         #expect(try invalidated(by: "/", shards: shards) == Set(Self.all))
         #expect(try invalidated(by: "/v1/other/z", shards: shards) == ["/", "/v1"])
+    }
+
+    @Test("an invalidation for one key leaves all others as they are, those without a key included", arguments: [1, 4])
+    func own(shards: Int) throws {
+        let fixture = CacheFixture(shards: shards)
+        let others: [CachePartition] = [.key(high: 9, low: 9), .shared]
+        for _ in 0..<2 {
+            for target in Self.all {
+                for partition in [CacheFixture.oneKey] + others {
+                    try fixture.store(["Cache-Control": "max-age=60"], target: target, partition: partition)
+                }
+            }
+            fixture.cache.invalidate(target: "/v1/audiences/a/contacts/c", in: CacheFixture.oneKey)
+            let own = Self.all.filter { fixture.word(target: $0) != "fresh" }
+            #expect(
+                Set(own) == [
+                    "/v1/audiences/a", "/v1/audiences/a/contacts", "/v1/audiences/a/contacts?page_size=5",
+                    "/v1/audiences/a/contacts?filter%5Bsearch%5D=x", "/v1/audiences/a/contacts/c",
+                    "/v1/audiences/a/contacts/c?x=1", "/v1/audiences/a/contacts/c/history",
+                ]
+            )
+            for partition in others {
+                #expect(Self.all.allSatisfy { fixture.word(target: $0, partition: partition) == "fresh" })
+            }
+            // What the upstream has taken concerns everybody, whatever was marked before.
+            fixture.cache.invalidate(target: "/v1/audiences/a/contacts/c")
+            for partition in others {
+                #expect(fixture.word(target: fixture.target, partition: partition) == "validate, stale")
+            }
+        }
+    }
+
+    @Test("of replies on their way, an invalidation for one key concerns those that this key has asked for")
+    func ownRace() throws {
+        let fixture = CacheFixture()
+        let other = CachePartition.key(high: 9, low: 9)
+        let early = fixture.cache.fetchToken(fixture.key())
+        fixture.cache.invalidate(target: fixture.target, in: CacheFixture.oneKey)
+        #expect(!fixture.cache.isCurrent(fixture.key(), since: early))
+        #expect(!fixture.cache.isCurrent(fixture.key("/v1/audiences/a/contacts?page=3"), since: early))
+        #expect(fixture.cache.isCurrent(fixture.key("/v1/audiences"), since: early))
+        #expect(fixture.cache.isCurrent(fixture.key(nil, other), since: early))
+        try fixture.store([:], token: early)
+        try fixture.store([:], partition: other, token: early)
+        #expect(fixture.word() == "validate, stale")
+        #expect(fixture.word(partition: other) == "fresh")
+        #expect(fixture.cache.isCurrent(fixture.key(), since: fixture.cache.fetchToken(fixture.key())))
+    }
+
+    @Test("however many writes one key has accepted, what others asked for before is stored as fresh")
+    func ownFlood() throws {
+        let fixture = CacheFixture()
+        let other = CachePartition.key(high: 9, low: 9)
+        let early = fixture.cache.fetchToken(fixture.key())
+        for number in 0..<20_000 {
+            fixture.cache.invalidate(target: "/v1/audiences/a/contacts/\(number)", in: CacheFixture.oneKey)
+        }
+        #expect(fixture.cache.isCurrent(fixture.key(nil, other), since: early))
+        try fixture.store([:], partition: other, token: early)
+        #expect(fixture.word(partition: other) == "fresh")
+        // Beyond the bound more of the key's own counts as invalidated, never less.
+        #expect(!fixture.cache.isCurrent(fixture.key("/v1/audiences/a/contacts/0"), since: early))
     }
 
     @Test(

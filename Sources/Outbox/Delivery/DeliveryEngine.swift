@@ -402,7 +402,8 @@ final class DeliveryEngine: CommitObserver {
                 sequence: write.pending.id.sequence,
                 method: write.pending.method,
                 body: sent.body,
-                reply: reply.body
+                reply: reply.body,
+                isConfirmed: reply.isConfirmation
             )
         )
     }
@@ -448,8 +449,8 @@ final class DeliveryEngine: CommitObserver {
             return (answers, state.gateOpensAt.map { $0 > now } ?? false)
         }
         if let observer = changeObserver {
-            for end in batch.ends { observer.ended(end.contact) }
-            for accepted in batch.accepted { observer.accepted(accepted.pending.contact) }
+            for end in batch.ends { observer.ended(end.contact, by: parts.keys.key(row: end.keyRow)?.fingerprint) }
+            for write in writes { observer.accepted(write.pending.contact, by: write.key.fingerprint) }
         }
         send(answers)
         // The breaker may have opened since it was asked, and told everybody else.
@@ -485,7 +486,9 @@ final class DeliveryEngine: CommitObserver {
 
     func endedOutOfLane(_ ends: [EndRecord]) {
         // Nothing of them is in memory, and nobody waits; but reads have shown them.
-        if let observer = changeObserver { for end in ends { observer.ended(end.contact) } }
+        if let observer = changeObserver {
+            for end in ends { observer.ended(end.contact, by: parts.keys.key(row: end.keyRow)?.fingerprint) }
+        }
         wake()
     }
 

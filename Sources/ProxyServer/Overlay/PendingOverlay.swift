@@ -50,17 +50,22 @@ package final class PendingOverlay: OutboxChangeObserver {
 
     // MARK: - The outbox's news
 
-    package func accepted(_ contact: ContactReference) { change(contact) }
+    package func accepted(_ contact: ContactReference, by key: KeyFingerprint) { change(contact, key) }
 
-    package func ended(_ contact: ContactReference) { change(contact) }
+    package func ended(_ contact: ContactReference, by key: KeyFingerprint?) { change(contact, key) }
 
-    /// What is rendered, and what is stored, is in doubt; a reply that was asked for before is stored as doubtful.
-    private func change(_ contact: ContactReference) {
-        cache.invalidate(target: contact.path)
+    /// Invalidates what is rendered of a contact, and what the key itself has stored.
+    ///
+    /// A reply that the key asked for before is stored as invalidated. Others see nothing of a write that the upstream
+    /// has not confirmed.
+    private func change(_ contact: ContactReference, _ key: KeyFingerprint?) {
+        if let key { cache.invalidate(target: contact.path, in: CachePartition(key)) }
         state.withLock { $0.rendered.change(contact) }
     }
 
     package func delivered(_ write: DeliveredWrite) {
+        // That there is no such contact is an error, though the write has ended well (RFC 9111 §4.4).
+        cache.invalidate(target: write.contact.path, in: write.isConfirmed ? nil : CachePartition(write.key))
         let change = write.reply.withUnsafeReadableBytes { reply in
             write.body.withUnsafeReadableBytes { body in
                 PendingChange(

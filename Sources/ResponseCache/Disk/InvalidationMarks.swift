@@ -15,8 +15,10 @@ struct InvalidationMarks: Sendable {
         var below: UInt64 = 0
     }
 
-    /// How many paths are remembered.
+    /// How many paths are remembered with a file.
     static let maxPaths = 65_536
+
+    private let maxPaths: Int
 
     /// What was stored up to this change is in doubt, whatever its path.
     private(set) var floor: UInt64 = 0
@@ -34,7 +36,7 @@ struct InvalidationMarks: Sendable {
     /// Puts a path, those above and those below in doubt.
     mutating func invalidate(_ path: PathHashes, at sequence: UInt64) {
         young[path.own, default: Mark()].below = sequence
-        for hash in path.above { young[hash, default: Mark()].exact = sequence }
+        for hash in path.invalidatedAbove { young[hash, default: Mark()].exact = sequence }
         makeRoom(sequence)
     }
 
@@ -62,7 +64,7 @@ struct InvalidationMarks: Sendable {
 
     private mutating func makeRoom(_ sequence: UInt64) {
         // A path has 17 levels at most.
-        guard young.count + InvalidationPath.maxSegments >= Self.maxPaths / 2 else { return }
+        guard young.count + InvalidationPath.maxSegments >= maxPaths / 2 else { return }
         floor = max(floor, oldLatest)
         old = young
         oldLatest = max(sequence, latest)
@@ -86,11 +88,14 @@ struct InvalidationMarks: Sendable {
     }
 
     /// No marks.
-    init() {}
+    ///
+    /// - Parameter maxPaths: How many paths are remembered at most.
+    init(maxPaths: Int = InvalidationMarks.maxPaths) { self.maxPaths = maxPaths }
 
     /// Reads what ``encoded`` wrote; nil for anything else.
     init?(encoded data: Data) {
         guard data.count >= 8, (data.count - 8) % 24 == 0, (data.count - 8) / 24 <= Self.maxPaths else { return nil }
+        maxPaths = Self.maxPaths
         data.withUnsafeBytes { raw in
             func word(_ offset: Int) -> UInt64 {
                 UInt64(littleEndian: raw.loadUnaligned(fromByteOffset: offset, as: UInt64.self))

@@ -5,6 +5,8 @@
 struct PathHashes {
     /// That of "/" first, the path's own last.
     let all: [UInt64]
+    /// Those above that a change of the path invalidates (``InvalidationPath/above(_:)``).
+    let invalidatedAbove: ArraySlice<UInt64>
 
     /// Reads a path as ``InvalidationPath/normal(_:)`` spells it.
     init(_ path: String) {
@@ -16,6 +18,7 @@ struct PathHashes {
         }
         if path.utf8.count > 1 { all.append(hash) }
         self.all = all
+        invalidatedAbove = all.dropLast().dropFirst(InvalidationPath.highestInvalidatedLevel(path))
     }
 
     var own: UInt64 { all[all.count - 1] }

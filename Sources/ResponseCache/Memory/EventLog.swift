@@ -41,7 +41,7 @@ struct EventLog {
         var verdict = Verdict.current
         for number in (sequence - missed)..<sequence {
             switch events[Int(number % UInt64(Self.capacity))] {
-            case .invalidated(let changed) where Self.isRelated(changed, path): verdict = .invalidated
+            case .invalidated(let changed) where InvalidationPath.concerns(changed, path): verdict = .invalidated
             case .forgotten(let partition) where partition == key.partition: return .forgotten
             case .forgottenKey(let forgotten) where forgotten == key.hash: return .forgotten
             case .purged(let purged) where Self.isAtOrBelow(path, purged): return .forgotten
@@ -49,11 +49,6 @@ struct EventLog {
             }
         }
         return verdict
-    }
-
-    /// Whether one path is the other, above it or below it.
-    static func isRelated(_ one: String, _ other: String) -> Bool {
-        isAtOrBelow(one, other) || isAtOrBelow(other, one)
     }
 
     /// The longest path at or above this one that is short enough to be kept: it concerns all that this one does.

@@ -86,7 +86,7 @@ package final class MemoryCache: Sendable {
                 return .miss(
                     CacheMiss(
                         forward: isKnownTarget ? .varyMiss : .uriMiss,
-                        token: FetchToken(sequence: shard.log.sequence)
+                        token: shard.token
                     )
                 )
             }
@@ -102,7 +102,7 @@ package final class MemoryCache: Sendable {
                 CacheValidation(
                     response: response,
                     forward: forward,
-                    token: FetchToken(sequence: shard.log.sequence),
+                    token: shard.token,
                     isInvalidated: isInvalidated,
                     // Who insists on the upstream's word waits for it.
                     failedEpisode: forward == .stale
@@ -150,7 +150,7 @@ package final class MemoryCache: Sendable {
                 isInvalidated = shard.slots[slot].isInvalidated
             } else {
                 // It has been evicted, or taken away.
-                switch shard.log.verdict(key, path: path, since: validation.token) {
+                switch shard.verdict(key, path: path, since: validation.token) {
                 case .current: break
                 case .invalidated: isInvalidated = true
                 case .forgotten: return nil
@@ -201,7 +201,7 @@ package final class MemoryCache: Sendable {
 
     /// The moment from which on what happens to a key counts against a reply that is asked for now.
     package func fetchToken(_ key: CacheKey) -> FetchToken {
-        shard(key).state.withLock { FetchToken(sequence: $0.log.sequence) }
+        shard(key).state.withLock { $0.token }
     }
 
     /// Whether nothing has happened to a key since a reply was asked for: no invalidation, purge or refused key.
@@ -209,7 +209,7 @@ package final class MemoryCache: Sendable {
     /// A request that comes later may then share that reply while it is still on its way.
     package func isCurrent(_ key: CacheKey, since token: FetchToken) -> Bool {
         let path = InvalidationPath.normal(key.target)
-        return shard(key).state.withLock { $0.log.verdict(key, path: path, since: token) == .current }
+        return shard(key).state.withLock { $0.verdict(key, path: path, since: token) == .current }
     }
 
     /// Stores a reply whose head was found storable, in the place of what its request would have been answered with.
@@ -336,13 +336,17 @@ package final class MemoryCache: Sendable {
 
     // MARK: - Invalidating and forgetting
 
-    /// Puts in doubt what is stored for a target's path, the paths above and those below, with every query, for all
-    /// keys; it is then only served once confirmed, or while the upstream fails (RFC 9111 §4.4, design §5.5).
-    package func invalidate(target: String) {
+    /// Invalidates what is stored for a target's path, the paths above as far as ``InvalidationPath/above(_:)`` goes, and
+    /// those below, with every query; it is then only served once confirmed, or while the upstream fails (RFC 9111 §4.4,
+    /// design §5.5).
+    ///
+    /// - Parameter partition: The key whose replies alone are meant, as the upstream has not taken its write yet; nil for
+    ///   all keys. For one key nothing is noted on disk: what is there is still what the upstream says.
+    package func invalidate(target: String, in partition: CachePartition? = nil) {
         let path = InvalidationPath.normal(target)
         change { shard, isLast in
-            shard.invalidate(path: path)
-            if isLast { journal?.noteInvalidated(path: path) }
+            shard.invalidate(path: path, in: partition)
+            if isLast, partition == nil { journal?.noteInvalidated(path: path) }
         }
     }
 

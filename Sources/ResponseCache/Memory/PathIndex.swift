@@ -15,6 +15,31 @@ struct PathIndex {
         var slots = SlotList()
         /// Nothing unmarked has come since all slots of this node were marked, so marking again is free.
         var isAllInvalidated = false
+        /// The same for the slots of some partitions.
+        private var invalidatedPartitions: Set<CachePartition> = []
+
+        private static let maxInvalidatedPartitions = 16
+
+        init(path: String, nextSibling: UInt32 = PathIndex.none) {
+            self.path = path
+            self.nextSibling = nextSibling
+        }
+
+        /// Whether all slots of a partition are marked.
+        func isInvalidated(for partition: CachePartition) -> Bool { invalidatedPartitions.contains(partition) }
+
+        /// Notes that all slots of a partition are marked now.
+        mutating func noteInvalidated(for partition: CachePartition) {
+            // What is not remembered is marked again.
+            if invalidatedPartitions.count >= Self.maxInvalidatedPartitions { invalidatedPartitions.removeAll() }
+            invalidatedPartitions.insert(partition)
+        }
+
+        /// Notes that something unmarked has come to a partition.
+        mutating func noteCurrent(for partition: CachePartition) {
+            isAllInvalidated = false
+            invalidatedPartitions.remove(partition)
+        }
     }
 
     private(set) var nodes: [Node] = []

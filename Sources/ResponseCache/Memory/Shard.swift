@@ -14,6 +14,7 @@ struct Shard {
     private var hand = SlotTable.none
     private var entryBytes = 0
     private(set) var log = EventLog()
+    private var ownMarks = OwnInvalidations()
     var counters = CacheCounters()
     private(set) var maxBytes: Int
     let maxVariants: Int
@@ -85,7 +86,7 @@ struct Shard {
         since token: FetchToken
     ) throws(StoreRefusal) -> Bool {
         let path = InvalidationPath.normal(key.target)
-        let verdict = log.verdict(key, path: path, since: token)
+        let verdict = verdict(key, path: path, since: token)
         if case .forgotten = verdict { throw .superseded }
         let cost = Self.costBytes(key, response)
         if let first = index.find(key, slots) {
@@ -122,7 +123,7 @@ struct Shard {
         since token: FetchToken
     ) -> Bool {
         let path = InvalidationPath.normal(key.target)
-        let verdict = log.verdict(key, path: path, since: token)
+        let verdict = verdict(key, path: path, since: token)
         if case .forgotten = verdict { return false }
         let known = index.find(key, slots).map(variants) ?? []
         if known.contains(where: { slots[$0].response?.vary == response.vary }) { return true }
@@ -148,7 +149,7 @@ struct Shard {
         slots[slot].costBytes = cost
         slots[slot].isInvalidated = verdict == .invalidated
         slots[slot].failure = nil
-        if verdict == .current { paths[slots[slot].pathNode].isAllInvalidated = false }
+        if verdict == .current { paths[slots[slot].pathNode].noteCurrent(for: slots[slot].key.partition) }
         counters.stored += 1
     }
 
@@ -162,7 +163,7 @@ struct Shard {
         let node = paths.node(path)
         let slot = slots.add(Slot(key: key, response: response, pathNode: node, costBytes: cost))
         slots[slot].isInvalidated = verdict == .invalidated
-        if verdict == .current { paths[node].isAllInvalidated = false }
+        if verdict == .current { paths[node].noteCurrent(for: key.partition) }
         if let first = index.find(key, slots) {
             slots[slot].nextVariant = slots[first].nextVariant
             slots[first].nextVariant = slot
@@ -233,25 +234,42 @@ struct Shard {
 
     // MARK: - Invalidating and forgetting
 
-    /// Marks what is stored at a path, above it and below it, for all partitions and queries.
-    mutating func invalidate(path: String) {
-        log.note(.invalidated(path: EventLog.bounded(path)))
-        if let node = paths.find(path) {
-            for below in paths.subtree(node) { mark(below) }
+    /// The moment from which on what happens counts against what is asked for now.
+    var token: FetchToken { FetchToken(sequence: log.sequence, ownSequence: ownMarks.sequence) }
+
+    /// What has become of a reply that was asked for at a moment.
+    func verdict(_ key: CacheKey, path: String, since token: FetchToken) -> EventLog.Verdict {
+        let verdict = log.verdict(key, path: path, since: token)
+        guard verdict == .current else { return verdict }
+        return ownMarks.concern(key.partition, path: path, since: token.ownSequence) ? .invalidated : .current
+    }
+
+    /// Marks what is stored at a path, above it as far as ``InvalidationPath/above(_:)`` goes, and below it, with all
+    /// queries: for one partition, or for all.
+    mutating func invalidate(path: String, in partition: CachePartition? = nil) {
+        if let partition {
+            ownMarks.invalidate(partition, path: path)
+            // Who has nothing stored costs nobody anything.
+            guard partitions[partition] != nil else { return }
+        } else {
+            log.note(.invalidated(path: EventLog.bounded(path)))
         }
-        var above = PathIndex.parent(path)
-        while let path = above {
-            if let node = paths.find(path) { mark(node) }
-            above = PathIndex.parent(path)
+        if let node = paths.find(path) {
+            for below in paths.subtree(node) { mark(below, partition) }
+        }
+        for path in InvalidationPath.above(path) {
+            if let node = paths.find(path) { mark(node, partition) }
         }
     }
 
-    private mutating func mark(_ node: UInt32) {
-        guard !paths[node].isAllInvalidated else { return }
-        paths[node].isAllInvalidated = true
+    private mutating func mark(_ node: UInt32, _ partition: CachePartition?) {
+        guard !paths[node].isAllInvalidated, partition.map({ paths[node].isInvalidated(for: $0) }) != true else {
+            return
+        }
+        if let partition { paths[node].noteInvalidated(for: partition) } else { paths[node].isAllInvalidated = true }
         var slot = paths[node].slots.first
         while slot != SlotTable.none {
-            if !slots[slot].isInvalidated {
+            if !slots[slot].isInvalidated, partition.map({ slots[slot].key.partition == $0 }) != false {
                 slots[slot].isInvalidated = true
                 counters.invalidated += 1
             }
@@ -262,6 +280,7 @@ struct Shard {
     /// Takes away what belongs to a partition.
     mutating func forget(_ partition: CachePartition) {
         log.note(.forgotten(partition: partition))
+        ownMarks.forget(partition)
         while let slot = partitions[partition]?.first { remove(slot) }
     }
 

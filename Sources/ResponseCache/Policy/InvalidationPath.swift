@@ -18,6 +18,38 @@ enum InvalidationPath {
         return spelled(target)
     }
 
+    /// The paths above a normal one that a change of it invalidates, nearest first.
+    ///
+    /// Below an audience they end with the audience: its own representation may show its contacts, and the list of all
+    /// audiences does not. Everywhere else they go up to "/".
+    static func above(_ path: String) -> [String] {
+        var above: [String] = []
+        var next = PathIndex.parent(path)
+        while let parent = next, level(parent) >= highestInvalidatedLevel(path) {
+            above.append(parent)
+            next = PathIndex.parent(parent)
+        }
+        return above
+    }
+
+    /// Whether a change of one normal path invalidates another.
+    static func concerns(_ changed: String, _ path: String) -> Bool {
+        if EventLog.isAtOrBelow(path, changed) { return true }
+        return EventLog.isAtOrBelow(changed, path) && level(path) >= highestInvalidatedLevel(changed)
+    }
+
+    /// How far up a change of a normal path invalidates: 0 for "/", 1 for what lies directly below, and so on.
+    static func highestInvalidatedLevel(_ path: String) -> Int {
+        path.utf8.starts(with: "/v1/audiences/".utf8) && level(path) > audienceLevel ? audienceLevel : 0
+    }
+
+    /// `/v1/audiences/{a}`.
+    private static let audienceLevel = 3
+
+    private static func level(_ path: String) -> Int {
+        path == "/" ? 0 : path.utf8.count { $0 == UInt8(ascii: "/") }
+    }
+
     /// The length of a path that is normal as it stands; nil for any other.
     private static func plainLength(_ target: UnsafeBufferPointer<UInt8>) -> Int? {
         guard target.first == UInt8(ascii: "/") else { return nil }

@@ -59,5 +59,8 @@ package struct StandIn: Sendable {
 /// A reply that was asked for before an invalidation is stored as invalidated, so that a slow GET cannot bring back
 /// what a write has replaced meanwhile.
 package struct FetchToken: Sendable, Equatable {
+    /// What had happened to all keys.
     let sequence: UInt64
+    /// What single keys' own writes had invalidated.
+    let ownSequence: UInt64
 }

@@ -262,11 +262,27 @@ extension TestParts {
     ///
     /// - Parameter count: How many deliveries there are then.
     func deliverAndLose(replying body: String, count: UInt64 = 1) async throws {
+        try await deliver(replying: body, count: count)
+        openBreaker()
+    }
+
+    /// Lets the upstream take what is pending.
+    func deliver(replying body: String, count: UInt64 = 1) async throws {
         transport.replyBody.withLock { $0 = body }
         transport.open()
         outbox.upstreamRecovered()
         try await eventually("the delivery") { outbox.committedCounts.delivered == count }
-        openBreaker()
+    }
+
+    /// Lets the upstream refuse the one write that is pending.
+    func refuse(_ status: Int) async throws {
+        transport.replyStatus.withLock { $0 = status }
+        transport.replyBody.withLock { $0 = #"{"errors":[{"status":\#(status),"message":"no","code":1352}]}"# }
+        transport.open()
+        outbox.upstreamRecovered()
+        try await eventually("the refusal") {
+            outbox.committedCounts.dead == 1 || outbox.committedCounts.held == 1
+        }
     }
 
     /// Lets the breaker see five failures in a row, of five origins.

@@ -48,16 +48,20 @@ struct DiskPartsTests {
         var random = SeededGenerator("agreement")
         func path() -> String {
             let depth = Int.random(in: 0...4, using: &random)
+            let top = Bool.random(using: &random) ? "/v1/audiences" : ""
             return depth == 0
-                ? "/" : (0..<depth).map { _ in "/" + ["a", "ab", "b", "a-"].randomElement(using: &random)! }.joined()
+                ? "/"
+                : top + (0..<depth).map { _ in "/" + ["a", "ab", "b", "a-"].randomElement(using: &random)! }.joined()
         }
         for _ in 0..<3000 {
             let (changed, stored) = (path(), path())
             var marks = InvalidationMarks()
             marks.invalidate(PathHashes(changed), at: 5)
-            let isRelated = EventLog.isRelated(changed, stored)
+            let isRelated = InvalidationPath.concerns(changed, stored)
             #expect(marks.isInDoubt(PathHashes(stored), storedAt: 4) == isRelated, "\(changed) \(stored)")
             #expect(!marks.isInDoubt(PathHashes(stored), storedAt: 5))
+            let isNamed = InvalidationPath.above(changed).contains(stored) || EventLog.isAtOrBelow(stored, changed)
+            #expect(isNamed == isRelated, "\(changed) \(stored)")
         }
     }
 
