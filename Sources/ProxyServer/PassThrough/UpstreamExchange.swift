@@ -30,7 +30,7 @@ struct UpstreamExchange: Sendable {
             return fail(permit, error)
         }
         server.upstreamHealth.ended(permit, .answered(status: stream.status))
-        tellCache(stream, askedAt)
+        await tellCache(stream, askedAt)
         server.noteReply(stream, to: forwarded.request.target, method: method, key: key)
         writer.begin(head(stream))
         do {
@@ -44,11 +44,11 @@ struct UpstreamExchange: Sendable {
     }
 
     /// What the reply means for what is stored: it is put in doubt, dropped, or confirmed (RFC 9111 §4.3.5, §4.4).
-    private func tellCache(_ stream: UpstreamStream, _ askedAt: Int64) {
+    private func tellCache(_ stream: UpstreamStream, _ askedAt: Int64) async {
         let cache = server.reads.cache
         let target = forwarded.request.target
         if let key {
-            cache.noteRefusal(
+            await cache.noteRefusal(
                 status: stream.status,
                 CacheKey(partition: CachePartition(key.fingerprint), target: target)
             )

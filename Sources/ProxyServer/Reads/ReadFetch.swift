@@ -83,7 +83,7 @@ struct ReadFetch: Sendable {
             headers: headers,
             times: server.reads.clock.times(askedAtMilliseconds: askedAt)
         )
-        cache.noteRefusal(status: reply.status, read.cacheKey)
+        await cache.noteRefusal(status: reply.status, read.cacheKey)
         server.noteReply(stream, to: read.head.target, method: .GET, key: read.key)
         if reply.status == 304, let validation { return await confirm(validation, reply, stream) }
         if MemoryCache.isFailure(reply.status) { return await takeError(reply, stream) }

@@ -34,7 +34,7 @@ struct UpstreamDelivery: DeliveryTransport {
         end(permit, result)
         if case .success(let reply) = result {
             let partition = CachePartition(delivery.key)
-            cache.noteRefusal(status: reply.status, CacheKey(partition: partition, target: delivery.contact.path))
+            await cache.noteRefusal(status: reply.status, CacheKey(partition: partition, target: delivery.contact.path))
         }
         switch result {
         case .success(let reply) where reply.isCompletelyFramed || !(200..<300).contains(reply.status):

@@ -371,11 +371,13 @@ package final class MemoryCache: Sendable {
     /// that one target after a 403 (P4).
     ///
     /// - Parameter key: Made only for a refusal, as hardly any reply is one.
-    package func noteRefusal(status: Int, _ key: @autoclosure () -> CacheKey) {
+    package func noteRefusal(status: Int, _ key: @autoclosure () -> CacheKey) async {
         guard status == 401 || status == 403 else { return }
         let key = key()
         guard key.partition != .shared else { return }
         if status == 401 { forget(key.partition) }
+    /// Returns when that is on disk for good, so that what the refusal is answered with never comes back after a crash.
+    ///
         if status == 403 { forget(key) }
     }
 
@@ -383,6 +385,7 @@ package final class MemoryCache: Sendable {
     /// their marks and ages alone.
     ///
     /// - Parameter change: The reply to put in the place; nil takes the reply away.
+        _ = await journal?.flush()
     package func update(
         _ key: CacheKey,
         deliveredUpTo milliseconds: Int64,

@@ -172,6 +172,19 @@ struct DiskDoubtTests {
         await first.disk.close()
     }
 
+    @Test("P4 a refusal is noted only once it is on disk: a crash right after does not bring back what the key had")
+    func refusalBeforeCrash() async throws {
+        for status in [401, 403] {
+            let first = try await filled(try CacheFolder())
+            await first.memory.noteRefusal(status: status, first.key("/v1/audiences/b"))
+            let second = try first.afterCrash()
+            #expect(await second.word(target: "/v1/audiences/b") == "uri-miss")
+            #expect(await second.word() == (status == 401 ? "uri-miss" : "validate, stale"))
+            await second.disk.close()
+            await first.disk.close()
+        }
+    }
+
     @Test("a crash right after a start in good order is one, though nothing was written")
     func crashAfterStart() async throws {
         let first = try await filled(try CacheFolder())
