@@ -107,8 +107,18 @@ struct CacheFixture {
         answer(headers, target: target, partition: partition, at: seconds).word
     }
 
-    /// What stands in when the upstream fails, in a word.
-    func wordOnError(_ headers: HTTPHeaders = [:], target: String? = nil, at seconds: Int64 = 0) -> String {
+    /// What stands in when the upstream cannot be reached, in a word.
+    func wordDisconnected(_ headers: HTTPHeaders = [:], target: String? = nil, at seconds: Int64 = 0) -> String {
+        wordOnError(headers, target: target, isDisconnected: true, at: seconds)
+    }
+
+    /// What stands in when the upstream answers with an error, in a word.
+    func wordOnError(
+        _ headers: HTTPHeaders = [:],
+        target: String? = nil,
+        isDisconnected: Bool = false,
+        at seconds: Int64 = 0
+    ) -> String {
         guard case .validate(let validation) = answer(headers, target: target, at: seconds) else {
             return "no validation"
         }
@@ -116,6 +126,7 @@ struct CacheFixture {
             validation,
             key(target),
             Self.request(headers),
+            isDisconnected: isDisconnected,
             nowMilliseconds: seconds * 1000
         )
         return hit == nil ? "504" : "stale"

@@ -116,6 +116,17 @@ struct InvalidationTests {
         #expect(!fixture.cache.isCurrent(fixture.key("/v1/audiences/a/contacts/0"), since: early))
     }
 
+    @Test("what is invalidated within the lifetime that it states is served while the upstream fails, and not after it")
+    func invalidatedInItsLifetime() throws {
+        let fixture = CacheFixture()
+        try fixture.store(["Cache-Control": "max-age=60", "ETag": "\"a\""])
+        fixture.cache.invalidate(target: fixture.target)
+        #expect(fixture.word(at: 59) == "validate, stale")
+        #expect(fixture.wordOnError(at: 59) == "stale")
+        #expect(fixture.wordOnError(at: 60) == "504")
+        #expect(fixture.wordDisconnected(at: 60) == "stale")
+    }
+
     @Test(
         "other spellings of a path invalidate the same",
         arguments: [

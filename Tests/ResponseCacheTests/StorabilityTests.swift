@@ -104,11 +104,111 @@ struct StorabilityTests {
     }
 
     @Test(
-        "§3.3, §3, RFC 5861 §4 parts, confirmations, refusals of the key and \"not now\" are never stored",
-        arguments: [100, 103, 206, 304, 401, 403, 407, 408, 425, 429, 500, 502, 503, 504]
+        "§3.3, §3 parts, confirmations, refusals of the key and \"not now\" are never stored",
+        arguments: [100, 103, 206, 304, 401, 403, 407, 408, 425, 429]
     )
     func never(status: Int) {
         #expect(own.refusal(["Cache-Control": "public, max-age=60"], status: status) == .status)
+    }
+
+    @Test("§3 a failure of the upstream is stored for the lifetime that it states, and never served stale")
+    func failures() {
+        for status in [500, 502, 503, 504] {
+            for fixture in [own, elsewhere] {
+                #expect(fixture.refusal(["ETag": "\"1\""], status: status) == .status)
+                #expect(fixture.refusal(["Cache-Control": "public"], status: status) == .status)
+                #expect(fixture.refusal(["Cache-Control": "max-age=0", "ETag": "\"1\""], status: status) == .status)
+                #expect(
+                    fixture.refusal(["Cache-Control": "max-age=9, no-cache", "ETag": "\"1\""], status: status) != nil
+                )
+                let says = "max-age=60, stale-if-error=600, stale-while-revalidate=0"
+                #expect(fixture.refusal(["Cache-Control": says], status: status) == nil)
+                #expect(fixture.word(at: 59) == "fresh")
+                #expect(fixture.word(at: 60) == "validate, stale")
+                #expect(fixture.wordOnError(at: 60) == "504")
+                #expect(fixture.wordDisconnected(at: 60) == "504")
+                // A reply without an error takes its place.
+                #expect(fixture.refusal(["Cache-Control": "max-age=60"]) == nil)
+                fixture.cache.purge(path: "/")
+            }
+        }
+    }
+
+    @Test("RFC 5861 §4 an error never takes the place of a reply that may be served while the upstream fails")
+    func errorsGiveWay() throws {
+        for status in [500, 501, 503, 599] {
+            let fixture = CacheFixture()
+            try fixture.store(["ETag": "\"1\""], body: "good")
+            fixture.cache.invalidate(target: fixture.target)
+            #expect(fixture.refusal(["Cache-Control": "max-age=60"], status: status) == .goodStored)
+            #expect(fixture.wordOnError(at: 100) == "stale")
+            #expect(fixture.answer(at: 100).validation?.response.body == ByteBuffer(string: "good"))
+        }
+    }
+
+    @Test("§3 what a request without a key brought with its credentials is stored only by what it says itself")
+    func credentials() {
+        let sharedBelow = CacheFixture(partition: .shared)
+        for asked: HTTPHeaders in [["Cookie": "session=1"], ["Authorization": "Bearer 1"]] {
+            for status in [200, 404] {
+                for says in [nil, "must-revalidate", "stale-while-revalidate=60"] as [String?] {
+                    let headers = HTTPHeaders([("ETag", "\"1\"")] + (says.map { [("Cache-Control", $0)] } ?? []))
+                    #expect(sharedBelow.refusal(headers, status: status, asked: asked) != nil)
+                }
+            }
+            #expect(sharedBelow.refusal(["Cache-Control": "public", "ETag": "\"1\""], asked: asked) == nil)
+            #expect(sharedBelow.word(at: 0) == "validate, stale")
+            #expect(sharedBelow.wordDisconnected(at: 1) == "504")
+            #expect(sharedBelow.refusal(["Cache-Control": "public, max-age=60"], asked: asked) == nil)
+            #expect(sharedBelow.word(at: 59) == "fresh")
+            #expect(sharedBelow.wordDisconnected(at: 60) == "504")
+            sharedBelow.cache.purge(path: "/")
+            // What the upstream does not see says nothing.
+            var stripped = asked
+            stripped.add(name: "Connection", value: "Cookie, Authorization")
+            #expect(sharedBelow.refusal(["ETag": "\"1\""], asked: stripped) == nil)
+            sharedBelow.cache.purge(path: "/")
+        }
+        #expect(sharedBelow.refusal(["Cache-Control": "max-age=60"], asked: ["Cookie": "a"]) == nil)
+        // With a key, it is the key's own cache.
+        #expect(own.refusal([:], asked: ["Cookie": "a"]) == nil)
+    }
+
+    @Test("§3.5 an error that was asked for with credentials is not kept for others, unless it says so")
+    func personalErrors() {
+        for fixture in [own, shared] {
+            for asked: HTTPHeaders in [["Cookie": "session=1"], ["Authorization": "Bearer 1"]] {
+                for status in [400, 404, 410, 500, 503] {
+                    #expect(
+                        fixture.refusal(["Cache-Control": "max-age=60"], status: status, asked: asked) == .authorization
+                    )
+                    #expect(
+                        fixture.refusal(["Cache-Control": "max-age=60, public"], status: status, asked: asked) == nil
+                    )
+                    fixture.cache.purge(path: "/")
+                }
+            }
+        }
+    }
+
+    @Test("§4.3.4 a confirmation for one client's credentials leaves what is stored for others as it is")
+    func personalConfirmation() throws {
+        for asked: HTTPHeaders in [["Cookie": "a"], ["Authorization": "b"]] {
+            let fixture = CacheFixture(partition: .shared)
+            try fixture.store(["ETag": "\"1\""], body: "good")
+            let validation = try #require(fixture.answer(asked, at: 100).validation)
+            let fresh = try #require(
+                fixture.cache.freshen(
+                    validation,
+                    by: CacheFixture.head(304, ["ETag": "\"1\""], at: 100),
+                    to: CacheFixture.request(asked),
+                    key: fixture.key()
+                )
+            )
+            #expect(fresh.isForOneClient && fresh.response.body == ByteBuffer(string: "good"))
+            #expect(fixture.word(at: 101) == "validate, stale")
+            #expect(fixture.wordOnError(at: 101) == "stale")
+        }
     }
 
     @Test("§5.2.2.3 must-understand takes no-store's place for statuses that are understood, and refuses all others")

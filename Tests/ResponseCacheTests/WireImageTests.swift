@@ -30,8 +30,8 @@ struct WireImageTests {
 
     @Test("RFC 9211 §2.4 the image is right at every age, however many digits it needs, and ttl falls below zero")
     func everyAge() throws {
-        let fixture = CacheFixture { $0.staleWhileRevalidateSeconds = 1 << 40 }
-        try fixture.store(["Cache-Control": "max-age=100"], body: "b")
+        let fixture = CacheFixture()
+        try fixture.store(["Cache-Control": "max-age=100, stale-while-revalidate=999999999"], body: "b")
         var held: [WireImage] = []
         for age in [0, 1, 9, 10, 11, 99, 100, 101, 110, 111, 199, 200, 1099, 1100, 9_999, 123_456_789] as [Int64] {
             let hit = try #require(fixture.answer(at: age).hit)

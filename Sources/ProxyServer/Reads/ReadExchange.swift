@@ -52,7 +52,7 @@ final class ReadExchange: Exchange {
             if let revalidate { routing.refresh(read, revalidate) }
         case .validate(let validation):
             self.validation = validation
-            if routing.mustNotWait(for: validation), answerStale(nil) {
+            if routing.mustNotWait(for: validation), answerStale(nil, isDisconnected: true) {
                 return routing.refresh(read, validation)
             }
             fetch(validation.forward, validation.token, validation)
@@ -132,7 +132,7 @@ final class ReadExchange: Exchange {
 
     private func join(_ flight: Flight, _ own: Flight) {
         guard server.reads.admitWaiter() else {
-            if answerStale(nil) { return }
+            if answerStale(nil, isDisconnected: false) { return }
             status.detail = "too-many-waiters"
             return answerError(
                 server.errors.reply(
@@ -209,7 +209,7 @@ final class ReadExchange: Exchange {
         switch outcome {
         case .reply(let reply):
             status.forwardStatus = reply.upstreamStatus
-            if reply.isFailure, answerStale(WireAdditions(cacheStatus: status)) { return }
+            if reply.isFailure, answerStale(WireAdditions(cacheStatus: status), isDisconnected: false) { return }
             status.isStored = reply.isStored
             status.detail = reply.detail
             let age = reply.age.map { (name: "Age", value: $0) }
@@ -218,7 +218,7 @@ final class ReadExchange: Exchange {
             show(reply.response, additions)
         case .failed(let failure):
             status.detail = failure.code.detail
-            if answerStale(WireAdditions(cacheStatus: status)) { return }
+            if answerStale(WireAdditions(cacheStatus: status), isDisconnected: true) { return }
             answerError(server.errors.upstream(failure, unreachableStatus: 504, for: read.summary))
         case .notShared:
             // The upstream has gone while it was asked twice.
@@ -228,12 +228,15 @@ final class ReadExchange: Exchange {
 
     /// Answers with what is stored, though it is stale, as the upstream fails; false if nothing may stand in.
     ///
-    /// - Parameter additions: What is said of the attempt; nil if there was none.
-    private func answerStale(_ additions: WireAdditions?) -> Bool {
+    /// - Parameters:
+    ///   - additions: What is said of the attempt; nil if there was none.
+    ///   - isDisconnected: Whether the upstream cannot be reached; else it has answered with an error, or is not to be asked.
+    private func answerStale(_ additions: WireAdditions?, isDisconnected: Bool) -> Bool {
         guard let validation,
             let stale = ReadRouting(server: server).standIn(
                 for: validation,
                 read,
+                isDisconnected: isDisconnected,
                 server.reads.clock.milliseconds()
             )
         else { return false }
@@ -245,7 +248,7 @@ final class ReadExchange: Exchange {
     }
 
     private func answerUnreachable(_ retryAt: ContinuousClock.Instant) {
-        if answerStale(nil) { return }
+        if answerStale(nil, isDisconnected: true) { return }
         status = .unserved(detail: "upstream-unreachable")
         answerError(server.errors.upstreamUnreachable(504, retryAt: retryAt, for: read.summary))
     }

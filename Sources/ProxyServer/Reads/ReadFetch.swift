@@ -88,17 +88,21 @@ struct ReadFetch: Sendable {
         if reply.status == 304, let validation { return await confirm(validation, reply, stream) }
         if MemoryCache.isFailure(reply.status) { return await takeError(reply, stream) }
         do {
-            let plan = try StoragePlan(
-                reply,
-                to: read.cacheRequest.asGet,
-                key: read.cacheKey,
-                token: flight.token,
-                cache.configuration
-            )
+            let plan = try storagePlan(reply)
             await store(plan, reply, stream)
         } catch {
             await passOn(reply, stream, refusal: error)
         }
+    }
+
+    private func storagePlan(_ reply: ReplyHead) throws(StoreRefusal) -> StoragePlan {
+        try StoragePlan(
+            reply,
+            to: read.cacheRequest.asGet,
+            key: read.cacheKey,
+            token: flight.token,
+            cache.configuration
+        )
     }
 
     /// Nobody joins any more, and everybody who waits is told.
@@ -133,23 +137,24 @@ struct ReadFetch: Sendable {
             }
             return await run(permit, nil)
         }
-        if !isOvertaken { server.reads.flights.noteStored(flight, read.cacheKey) }
-        end(
-            .reply(
-                FetchedReply(
-                    response: fresh.response,
-                    upstreamStatus: 304,
-                    isStored: fresh.refusal == nil,
-                    detail: fresh.refusal?.rawValue
-                )
-            ),
-            reply
+        if !isOvertaken, !fresh.isForOneClient { server.reads.flights.noteStored(flight, read.cacheKey) }
+        let fetched = FetchedReply(
+            response: fresh.response,
+            upstreamStatus: 304,
+            isStored: fresh.refusal == nil && !fresh.isForOneClient,
+            detail: fresh.refusal?.rawValue,
+            age: reply.headers["Age"]
         )
+        guard read.cacheRequest.carriesCredentials, fresh.isForOneClient else { return end(.reply(fetched), reply) }
+        endSharing(.notShared)
+        leader?.take(FlightOutcome.reply(fetched).with(cookiesOf: reply.headers))
     }
 
-    /// The upstream fails: what is stored may stand in, and else everybody who waits gets to see the error.
+    /// The upstream fails: what is stored may stand in, and else everybody who waits gets to see the error, which is stored
+    /// if it says for how long.
     private func takeError(_ reply: ReplyHead, _ stream: UpstreamStream) async {
         var body = ByteBuffer()
+        var isWhole = true
         do {
             for try await piece in stream.body {
                 body.writeImmutableBuffer(piece)
@@ -158,13 +163,27 @@ struct ReadFetch: Sendable {
                 guard body.readableBytes <= Self.maxErrorBytes else { break }
             }
         } catch {
+            isWhole = false
+        }
+        if !isWhole || body.readableBytes > Self.maxErrorBytes {
+            isWhole = false
             body.clear()
         }
-        if body.readableBytes > Self.maxErrorBytes { body.clear() }
-        let response = StoredResponse.unstored(reply, body: body)
-        let outcome = FetchedReply(response: response, upstreamStatus: reply.status, isFailure: true)
-        if MemoryCache.isForAll(reply, to: read.cacheRequest, key: read.cacheKey) {
+        var outcome = FetchedReply(
+            response: .unstored(reply, body: body),
+            upstreamStatus: reply.status,
+            age: reply.headers["Age"]
+        )
+        if isWhole, let plan = try? storagePlan(reply) { outcome = keep(plan, reply, body) }
+        outcome.isFailure = true
+        if outcome.isStored || MemoryCache.isForAll(reply, to: read.cacheRequest, key: read.cacheKey) {
             return end(.reply(outcome), reply)
+        }
+        guard !read.cacheRequest.carriesCredentials else {
+            // With other credentials there may be another answer: the others ask for their own.
+            endSharing(.notShared)
+            leader?.take(FlightOutcome.reply(outcome).with(cookiesOf: reply.headers))
+            return
         }
         // It may speak of the one who asked: the others get to know no more than that it failed.
         var others = outcome

@@ -98,7 +98,7 @@ struct ReadRouting {
         _ now: Int64,
         on connection: ConnectionHandler
     ) {
-        if mustNotWait(for: validation), let stale = standIn(for: validation, read, now) {
+        if mustNotWait(for: validation), let stale = standIn(for: validation, read, isDisconnected: true, now) {
             deliver(stale.hit, read, stale.additions, now, on: connection)
             return refresh(read, validation)
         }
@@ -116,11 +116,19 @@ struct ReadRouting {
     }
 
     /// What is stored and may be shown without having been confirmed, as the upstream fails; nil if it must not be.
-    func standIn(for validation: CacheValidation, _ read: ReadRequest, _ nowMilliseconds: Int64) -> StandIn? {
+    ///
+    /// - Parameter isDisconnected: Whether the upstream cannot be reached; else it has answered with an error.
+    func standIn(
+        for validation: CacheValidation,
+        _ read: ReadRequest,
+        isDisconnected: Bool,
+        _ nowMilliseconds: Int64
+    ) -> StandIn? {
         server.reads.cache.staleIfError(
             validation,
             read.cacheKey,
             read.cacheRequest,
+            isDisconnected: isDisconnected,
             nowMilliseconds: nowMilliseconds
         )
     }

@@ -299,13 +299,13 @@ extension ConfigurationKey {
             "reads.stale_while_revalidate",
             \.reads.staleWhileRevalidate,
             .duration(.zero ... .days(365)),
-            "How long a stale reply is served while it is revalidated behind the scenes; same paths."
+            "How long a stale reply without explicit freshness is served while it is revalidated; same paths."
         ),
         .init(
             "reads.stale_if_error",
             \.reads.staleIfError,
             .duration(.zero ... .days(365)),
-            "How long a stale reply is served while the upstream fails; same paths."
+            "How long a stale reply without explicit freshness is served on errors, and any while the upstream is away."
         ),
         .init(
             "reads.negative_ttl",

@@ -7,7 +7,7 @@ import GRDB
 /// reach in one step, however much it is, and is cleared away afterwards.
 enum DiskCacheSchema {
     /// A cache of another version is deleted, not migrated: it is disposable.
-    static let version: Int32 = 3
+    static let version: Int32 = 4
     /// Marks the file as a cache of the relay ("CRch").
     static let applicationID: Int32 = 0x4352_6368
 
@@ -55,6 +55,7 @@ enum DiskCacheSchema {
             lifetime INTEGER NOT NULL,
             stale_while_revalidate INTEGER NOT NULL,
             stale_if_error INTEGER NOT NULL,
+            stale_if_disconnected INTEGER NOT NULL,
             flags INTEGER NOT NULL,
             status INTEGER NOT NULL,
             date INTEGER NOT NULL,

@@ -73,7 +73,7 @@ final class DiskReader: Sendable {
         let statement = try database.cachedStatement(
             sql: """
                 SELECT target, vary, sequence, requested, held, born, lifetime, stale_while_revalidate,
-                    stale_if_error, flags, status, date, fields, body, checksum
+                    stale_if_error, stale_if_disconnected, flags, status, date, fields, body, checksum
                 FROM owner JOIN reply ON reply.owner = owner.id AND reply.target_hash = ?
                 WHERE owner.is_shared = ? AND owner.high = ? AND owner.low = ? AND owner.is_forgotten = 0
                 ORDER BY position DESC LIMIT \(maxRowsPerTarget)

@@ -24,6 +24,7 @@ struct DiskReply {
     var lifetimeSeconds: Int64
     var staleWhileRevalidateSeconds: Int64
     var staleIfErrorSeconds: Int64
+    var staleIfDisconnectedSeconds: Int64
     var flags: Flags
     var status: Int
     var dateUnixSeconds: Int64
@@ -43,6 +44,7 @@ struct DiskReply {
         lifetimeSeconds = response.freshness.lifetimeSeconds
         staleWhileRevalidateSeconds = response.freshness.staleWhileRevalidateSeconds
         staleIfErrorSeconds = response.freshness.staleIfErrorSeconds
+        staleIfDisconnectedSeconds = response.freshness.staleIfDisconnectedSeconds
         flags = []
         if response.freshness.mustAlwaysValidate { flags.insert(.mustAlwaysValidate) }
         if response.freshness.forbidsStale { flags.insert(.forbidsStale) }
@@ -71,6 +73,7 @@ struct DiskReply {
         lifetimeSeconds = try row.decode(forColumn: "lifetime")
         staleWhileRevalidateSeconds = try row.decode(forColumn: "stale_while_revalidate")
         staleIfErrorSeconds = try row.decode(forColumn: "stale_if_error")
+        staleIfDisconnectedSeconds = try row.decode(forColumn: "stale_if_disconnected")
         flags = Flags(rawValue: try row.decode(forColumn: "flags"))
         status = Int(try row.decode(Int64.self, forColumn: "status"))
         dateUnixSeconds = try row.decode(forColumn: "date")
@@ -93,7 +96,7 @@ struct DiskReply {
         for number in [
             Int64(bitPattern: sequence), requestedMilliseconds, heldUpToMilliseconds, bornMilliseconds, lifetimeSeconds,
             staleWhileRevalidateSeconds,
-            staleIfErrorSeconds, flags.rawValue, Int64(status), dateUnixSeconds,
+            staleIfErrorSeconds, staleIfDisconnectedSeconds, flags.rawValue, Int64(status), dateUnixSeconds,
         ] {
             hash.combine(number)
         }
@@ -124,6 +127,7 @@ struct DiskReply {
                     lifetimeSeconds: lifetimeSeconds,
                     staleWhileRevalidateSeconds: staleWhileRevalidateSeconds,
                     staleIfErrorSeconds: staleIfErrorSeconds,
+                    staleIfDisconnectedSeconds: staleIfDisconnectedSeconds,
                     mustAlwaysValidate: flags.contains(.mustAlwaysValidate),
                     forbidsStale: flags.contains(.forbidsStale)
                 ),

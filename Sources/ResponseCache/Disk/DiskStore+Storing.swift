@@ -51,15 +51,16 @@ extension DiskStore {
             sql: """
                 INSERT INTO reply (
                     owner, target_hash, target, vary, sequence, requested, held, born, lifetime, stale_while_revalidate,
-                    stale_if_error, flags, status, date, fields, body, checksum
-                ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                    stale_if_error, stale_if_disconnected, flags, status, date, fields, body, checksum
+                ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                 """
         ).execute(arguments: [
             owner, Int64(bitPattern: StableHash.of(text: reply.target)), reply.target, reply.vary,
             Int64(bitPattern: reply.sequence), reply.requestedMilliseconds, reply.heldUpToMilliseconds,
             reply.bornMilliseconds,
             reply.lifetimeSeconds,
-            reply.staleWhileRevalidateSeconds, reply.staleIfErrorSeconds, reply.flags.rawValue, Int64(reply.status),
+            reply.staleWhileRevalidateSeconds, reply.staleIfErrorSeconds, reply.staleIfDisconnectedSeconds,
+            reply.flags.rawValue, Int64(reply.status),
             reply.dateUnixSeconds, reply.fields, reply.body, reply.checksum(change.key.partition),
         ])
         replies += 1

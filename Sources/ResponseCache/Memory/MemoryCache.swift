@@ -134,11 +134,13 @@ package final class MemoryCache: Sendable {
     /// Much can have happened since the validation began: what has come in its place stands in, and nothing does where the
     /// key has been refused or the reply purged (P4).
     ///
+    /// - Parameter isDisconnected: Whether the upstream cannot be reached; else it has answered with an error.
     /// - Returns: Nil if nothing that is stored may stand in.
     package func staleIfError(
         _ validation: CacheValidation,
         _ key: CacheKey,
         _ request: CacheRequest,
+        isDisconnected: Bool,
         nowMilliseconds: Int64
     ) -> StandIn? {
         let path = InvalidationPath.normal(key.target)
@@ -159,10 +161,11 @@ package final class MemoryCache: Sendable {
             let mayServe = CacheDecision.mayServeOnError(
                 response.freshness,
                 isInvalidated: isInvalidated,
+                isDisconnected: isDisconnected,
                 request.directives,
                 nowMilliseconds: nowMilliseconds
             )
-            guard mayServe else { return nil }
+            guard mayServe, !StatusRules.givesWay(response.status) else { return nil }
             shard.counters.staleOnError += 1
             return StandIn(hit: CacheHit(whole: response, isHead: request.isHead), isInvalidated: isInvalidated)
         }
@@ -189,11 +192,12 @@ package final class MemoryCache: Sendable {
     package static func isFailure(_ status: Int) -> Bool { StatusRules.isFailure(status) }
 
     /// Whether a failure may be shown to everybody who waits for the same: with one API key they are one party, and without
-    /// one they need not be.
+    /// one they need not be; what was asked with credentials beside the key is for the one who has them.
     package static func isForAll(_ reply: ReplyHead, to request: CacheRequest, key: CacheKey) -> Bool {
+        if request.carriesCredentials { return false }
         if key.partition != .shared { return true }
         let directives = ResponseDirectives(reply.headers)
-        let isPersonal = directives.isPrivate || directives.noStore || request.hasAuthorization
+        let isPersonal = directives.isPrivate || directives.noStore
         return !isPersonal && !["Set-Cookie", "Vary"].contains { reply.headers.contains(name: $0) }
     }
 
@@ -241,6 +245,8 @@ package final class MemoryCache: Sendable {
         in shard: inout Shard
     ) throws(StoreRefusal) {
         let isInvalidated = try shard.store(response, for: key, request, since: token)
+        // An error that gives way must not replace what the disk has for a failing upstream.
+        if StatusRules.givesWay(response.status) { return }
         journal?.noteStored(response, for: key, request, isInvalidated: isInvalidated)
     }
 
@@ -285,8 +291,7 @@ package final class MemoryCache: Sendable {
         }
         shard(key).state.withLock { shard in
             shard.counters.revalidated += 1
-            // This one request's no-store says nothing of what others had stored.
-            if !isStoring || fresh.refusal == .requestNoStore { return }
+            if !isStoring || fresh.isForOneClient { return }
             guard fresh.refusal == nil else {
                 shard.remove(validation.response, key)
                 journal?.noteForgotten(key)
@@ -308,6 +313,7 @@ package final class MemoryCache: Sendable {
         let length = reply.headers.first(name: "Content-Length").map { $0 == String(found.bodyBytes) } ?? true
         let fresh = FreshenedResponse(found, by: reply, to: request, key: key, configuration)
         shard(key).state.withLock { shard in
+            if length, let fresh, fresh.isForOneClient { return }
             if length, let fresh, fresh.refusal == nil {
                 try? store(fresh.response, key, request, token, in: &shard)
             } else if shard.invalidate(found, key) {
@@ -370,22 +376,22 @@ package final class MemoryCache: Sendable {
     /// Drops what a key may not see any more, as the upstream has refused a request with it: everything after a 401, and
     /// that one target after a 403 (P4).
     ///
+    /// Returns when that is on disk for good, so that what the refusal is answered with never comes back after a crash.
+    ///
     /// - Parameter key: Made only for a refusal, as hardly any reply is one.
     package func noteRefusal(status: Int, _ key: @autoclosure () -> CacheKey) async {
         guard status == 401 || status == 403 else { return }
         let key = key()
         guard key.partition != .shared else { return }
         if status == 401 { forget(key.partition) }
-    /// Returns when that is on disk for good, so that what the refusal is answered with never comes back after a crash.
-    ///
         if status == 403 { forget(key) }
+        _ = await journal?.flush()
     }
 
     /// Replaces stored replies to one target that may lack what was delivered up to a monotonic moment, and leaves
     /// their marks and ages alone.
     ///
     /// - Parameter change: The reply to put in the place; nil takes the reply away.
-        _ = await journal?.flush()
     package func update(
         _ key: CacheKey,
         deliveredUpTo milliseconds: Int64,

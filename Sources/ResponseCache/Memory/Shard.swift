@@ -94,6 +94,8 @@ struct Shard {
             let replaced = all.filter { slots[$0].response?.vary?.matches(request) != false }
             // A reply from before an invalidation must not take the place of one from after it.
             if verdict == .invalidated, replaced.contains(where: { !slots[$0].isInvalidated }) { throw .superseded }
+            // Nor an error that of a reply which may be served while the upstream fails.
+            if StatusRules.givesWay(response.status), replaced.contains(where: isGood) { throw .goodStored }
             // Nor one that took its time the place of one that was asked for later.
             if replaced.contains(where: { isLater($0, than: response) }) { throw .superseded }
             if let same = replaced.first, replaced.count == 1, bytes - slots[same].costBytes + cost <= maxBytes {
@@ -107,6 +109,10 @@ struct Shard {
         insert(response, key, path, cost, verdict)
         counters.stored += 1
         return verdict == .invalidated
+    }
+
+    private func isGood(_ slot: UInt32) -> Bool {
+        slots[slot].response.map { !StatusRules.givesWay($0.status) } ?? false
     }
 
     private func isLater(_ slot: UInt32, than response: StoredResponse) -> Bool {

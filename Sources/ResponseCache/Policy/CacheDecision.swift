@@ -33,20 +33,25 @@ enum CacheDecision: Equatable {
         return isWelcome ? .stale(revalidate: mayRevalidate) : .validate(.stale)
     }
 
-    /// Whether a stored reply may stand in for an upstream that failed (RFC 5861 §4, RFC 9111 §4.2.4).
+    /// Whether a stored reply may be served for an upstream that failed (RFC 5861 §4, RFC 9111 §4.2.4).
     ///
-    /// A request's own `no-cache` or `max-age` says what it prefers; a reply's `no-cache` and `must-revalidate` forbid.
+    /// A request's own `no-cache` or `max-age` says what it prefers; a reply's `no-cache` and `must-revalidate` forbid. What
+    /// a write has invalidated within the lifetime that it was given is served: nobody can say anything newer.
+    ///
+    /// - Parameter isDisconnected: Whether the upstream cannot be reached; else it has answered with an error.
     static func mayServeOnError(
         _ freshness: Freshness,
         isInvalidated: Bool,
+        isDisconnected: Bool,
         _ request: RequestDirectives,
         nowMilliseconds: Int64
     ) -> Bool {
         if freshness.mustAlwaysValidate { return false }
         let ttl = freshness.ttlSeconds(nowMilliseconds)
         if freshness.forbidsStale { return ttl > 0 && !isInvalidated }
-        if ttl > 0 && !isInvalidated { return true }
-        let limit = request.staleIfErrorSeconds ?? freshness.staleIfErrorSeconds
-        return limit > 0 && max(0, -ttl) <= limit || request.accepts(staleSeconds: max(0, -ttl))
+        if ttl > 0 { return true }
+        let permitted = isDisconnected ? freshness.staleIfDisconnectedSeconds : freshness.staleIfErrorSeconds
+        let limit = request.staleIfErrorSeconds ?? permitted
+        return limit > 0 && -ttl <= limit || request.accepts(staleSeconds: -ttl)
     }
 }

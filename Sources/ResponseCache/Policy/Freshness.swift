@@ -11,6 +11,8 @@ package struct Freshness: Sendable, Equatable {
     package var staleWhileRevalidateSeconds: Int64
     /// RFC 5861 §4; 0: not at all.
     package var staleIfErrorSeconds: Int64
+    /// For how long it may be served stale while the upstream cannot be reached at all (RFC 9111 §4.2.4); 0: not at all.
+    package var staleIfDisconnectedSeconds: Int64
     /// Usable only after the upstream has confirmed it (RFC 9111 §5.2.2.4).
     package var mustAlwaysValidate: Bool
     /// Never usable once stale, come what may (RFC 9111 §5.2.2.2, §5.2.2.8, §5.2.2.10).
@@ -39,7 +41,13 @@ extension Freshness {
         var directives: ResponseDirectives
         var target: String
         var isShared: Bool
+        /// Whether the request carried credentials beside the API key.
+        var carriesCredentials = false
         var times: ExchangeTimes
+
+        /// Whether the relay may assume for others what the reply does not say: not for what one user's credentials
+        /// have brought into the shared cache.
+        var admitsDefaults: Bool { !(isShared && carriesCredentials) }
     }
 
     /// Finds the freshness lifetime in the order of RFC 9111 §4.2.1.
@@ -50,7 +58,8 @@ extension Freshness {
         if !directives.isTargeted, let seconds = expiresSeconds(subject.headers, subject.times) {
             return (seconds, .explicit)
         }
-        guard configuration.appliesDefaults(subject.target),
+        guard subject.admitsDefaults, configuration.appliesDefaults(subject.target),
+            !StatusRules.isFailure(subject.status),
             StatusRules.isHeuristicallyCacheable(subject.status) || directives.isPublic
         else { return (0, .none) }
         let seconds = subject.status >= 400 ? configuration.negativeTTLSeconds : configuration.defaultTTLSeconds
@@ -75,17 +84,22 @@ extension Freshness {
         let forbidsStale =
             directives.mustRevalidate
             || subject.isShared && (directives.proxyRevalidate || directives.sharedMaxAgeSeconds != nil)
-        // The defaults are for replies that are worth anything stale: not for what was stale from the start because
-        // it says so, and for errors only while the upstream fails, and only those that say "it is not there".
-        let hasDefaults = configuration.appliesDefaults(subject.target) && lifetime > 0
+        // The defaults are for replies that say nothing of their lifetime and are worth anything stale: errors only while
+        // the upstream fails, and only those that say "it is not there".
+        let hasDefaults = source == .heuristic && lifetime > 0
         let isKept = subject.status < 400 || subject.status == 404 || subject.status == 410
         let whileRevalidate = hasDefaults && subject.status < 400 ? configuration.staleWhileRevalidateSeconds : 0
         let ifError = hasDefaults && isKept ? configuration.staleIfErrorSeconds : 0
+        // Without a word against it, a reply that was good for a while may be served by a cache that is cut off.
+        let isWorthKeeping = isKept && lifetime > 0 && subject.admitsDefaults
+        let ifDisconnected = isWorthKeeping ? configuration.staleIfErrorSeconds : 0
+        let isError = StatusRules.givesWay(subject.status)
         let freshness = Freshness(
             bornMilliseconds: subject.times.bornMilliseconds(subject.headers),
             lifetimeSeconds: lifetime,
             staleWhileRevalidateSeconds: directives.staleWhileRevalidateSeconds ?? whileRevalidate,
-            staleIfErrorSeconds: directives.staleIfErrorSeconds ?? ifError,
+            staleIfErrorSeconds: isError ? 0 : directives.staleIfErrorSeconds ?? ifError,
+            staleIfDisconnectedSeconds: isError ? 0 : directives.staleIfErrorSeconds ?? ifDisconnected,
             mustAlwaysValidate: directives.noCache,
             forbidsStale: forbidsStale
         )

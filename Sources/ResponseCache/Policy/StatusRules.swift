@@ -19,22 +19,26 @@ enum StatusRules {
     /// Never stored, whatever the reply says.
     ///
     /// Interim replies, parts (206) and 304 are no whole replies. 401, 403 and 407 concern the key that was shown, which
-    /// may be good a moment later (P4). 408, 429 and the 5xx that say "not now" must not take the place of what
-    /// `stale-if-error` would serve instead of them (RFC 5861 §4).
+    /// may be good a moment later (P4). 408, 425 and 429 say "not now" to one client.
     static func isNeverStored(_ status: Int) -> Bool {
         switch status {
-        case ..<200, 206, 304, 401, 403, 407, 408, 425, 429, 500, 502, 503, 504: true
+        case ..<200, 206, 304, 401, 403, 407, 408, 425, 429: true
         default: false
         }
     }
 
     /// Whether a reply counts as an error for `stale-if-error` (RFC 5861 §4).
+    ///
+    /// Such a reply is stored only for the lifetime that it states itself.
     static func isFailure(_ status: Int) -> Bool {
         switch status {
         case 500, 502, 503, 504: true
         default: false
         }
     }
+
+    /// Whether a reply never takes the place of a stored one without an error: what `stale-if-error` serves must stay.
+    static func givesWay(_ status: Int) -> Bool { status >= 500 }
 
     /// Whether a reply carries no body and says nothing of its length (RFC 9110 §6.4.1, §8.6).
     static func isBodiless(_ status: Int) -> Bool { status == 204 || status == 304 || status < 200 }

@@ -6,6 +6,8 @@ enum Storability {
     struct Terms {
         var freshness: Freshness
         var vary: VaryKey?
+        /// Whether the reply states its lifetime itself.
+        var isExplicit = false
     }
 
     /// Judges a reply by its head and its request.
@@ -34,14 +36,21 @@ enum Storability {
             directives: directives,
             target: key.target,
             isShared: isShared,
+            carriesCredentials: request.carriesCredentials,
             times: reply.times
         )
         let (freshness, source) = Freshness.of(subject, configuration)
+        if isShared, subject.carriesCredentials, source != .explicit, !directives.isPublic { throw .credentials }
+        if StatusRules.isFailure(reply.status) {
+            guard source == .explicit, freshness.lifetimeSeconds > 0, !freshness.mustAlwaysValidate else {
+                throw .status
+            }
+        }
         let mayBeStored =
             source == .explicit || StatusRules.isHeuristicallyCacheable(reply.status) || directives.isPublic
             || directives.isPrivate && !isShared
         guard mayBeStored, isOfUse(freshness, reply.headers) else { throw .noFreshness }
-        return Terms(freshness: freshness, vary: vary)
+        return Terms(freshness: freshness, vary: vary, isExplicit: source == .explicit)
     }
 
     private static func checkSharing(
@@ -51,8 +60,9 @@ enum Storability {
         isShared: Bool
     ) throws(StoreRefusal) {
         if isShared, directives.isPrivate { throw .isPrivate }
-        // Several users' tokens may come with one API key, so §3.5 holds in a key's own cache as well.
-        if request.hasAuthorization {
+        // Several users' tokens may come with one API key, so §3.5 holds in a key's own cache as well. What is wrong for one
+        // user is nothing that another is to see: errors are kept to those terms where a cookie tells users apart, too.
+        if request.carriesAuthorization || reply.status >= 400 && request.carriesCredentials {
             let allows =
                 directives.isPublic || directives.mustRevalidate || isShared && directives.sharedMaxAgeSeconds != nil
             guard allows, !directives.isPrivate else { throw .authorization }

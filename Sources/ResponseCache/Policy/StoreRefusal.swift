@@ -12,6 +12,10 @@ package enum StoreRefusal: String, Error, Sendable {
     case isPrivate = "private"
     /// The request carried `Authorization` and the reply does not allow sharing (RFC 9111 §3.5).
     case authorization
+    /// The request carried credentials, no key, and the reply states no lifetime: the relay assumes none for others.
+    case credentials
+    /// An error, and a reply without one is stored, which may be served while the upstream fails.
+    case goodStored = "good-stored"
     /// The reply sets a cookie and was asked for without a key (RFC 9111 §7.3).
     case setCookie = "set-cookie"
     /// `Vary: *`, or a `Vary` that names credentials which the request carried (RFC 9111 §4.1).

@@ -6,6 +6,8 @@ package struct FreshenedResponse: Sendable {
     package let response: StoredResponse
     /// Why it must not stay stored, if the 304 says so.
     package let refusal: StoreRefusal?
+    /// Whether it was confirmed for one client alone: what is stored for others is left as it is.
+    package let isForOneClient: Bool
 
     /// Updates a stored reply by a 304, or by the head of a 200 to HEAD (RFC 9111 §3.2, §4.3.4, §4.3.5).
     ///
@@ -35,6 +37,13 @@ package struct FreshenedResponse: Sendable {
             terms.freshness = Freshness.afterRefusal(head.times.bornMilliseconds(judged))
         }
         self.refusal = refusal
+        isForOneClient =
+            switch refusal {
+            // This one request says nothing of what others had stored.
+            case .requestNoStore, .authorization, .credentials: true
+            case nil: key.partition == .shared && request.carriesCredentials && !terms.isExplicit
+            default: false
+            }
         response = StoredResponse(
             status: stored.status,
             fields: StoredFields.endToEnd(merged),
@@ -54,6 +63,7 @@ extension Freshness {
             lifetimeSeconds: 0,
             staleWhileRevalidateSeconds: 0,
             staleIfErrorSeconds: 0,
+            staleIfDisconnectedSeconds: 0,
             mustAlwaysValidate: true,
             forbidsStale: true
         )

@@ -193,12 +193,13 @@ struct DiskFixture {
     }
 
     /// What stands in when the upstream fails, in a word.
-    func wordOnError(target: String = CacheFixture.target) async -> String {
+    func wordOnError(target: String = CacheFixture.target, isDisconnected: Bool = false) async -> String {
         guard case .validate(let validation) = await loaded(target: target) else { return "no validation" }
         let hit = memory.staleIfError(
             validation,
             key(target),
             CacheFixture.request(),
+            isDisconnected: isDisconnected,
             nowMilliseconds: clock.nowMilliseconds
         )
         return hit == nil ? "504" : "stale"

@@ -169,12 +169,14 @@ struct DiskRoundTripTests {
         await second.disk.close()
     }
 
+    private static let statedTerms = "max-age=100, stale-while-revalidate=30, stale-if-error=1000"
+
     @Test("§4.2.3 its age goes on over a restart, and what is left of its life is exact")
     func age() async throws {
         let first = DiskFixture(try CacheFolder())
-        try first.store(["Cache-Control": "max-age=100, stale-if-error=1000"])
+        try first.store(["Cache-Control": Self.statedTerms])
         try first.store(
-            ["Cache-Control": "max-age=100, stale-if-error=1000", "Age": "10"],
+            ["Cache-Control": Self.statedTerms, "Age": "10"],
             target: "/v1/audiences/older"
         )
         first.clock.advance(seconds: 20)
@@ -214,20 +216,29 @@ struct DiskRoundTripTests {
             let key = first.key(target)
             let kept = first.memory.lookup(key, CacheFixture.request(), nowMilliseconds: 12_000)
             #expect(second.answer(target: target).word == kept.word, "\(says[number])")
-            #expect(await second.wordOnError(target: target) == errorWord(first, target), "\(says[number])")
+            for isDisconnected in [false, true] {
+                let word = await second.wordOnError(target: target, isDisconnected: isDisconnected)
+                #expect(word == errorWord(first, target, isDisconnected), "\(says[number])")
+            }
         }
         #expect(before.count == says.count)
         await second.disk.close()
     }
 
     /// What the memory tier that never was restarted would do.
-    private func errorWord(_ fixture: DiskFixture, _ target: String) -> String {
+    private func errorWord(_ fixture: DiskFixture, _ target: String, _ isDisconnected: Bool) -> String {
         let key = fixture.key(target)
         let request = CacheFixture.request()
         guard case .validate(let validation) = fixture.memory.lookup(key, request, nowMilliseconds: 12_000) else {
             return "no validation"
         }
-        let hit = fixture.memory.staleIfError(validation, key, request, nowMilliseconds: 12_000)
+        let hit = fixture.memory.staleIfError(
+            validation,
+            key,
+            request,
+            isDisconnected: isDisconnected,
+            nowMilliseconds: 12_000
+        )
         return hit == nil ? "504" : "stale"
     }
 
