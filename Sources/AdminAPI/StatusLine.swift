@@ -43,6 +43,7 @@ package struct StatusLine: CustomStringConvertible {
         switch outbox.state {
         case "working": return outbox.dead > 0 ? "\(Self.grouped(outbox.dead)) dead" : nil
         case "disk_low": return "DISK LOW, writes are refused"
+        case "files_lost": return "OUTBOX FILES LOST, writes are refused"
         default: return "OUTBOX FAILED, writes are refused"
         }
     }

@@ -140,7 +140,7 @@ package final class Outbox: Sendable {
         switch commits.currentHealth {
         case .working: break
         case .diskLow: return .diskLow
-        case .failed: return .storageFailed
+        case .failed, .filesLost: return .storageFailed
         }
         guard !commits.isStopping else { return .stopping }
         let configuration = configuration
@@ -293,6 +293,7 @@ package final class Outbox: Sendable {
         case .working: .working
         case .diskLow(let freeBytes): .diskLow(freeBytes: freeBytes)
         case .failed(let message): .failed(message)
+        case .filesLost(let message): .filesLost(message)
         }
     }
 
@@ -341,6 +342,9 @@ package struct OutboxStatus: Sendable, Equatable {
         case diskLow(freeBytes: Int64)
         /// Writes are refused until the database has been reopened and verified.
         case failed(String)
+        /// Writes are refused: the files of the outbox were deleted, moved or replaced while it has them open. What was
+        /// acknowledged is delivered out of those that are open.
+        case filesLost(String)
     }
 
     /// Whether commits work.

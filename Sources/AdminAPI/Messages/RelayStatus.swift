@@ -84,7 +84,7 @@ package struct RelayStatus: Codable, Sendable, Equatable {
 
     /// The outbox: its health and its books (P2).
     package struct Outbox: Codable, Sendable, Equatable {
-        /// `working`, `disk_low` or `failed`.
+        /// `working`, `disk_low`, `files_lost` or `failed`.
         package var state: String
         /// What is the matter, in words.
         package var detail: String?

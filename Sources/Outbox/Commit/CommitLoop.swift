@@ -20,6 +20,8 @@ struct CommitLoop {
     private var nextKeyRow: Int64
     private var isFailed = false
     private var isDamageLogged = false
+    /// What is wrong with the files that are open: nothing is acknowledged meanwhile, and what was is delivered out of them.
+    private var filesFault: FilesFault?
     private var reopenAt = DispatchTime.now()
     private var housekeeping: Housekeeping
 
@@ -79,6 +81,12 @@ struct CommitLoop {
     // MARK: - Batches
 
     private mutating func commit(_ work: CommitInbox.Work) {
+        var work = work
+        if filesFault != nil {
+            // The outcomes of deliveries are recorded all the same, so that each write is sent once, and in order.
+            refuseWrites(work.writes)
+            work.writes = []
+        }
         if !work.writes.isEmpty || !work.attempts.isEmpty || !work.holds.isEmpty || !work.ends.isEmpty {
             commitBatch(work)
         }
@@ -86,6 +94,10 @@ struct CommitLoop {
             guard !isFailed else {
                 for operation in work.operations[index...] { operation.failed(Self.notCommitted) }
                 return
+            }
+            guard filesFault == nil || !operation.acknowledges else {
+                operation.failed(Self.notAcknowledged)
+                continue
             }
             perform(operation)
         }
@@ -121,7 +133,8 @@ struct CommitLoop {
         }
         let bytes = batch.accepted.reduce(0) { $0 + $1.write.admittedBytes }
         thread.admission.commit(counts, writes: batch.accepted.count, bytes: bytes)
-        repetitions.answer(thread)
+        if filesFault != nil { batch.accepted = doubted(batch.accepted) }
+        repetitions.answer(thread, isKept: filesFault == nil)
         for accepted in batch.accepted { thread.keys.commit(accepted.write.key) }
         count(batch)
         do {
@@ -131,6 +144,18 @@ struct CommitLoop {
         }
         observer.committed(batch)
         thread.tellDeaths(batch.ends)
+    }
+
+    /// Has the senders of writes told that nothing is known of them: they are in files that the next start will not find.
+    ///
+    /// They are delivered all the same, as an acknowledged write would be: that is what unknown means (P1).
+    private func doubted(
+        _ accepted: [(write: NewWrite, pending: PendingWrite)]
+    ) -> [(write: NewWrite, pending: PendingWrite)] {
+        var answers = AnswerBatches()
+        for (write, _) in accepted { answers.add(write.sink, write.token, .unavailable(.storageFailed)) }
+        answers.send()
+        return accepted.map { ($0.write.answered(), $0.pending) }
     }
 
     /// Without them, writes are read from the backlog.
@@ -205,21 +230,30 @@ struct CommitLoop {
         housekeeping.committed(transaction.clock)
         for (key, row) in desk.news.sealedKeys { thread.keys.adopt(key, row: row) }
         for (key, row) in desk.news.unsealedKeys { thread.keys.adopt(key, row: row, isSealed: false) }
+        try lookAtFiles()
     }
 
     private func refuse(_ work: CommitInbox.Work, exceptOperations: Bool = false) {
+        refuseWrites(work.writes)
+        guard !exceptOperations else { return }
+        for operation in work.operations { operation.failed(Self.notCommitted) }
+    }
+
+    private func refuseWrites(_ writes: [NewWrite]) {
         var sinks = AnswerBatches()
-        for write in work.writes {
+        for write in writes {
             thread.keys.release(write.key)
             thread.admission.release(writes: 1, bytes: write.admittedBytes)
             sinks.add(write.sink, write.token, .unavailable(.storageFailed))
         }
         sinks.send()
-        guard !exceptOperations else { return }
-        for operation in work.operations { operation.failed(Self.notCommitted) }
     }
 
     private static let notCommitted = OutboxError(.storage, "the outbox could not be written; it is being reopened")
+    private static let notAcknowledged = OutboxError(
+        .storage,
+        "the outbox's files are not in their place; nothing more is taken until they are back"
+    )
 
     // MARK: - Operations
 
@@ -262,10 +296,47 @@ struct CommitLoop {
         if !news.ends.isEmpty { observer.endedOutOfLane(news.ends) }
     }
 
+    // MARK: - Files
+
+    /// Notices files that were deleted, moved or replaced, before anything is acknowledged that the next start will not
+    /// find (P1); and that they are back.
+    ///
+    /// - Throws: Where the file itself was changed, so that it has to be verified.
+    private mutating func lookAtFiles() throws {
+        do throws(FilesFault) {
+            try storage.look()
+            if filesFault != nil { filesAreBack() }
+        } catch {
+            if case .cut = error { throw OutboxError(.damaged, error.description) }
+            if filesFault != error {
+                thread.health.withLock { $0 = .filesLost(error.description) }
+                thread.logger.critical(
+                    "the outbox's files are not in their place; no write is acknowledged, and what was is being delivered",
+                    metadata: ["error": "\(error.description)", "pending": "\(counts.pending)"]
+                )
+            }
+            filesFault = error
+            // Whichever of the files comes back, or is kept: the database alone holds everything then.
+            storage.settle()
+        }
+    }
+
+    private mutating func filesAreBack() {
+        filesFault = nil
+        thread.health.withLock { $0 = .working }
+        thread.logger.notice("the outbox's files are back in their place; writes are taken")
+    }
+
     // MARK: - Housekeeping
 
-    /// Looks after disk, receipts, age, keys, log and clock; returns whether there may be more to do at once.
+    /// Looks after files, disk, receipts, age, keys, log and clock; returns whether there may be more to do at once.
     private mutating func keepHouse() -> Bool {
+        do {
+            try lookAtFiles()
+        } catch {
+            fail(error)
+        }
+        guard !isFailed, filesFault == nil else { return false }
         thread.checkDisk()
         do {
             housekeeping.settings = thread.settings
@@ -299,6 +370,12 @@ struct CommitLoop {
             try save(newDesk())
         } catch {
             thread.logger.error("the clock could not be saved", metadata: ["error": "\(error)"])
+        }
+        if let filesFault, counts.pending > 0 {
+            thread.logger.critical(
+                "the relay stops while the outbox's files are not in their place; pending writes are lost with them",
+                metadata: ["error": "\(filesFault.description)", "pending": "\(counts.pending)"]
+            )
         }
     }
 
@@ -339,6 +416,7 @@ struct CommitLoop {
             nextKeyRow = Self.nextKeyRow(opened)
             isFailed = false
             isDamageLogged = false
+            filesFault = nil
             thread.deadCounts.load(opened.dead)
             thread.admission.commit(opened.counts, writes: 0, bytes: 0)
             thread.health.withLock { $0 = .working }

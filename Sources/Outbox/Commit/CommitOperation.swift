@@ -1,12 +1,18 @@
 /// Something that the commit thread does in a transaction of its own: it reads what is there, decides, and changes it,
 /// and nobody else can change it in between.
 protocol CommitOperation: Sendable {
+    /// Whether somebody relies on what it makes durable as on an acknowledged write.
+    var acknowledges: Bool { get }
     /// Decides what to change; called on the commit thread, with nothing under way in the database.
     ///
     /// - Returns: What to do, on the commit thread, once the changes are durable.
     func run(_ desk: inout CommitDesk) throws -> () -> Void
     /// Nothing is known to have been changed.
     func failed(_ error: OutboxError)
+}
+
+extension CommitOperation {
+    var acknowledges: Bool { false }
 }
 
 /// What an operation works with.

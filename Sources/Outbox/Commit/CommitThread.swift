@@ -13,6 +13,8 @@ final class CommitThread: Sendable {
         case working
         case diskLow(freeBytes: Int64)
         case failed(String)
+        /// The files that are open are not those at their paths.
+        case filesLost(String)
     }
 
     struct Settings: Sendable {

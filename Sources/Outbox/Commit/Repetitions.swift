@@ -48,13 +48,14 @@ struct Repetitions {
         accepted[idempotency.key] = (idempotency, receipt)
     }
 
-    func answer(_ thread: CommitThread) {
+    /// - Parameter isKept: Whether the next start will find the transaction; nothing is known of it otherwise.
+    func answer(_ thread: CommitThread, isKept: Bool) {
         guard !answers.isEmpty else { return }
         var batches = AnswerBatches()
         for (write, answer) in answers {
             thread.keys.release(write.key)
             thread.admission.release(writes: 1, bytes: write.admittedBytes)
-            batches.add(write.sink, write.token, answer)
+            batches.add(write.sink, write.token, isKept ? answer : .unavailable(.storageFailed))
         }
         batches.send()
     }
@@ -63,6 +64,8 @@ struct Repetitions {
 /// Looks for the write that one repeats which there is no room for: its sender is owed the receipt, which takes none.
 struct FindRepetition: CommitOperation {
     let write: NewWrite
+
+    var acknowledges: Bool { true }
 
     func run(_ desk: inout CommitDesk) throws -> () -> Void {
         var answer = WriteAnswer.notRepeated

@@ -11,11 +11,11 @@ package struct NewWrite: Sendable {
     /// The key that it will be sent with.
     package let key: KnownKey
     /// How long its sender waits for the upstream's own reply, in milliseconds; 0 when it does not.
-    package let replyWaitMilliseconds: Int64
+    package private(set) var replyWaitMilliseconds: Int64
     /// The sender's `Idempotency-Key` (IETF draft), if it gave one.
     package let idempotencyKey: String?
     /// Who hears of its fate.
-    package let sink: any WriteAnswerSink
+    package private(set) var sink: any WriteAnswerSink
     /// The bytes that it takes in the outbox: target, headers and body.
     let admittedBytes: Int
     /// What it sets; nil when nobody can say, and it takes no part in superseding.
@@ -51,5 +51,12 @@ package struct NewWrite: Sendable {
         } else {
             fields = FieldSet(method: method, payload: payload)
         }
+    }
+
+    /// The same write, whose sender has had its answer.
+    func answered() -> NewWrite {
+        var write = self
+        (write.sink, write.replyWaitMilliseconds) = (UnheardAnswers(), 0)
+        return write
     }
 }

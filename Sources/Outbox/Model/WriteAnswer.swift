@@ -20,6 +20,11 @@ package protocol WriteAnswerSink: AnyObject, Sendable {
     func take(_ answers: [(token: UInt64, answer: WriteAnswer)])
 }
 
+/// The sink of writes whose senders have had their answer already.
+final class UnheardAnswers: WriteAnswerSink {
+    func take(_ answers: [(token: UInt64, answer: WriteAnswer)]) {}
+}
+
 /// Why the outbox takes no write just now.
 package enum OutboxUnavailability: Sendable, Equatable {
     /// `writes.max_pending` or `writes.max_pending_bytes` is reached.

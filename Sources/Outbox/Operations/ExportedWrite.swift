@@ -98,6 +98,8 @@ struct ImportWrites: CommitOperation {
     let sink: any WriteAnswerSink
     let done: @Sendable (Result<[WriteID], OutboxError>) -> Void
 
+    var acknowledges: Bool { true }
+
     func run(_ desk: inout CommitDesk) throws -> () -> Void {
         var ids: [WriteID] = []
         var newest: Int64 = 0

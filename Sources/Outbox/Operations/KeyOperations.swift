@@ -43,6 +43,8 @@ struct ReplaceKey: CommitOperation {
     let engine: DeliveryEngine
     let done: @Sendable (Result<Void, KeyReplacementFault>) -> Void
 
+    var acknowledges: Bool { true }
+
     func run(_ desk: inout CommitDesk) throws -> () -> Void {
         let keys = desk.keys
         guard let old = keys.key(row: row), old.current.row == row else {

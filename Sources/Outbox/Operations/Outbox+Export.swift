@@ -41,7 +41,7 @@ extension Outbox {
                 admitted.append((entry.key, bytes))
             }
             let ids: [WriteID] = try await perform { [engine] done in
-                ImportWrites(entries: entries, engine: engine, sink: NobodyListens(), done: done)
+                ImportWrites(entries: entries, engine: engine, sink: UnheardAnswers(), done: done)
             }
             // The books have them now.
             release(admittedBytes: admitted.map(\.bytes))
@@ -73,9 +73,4 @@ extension Outbox {
             key: keys.key(for: secret)
         )
     }
-}
-
-/// The senders of imported writes were told long ago, by another outbox.
-private final class NobodyListens: WriteAnswerSink {
-    func take(_ answers: [(token: UInt64, answer: WriteAnswer)]) {}
 }

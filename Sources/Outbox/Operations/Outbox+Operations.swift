@@ -148,12 +148,19 @@ extension Outbox {
     ///
     /// It keeps a daemon out meanwhile, and throws `.alreadyRunning` when there is one.
     ///
-    /// - Returns: Nil when there is no outbox.
+    /// - Returns: Nil when there is no outbox, and has been none.
     package static func check(stateDirectory: String) async throws -> [String]? {
         let path = OutboxConfiguration(stateDirectory: stateDirectory).databasePath
-        guard FileManager.default.fileExists(atPath: path) else { return nil }
+        guard FileManager.default.fileExists(atPath: stateDirectory) else { return nil }
+        guard try SQLiteOutboxStorage(path: path).presence() == .database else { return nil }
         let lock = try StateLock(stateDirectory: stateDirectory)
-        let found = try await findings(inDatabase: path)
+        var found = try await findings(inDatabase: path)
+        do {
+            _ = try SQLiteOutboxStorage(path: path).storedSecrets()
+        } catch let error as OutboxError where error.code == .damaged && found.isEmpty {
+            // What only the mark shows.
+            found = [error.message]
+        }
         _ = consume lock
         return found
     }

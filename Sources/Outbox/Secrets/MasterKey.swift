@@ -88,31 +88,17 @@ package struct MasterKey: Sendable, CustomStringConvertible {
     }
 
     private static func create(at path: String, in directory: String) throws(OutboxError) -> MasterKey {
-        let temporaryPath = path + ".new"
-        unlink(temporaryPath)
-        try write(SymmetricKey(size: .bits256), to: temporaryPath)
-        try check(rename(temporaryPath, path), "rename \(temporaryPath)")
-        let descriptor = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-        try check(descriptor, "open \(directory)")
-        defer { close(descriptor) }
-        try check(fsync(descriptor), "fsync \(directory)")
+        let made = SymmetricKey(size: .bits256)
+        let bytes = made.withUnsafeBytes { Array($0) }
+        let result = bytes.withUnsafeBytes { bytes in
+            Result { () throws(OutboxError) in
+                try DurableFile.create(at: path, in: directory, bytes) { OutboxError(.masterKey, $0, errorNumber: $1) }
+            }
+        }
+        try result.get()
         guard let key = try read(path) else {
             throw OutboxError(.masterKey, "\(path) is gone again right after it was made")
         }
         return key
-    }
-
-    private static func write(_ key: SymmetricKey, to path: String) throws(OutboxError) {
-        let descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
-        try check(descriptor, "create \(path)")
-        defer { close(descriptor) }
-        let written = key.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
-        try check(written == byteCount ? 0 : -1, "write \(path)")
-        try check(fsync(descriptor), "fsync \(path)")
-    }
-
-    private static func check(_ result: Int32, _ what: String) throws(OutboxError) {
-        guard result < 0 else { return }
-        throw OutboxError(.masterKey, "cannot \(what): \(OutboxError.text(ofErrno: errno))", errorNumber: errno)
     }
 }

@@ -57,6 +57,15 @@ protocol OutboxStorage: AnyObject {
     /// Moves what the log holds into the database and empties the log, if nobody is reading; false when somebody is.
     func emptyLog() throws -> Bool
 
+    /// Looks whether the files that are open are still those at their paths; throws when they are not: what is committed
+    /// then is not found by the next start.
+    ///
+    /// A system call or two, for each commit.
+    func look() throws(FilesFault)
+
+    /// Brings what is committed into the database itself, as far as that can be done: its log may be gone.
+    func settle()
+
     /// Keeps the vault and what was sealed anew, in one transaction.
     func reseal(_ vault: StoredVault, _ keys: [OutboxTransaction.KeyRow]) throws
 

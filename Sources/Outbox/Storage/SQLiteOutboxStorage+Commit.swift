@@ -27,6 +27,12 @@ extension SQLiteOutboxStorage {
             hasOrders = hadOrders
             throw error
         }
+        mark?.note(
+            OutboxMark.Position(
+                nextSequence: transaction.nextSequence,
+                clock: transaction.clock.milliseconds
+            )
+        )
         return purged
     }
 

@@ -22,10 +22,17 @@ final class SQLiteOutboxStorage: OutboxStorage {
     private var reader: SQLiteOutboxReader?
     /// Whether any contact has writes out of order: while none has, a delivery has nothing more to record.
     var hasOrders = false
+    /// The files that are open, or were when the outbox failed; nil before it has been opened.
+    private var files: OpenFiles?
+    private(set) var mark: OutboxMark?
 
     init(path: String) {
         self.path = path
     }
+
+    private var directory: String { path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "." }
+    private var markPath: String { directory + "/" + OutboxMark.name }
+    private var logPath: String { path + "-wal" }
 
     /// The open connection; throws when there is none.
     func connection() throws -> DatabaseQueue {
@@ -110,7 +117,18 @@ final class SQLiteOutboxStorage: OutboxStorage {
         }
         // What a process that was killed had written without syncing it is part of the outbox now, and is not to be sent
         // before it is on disk (P1).
-        if !verify { try Self.sync(path + "-wal") }
+        if !verify { try Self.sync(logPath) }
+        do throws(FilesFault) {
+            try files?.checkDatabase()
+            files = try OpenFiles(database: path, log: logPath)
+        } catch {
+            throw OutboxError(.storage, error.description)
+        }
+        mark = try OutboxMark(
+            at: markPath,
+            in: directory,
+            position: OutboxMark.Position(nextSequence: opened.nextSequence, clock: opened.relay ?? 0)
+        )
         let reader = try SQLiteOutboxReader(path: path)
         self.reader?.close()
         self.reader = reader
@@ -136,6 +154,14 @@ final class SQLiteOutboxStorage: OutboxStorage {
     ///
     /// - Parameter looksInside: Whether to look at the books, too.
     private func prepareFile(looksInside: Bool = false) throws -> StoredSecrets {
+        do throws(FilesFault) {
+            // Never another one than that which was open: what it holds is not what memory knows.
+            try files?.checkDatabase()
+        } catch {
+            throw OutboxError(.storage, error.description)
+        }
+        let mark = try OutboxMark.find(at: markPath)
+        _ = try presence()
         let descriptor = Glibc.open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
         if descriptor >= 0 {
             Glibc.close(descriptor)
@@ -154,11 +180,59 @@ final class SQLiteOutboxStorage: OutboxStorage {
         defer { try? queue.close() }
         return try queue.read { database in
             let isCurrent = try OutboxSchema.isCurrentOrNewer(database, path: path)
+            try checkMark(mark, try Self.position(database))
             if looksInside, isCurrent { _ = try Self.contents(database, path: path) }
             return StoredSecrets(
                 keys: try database.tableExists("api_key") ? try Self.keys(database) : [],
                 vault: try database.tableExists("vault") ? try Self.vault(database) : nil
             )
+        }
+    }
+
+    /// Whether there is an outbox; throws where there was one, and its database is missing.
+    func presence() throws -> OutboxPresence {
+        let presence = OutboxPresence(
+            databaseBytes: (try? FileIdentity.of(path).get())?.size,
+            hasLog: (try? FileIdentity.of(logPath).get()) != nil,
+            hasMark: try OutboxMark.find(at: markPath) != nil
+        )
+        if let fault = presence.fault(databasePath: path) { throw fault }
+        return presence
+    }
+
+    /// How far an outbox has got, by its books: nowhere, if it has none.
+    static func position(_ database: Database) throws -> OutboxMark.Position {
+        guard try database.tableExists("books"),
+            let row = try Row.fetchOne(database, sql: "SELECT next_sequence, clock_relay FROM books")
+        else { return OutboxMark.Position(nextSequence: 1, clock: 0) }
+        return OutboxMark.Position(nextSequence: try row.value("next_sequence"), clock: try row.value("clock_relay"))
+    }
+
+    /// Refuses an outbox that lacks something of what it once had acknowledged.
+    ///
+    /// Before it is opened for writing: that would overwrite a damaged log, or empty it at the end.
+    private func checkMark(_ mark: OutboxMark.Found?, _ position: OutboxMark.Position) throws {
+        guard let known = mark?.position, position.isBehind(known) else { return }
+        let missing = known.nextSequence - position.nextSequence
+        let what =
+            missing > 0
+            ? "at least \(missing) acknowledged writes, from number \(position.nextSequence) on, are not in it"
+            : "the last outcomes of deliveries are not in it"
+        throw OutboxError(
+            .damaged,
+            "\(path) lacks what was committed: \(what), as \(OutboxMark.name) shows. Its log \(logPath) is damaged or was "
+                + "removed, or an older copy was put in its place. Nothing was changed. Keep a copy of both files and put the "
+                + "right ones back; to go on with what is there, and give up what is not, remove \(markPath)"
+        )
+    }
+
+    // MARK: - Files
+
+    func look() throws(FilesFault) { try files?.look() }
+
+    func settle() {
+        try? queue?.writeWithoutTransaction { database in
+            _ = try Row.fetchOne(database, sql: "PRAGMA wal_checkpoint(FULL)")
         }
     }
 

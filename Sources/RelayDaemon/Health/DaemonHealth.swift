@@ -58,23 +58,22 @@ final class DaemonHealth: HealthSource {
     }
 
     func ready() -> HealthReport {
-        let check: HealthReport.Check
+        var commits = HealthReport.Check(name: "outbox", isOK: true)
+        var files = HealthReport.Check(name: "outbox_files", isOK: true)
         switch outbox.health {
-        case .working: check = HealthReport.Check(name: "outbox", isOK: true)
+        case .working: break
         case .diskLow(let freeBytes):
-            check = HealthReport.Check(
-                name: "outbox",
-                isOK: false,
-                detail: "only \(freeBytes) bytes are free on the disk; writes are refused"
-            )
-        case .failed(let message): check = HealthReport.Check(name: "outbox", isOK: false, detail: message)
+            (commits.isOK, commits.detail) = (false, "only \(freeBytes) bytes are free on the disk; writes are refused")
+        case .failed(let message): (commits.isOK, commits.detail) = (false, message)
+        case .filesLost(let message): (files.isOK, files.detail) = (false, "\(message); writes are refused")
         }
+        let isReady = commits.isOK && files.isOK
         let since = readySince.withLock { state in
-            if state.isReady != check.isOK { state = (check.isOK, RelayClock.wallMilliseconds()) }
+            if state.isReady != isReady { state = (isReady, RelayClock.wallMilliseconds()) }
             return state.sinceMilliseconds
         }
         // The upstream is not looked at: the relay is there for when it is not (§7).
-        return HealthReport(sinceMilliseconds: since, checks: [check])
+        return HealthReport(sinceMilliseconds: since, checks: [commits, files])
     }
 
     func status() async -> RelayStatus {
@@ -187,6 +186,7 @@ final class DaemonHealth: HealthSource {
         case .working: break
         case .diskLow(let freeBytes): (outbox.state, outbox.detail) = ("disk_low", "\(freeBytes) bytes are free")
         case .failed(let message): (outbox.state, outbox.detail) = ("failed", message)
+        case .filesLost(let message): (outbox.state, outbox.detail) = ("files_lost", message)
         }
         outbox.accepted = status.counts.accepted
         outbox.pending = status.counts.pending

@@ -255,6 +255,8 @@ final class FaultyStorage: OutboxStorage {
     func emptyLog() throws -> Bool { try storage.emptyLog() }
     func reseal(_ vault: StoredVault, _ keys: [OutboxTransaction.KeyRow]) throws { try storage.reseal(vault, keys) }
 
+    func look() throws(FilesFault) { try storage.look() }
+    func settle() { storage.settle() }
     func closeWriter() { storage.closeWriter() }
 
     func close() { storage.close() }
