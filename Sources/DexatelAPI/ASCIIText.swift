@@ -13,6 +13,15 @@ extension String {
     }
 }
 
+extension StringProtocol {
+    /// Whether the two texts are the same bytes.
+    ///
+    /// `==` takes texts for equal that Unicode calls equivalent, `é` composed and decomposed or the Kelvin sign and `K`; what a
+    /// protocol compares as bytes must not be compared so.
+    @inlinable
+    package func hasSameBytes(as other: some StringProtocol) -> Bool { utf8.elementsEqual(other.utf8) }
+}
+
 extension Collection<UInt8> {
     /// Whether the bytes begin with `literal`, which is in lower case, but for its case.
     @inlinable @inline(__always)

@@ -77,6 +77,8 @@ package enum ImportFault: Error, Sendable, Equatable {
     case targetElsewhere(id: String)
     /// Its key is missing, or sealed under another master key.
     case keySealed
+    /// Its key is no API key, and could not be sent as one.
+    case keyMalformed(id: String)
     /// There is no room for it.
     case unavailable(OutboxUnavailability)
     /// The outbox cannot be written.

@@ -66,6 +66,7 @@ extension Outbox {
         guard let sealed = exported.sealedKey, Array(exported.masterKey) == keys.vault.masterKeyIdentifier,
             let secret = try? keys.vault.open(Array(sealed), fingerprint: KeyFingerprint(exported.keyFingerprint))
         else { throw ImportFault.keySealed }
+        guard APIKeySyntax.admits(secret.bytes) else { throw ImportFault.keyMalformed(id: exported.id) }
         return ImportWrites.Entry(
             contact: contact,
             method: method,

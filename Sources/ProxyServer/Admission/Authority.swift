@@ -1,3 +1,5 @@
+import DexatelAPI
+
 /// The host of a `Host` field, an `Origin` or a target in absolute form, with or without a port (RFC 3986 §3.2).
 package struct Authority: Sendable, Equatable {
     /// The name in lower case without the dot at its end, or the address without brackets.
@@ -37,7 +39,8 @@ package struct Authority: Sendable, Equatable {
     }
 
     private static func name(_ host: ArraySlice<UInt8>) -> String? {
-        let text = String(decoding: host, as: UTF8.self).lowercased()
+        // By bytes: Unicode has further letters that become ASCII in lower case.
+        let text = String(decoding: host.map(\.asciiLowercased), as: UTF8.self)
         if text.hasPrefix("[") {
             return NetworkHost.octets(text)?.count == 16 ? String(text.dropFirst().dropLast()) : nil
         }

@@ -1,3 +1,4 @@
+import DexatelAPI
 import HTTPWire
 import Outbox
 
@@ -31,7 +32,9 @@ final class ClientGuard: Sendable {
         }
         if let refusal = rules.refusalOfOrigin(fields) { throw refusal }
         if needsCredentials, let refusal = rules.refusalOfCredentials(fields, from: peer) { throw refusal }
-        return Caller(key: injectedKey ?? fields.withAPIKey(key), takesAuthorization: rules.takesAuthorization)
+        // Where no credentials are asked for, none is looked at.
+        let own = needsCredentials ? fields.withAPIKey(key) : nil
+        return Caller(key: injectedKey ?? own, takesAuthorization: rules.takesAuthorization)
     }
 }
 

@@ -16,4 +16,6 @@ enum ClientRefusal: Error, Equatable {
     case tokenRefused
     /// The relay sends its own key.
     case keyNotAccepted
+    /// The client's API key is no API key: too long, or not visible ASCII.
+    case keyMalformed
 }

@@ -49,7 +49,9 @@ struct ClientRules: Sendable {
     /// Whether the client has shown what admits it.
     func refusalOfCredentials(_ fields: ClientFields, from peer: ConnectionPeer) -> ClientRefusal? {
         if let refusal = refusalOfClient(fields, peer) { return refusal }
-        return settings.injectedKey != nil && fields.hasAPIKey ? .keyNotAccepted : nil
+        guard let isWellFormed = fields.withAPIKey({ APIKeySyntax.admits($0) }) else { return nil }
+        if settings.injectedKey != nil { return .keyNotAccepted }
+        return isWellFormed ? nil : .keyMalformed
     }
 
     private func refusalOfClient(_ fields: ClientFields, _ peer: ConnectionPeer) -> ClientRefusal? {

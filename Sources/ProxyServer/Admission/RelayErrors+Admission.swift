@@ -1,3 +1,4 @@
+import DexatelAPI
 import NIOHTTP1
 
 /// What those are told who are not admitted.
@@ -61,6 +62,13 @@ extension RelayErrors {
             )
         case .keyNotAccepted:
             return reply(403, "key_not_accepted", "The relay sends its own API key: leave X-Dexatel-Key out")
+        case .keyMalformed:
+            return reply(
+                400,
+                "key_malformed",
+                "The X-Dexatel-Key is no API key: it must be at most \(APIKeySyntax.maxBytes) bytes of visible ASCII, without "
+                    + "spaces"
+            )
         }
     }
 }

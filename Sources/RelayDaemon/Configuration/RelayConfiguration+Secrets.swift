@@ -7,7 +7,7 @@ extension RelayConfiguration {
     private static let apiKeyCredential = "dexatel-api-key"
     /// The systemd credential with the token that clients show.
     private static let tokenCredential = "listen-token"
-    private static let maxSecretBytes = 4096
+    private static let maxSecretBytes = APIKeySyntax.maxBytes
     /// Shorter ones could be guessed over loopback.
     private static let minTokenBytes = 16
 
@@ -38,7 +38,7 @@ extension RelayConfiguration {
             }
         }
         upstream.apiKey = take("upstream.api_key_file", upstream.apiKeyFile) { bytes in
-            bytes.allSatisfy { $0 > 0x20 && $0 < 0x7F } ? nil : "must hold an API key in one line of printable ASCII"
+            APIKeySyntax.admits(bytes) ? nil : "must hold an API key in one line of printable ASCII"
         }
         listen.token = take("listen.token_file", listen.tokenFile) { bytes in
             // What a Bearer token may consist of (RFC 6750 §2.1).

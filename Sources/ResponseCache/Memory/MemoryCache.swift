@@ -1,3 +1,4 @@
+import DexatelAPI
 package import NIOCore
 import NIOHTTP1
 import Synchronization
@@ -323,6 +324,12 @@ package final class MemoryCache: Sendable {
         journal?.wakeThread()
     }
 
+    /// Whether two `ETag` values are there, and the same bytes.
+    private static func isSame(_ one: String?, _ other: String?) -> Bool {
+        guard let one, let other else { return false }
+        return one.hasSameBytes(as: other)
+    }
+
     /// Takes notice of a reply to GET that is complete and not stored: what is stored for its request is older, and is
     /// confirmed before it is used again, unless it is the same.
     package func note(unstored reply: ReplyHead, to request: CacheRequest, key: CacheKey) {
@@ -332,7 +339,7 @@ package final class MemoryCache: Sendable {
         shard(key).state.withLock { shard in
             guard let slot = shard.find(key, request).slot, let stored = shard.slots[slot].response,
                 stored.requestedMilliseconds <= reply.times.requestMilliseconds,
-                tag == nil || tag != stored.fields.first(name: "ETag") || reply.status != stored.status,
+                reply.status != stored.status || !Self.isSame(tag, stored.fields.first(name: "ETag")),
                 !shard.slots[slot].isInvalidated, shard.invalidate(stored, key)
             else { return }
             journal?.noteStored(stored, for: key, request, isInvalidated: true)

@@ -1,3 +1,4 @@
+import DexatelAPI
 import NIOHTTP1
 
 /// The request fields that a stored reply was chosen by (RFC 9111 §4.1).
@@ -6,7 +7,7 @@ struct VaryKey: Sendable, Equatable {
     let fields: [(name: String, value: String?)]
 
     static func == (one: VaryKey, other: VaryKey) -> Bool {
-        one.fields.elementsEqual(other.fields) { $0.name == $1.name && $0.value == $1.value }
+        one.fields.elementsEqual(other.fields) { $0.name == $1.name && Self.isSame($0.value, $1.value) }
     }
 
     /// Reads `Vary`.
@@ -34,7 +35,13 @@ struct VaryKey: Sendable, Equatable {
 
     /// Whether a request has the same values.
     func matches(_ request: CacheRequest) -> Bool {
-        fields.allSatisfy { Self.combined(request.forwardedLines($0.name), of: $0.name) == $0.value }
+        fields.allSatisfy { Self.isSame(Self.combined(request.forwardedLines($0.name), of: $0.name), $0.value) }
+    }
+
+    /// Whether two values are the same bytes, or both missing.
+    private static func isSame(_ one: String?, _ other: String?) -> Bool {
+        guard let one, let other else { return one == nil && other == nil }
+        return one.hasSameBytes(as: other)
     }
 
     /// The fields that a request had, as far as they are known.

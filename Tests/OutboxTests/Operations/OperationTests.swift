@@ -217,6 +217,15 @@ import Testing
         var writes = try await rig.outbox.export(WriteSelection()).writes
         writes.append(writes[0])
         #expect(try await rig.outbox.importWrites(writes).count == 2)
+        // A key that could have been sealed by an earlier release, and cannot be sent as it is.
+        let (vault, odd) = (rig.outbox.keys.vault, Secret("caf\u{E9}"))
+        let fingerprint = vault.fingerprint(odd)
+        var malformed = writes
+        malformed[1].keyFingerprint = Data(fingerprint.bytes)
+        malformed[1].sealedKey = Data(try vault.seal(odd, fingerprint: fingerprint))
+        await #expect(throws: ImportFault.keyMalformed(id: malformed[1].id)) {
+            try await rig.outbox.importWrites(malformed)
+        }
         writes[1].target = target
         await #expect(throws: ImportFault.targetElsewhere(id: id.description)) {
             try await rig.outbox.importWrites(writes)

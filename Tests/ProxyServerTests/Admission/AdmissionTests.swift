@@ -70,6 +70,17 @@ struct AdmissionTests {
         #expect(ConnectionFixture.parts.outbox.committedCounts.accepted == 0)
     }
 
+    @Test("no kind of request gets past a key that is none; health does not look at it", arguments: lines)
+    func malformedKey(line: String) throws {
+        for key in ["caf\u{E9}", "cafe\u{301}", "a b"] {
+            let request = "HTTP/1.1\r\nHost: localhost\r\nX-Dexatel-Key: \(key)\r\n\r\n"
+            let answer = try Fixture().exchange("\(line) \(request)")
+            #expect(answer.statuses == [400] && Self.slug(answer) == "key_malformed", "\(key)")
+            #expect(!answer.contains(key))
+            #expect(try Fixture().exchange("GET /_relay/live \(request)").statuses == [200])
+        }
+    }
+
     @Test("no kind of request but for health gets past the token", arguments: lines)
     func token(line: String) throws {
         for (field, slug) in [("X-None: 1", "token_missing"), ("Authorization: Bearer wrong", "token_refused")] {

@@ -137,6 +137,22 @@ struct ClientRulesTests {
         #expect(users.refusalOfCredentials(own, from: .local(uid: 1)) == .peerNotAllowed)
     }
 
+    @Test(
+        "a client's key is visible ASCII",
+        arguments: [
+            ("mine", nil), ("", nil), ("caf\u{E9}", .keyMalformed), ("cafe\u{301}", .keyMalformed),
+            ("a b", .keyMalformed), ("a\u{FFFD}", .keyMalformed), ("\u{212A}ey", .keyMalformed),
+            (String(repeating: "k", count: 4_096), nil), (String(repeating: "k", count: 4_097), .keyMalformed),
+        ] as [(String, ClientRefusal?)]
+    )
+    func keySyntax(key: String, expected: ClientRefusal?) {
+        let fields = Self.fields([("X-Dexatel-Key", key)])
+        #expect(Self.rules().refusalOfCredentials(fields, from: .network) == expected)
+        let token = Self.rules { $0.token = Secret(Self.token) }
+        // Who is not admitted does not learn more.
+        #expect(token.refusalOfCredentials(fields, from: .network) == .tokenMissing)
+    }
+
     @Test("without any of it everybody asks with a key of their own")
     func open() {
         let rules = Self.rules()

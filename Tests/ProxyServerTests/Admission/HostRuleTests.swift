@@ -23,6 +23,8 @@ struct HostRuleTests {
             "", ":80", ".", "a b", "a:b", "a:80:80", "a:123456", "user@localhost", "localhost/", "localhost#", "[::1",
             "::1",
             "[::1]80", "[localhost]", "[127.0.0.1]", "a\"b", "localhost, localhost", "localhost\t", "ä",
+            // In lower case it would be "kiosk".
+            "\u{212A}iosk",
         ]
     )
     func notAuthority(text: String) {

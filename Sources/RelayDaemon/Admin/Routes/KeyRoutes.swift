@@ -17,15 +17,9 @@ enum KeyRoutes {
 
     private static func replace(_ parts: AdminParts, _ request: AdminRequest) async throws -> AdminReply {
         let asked = try request.message(KeyReplacementRequest.self)
-        guard !asked.key.isEmpty, asked.key.utf8.count <= KeyReplacementRequest.maxKeyBytes,
-            asked.key.utf8.allSatisfy({ (0x21...0x7E).contains($0) })
-        else {
-            let limit = KeyReplacementRequest.maxKeyBytes
-            throw AdminProblem(
-                .badRequest,
-                "bad_key",
-                "a key is 1 to \(limit) visible ASCII characters, without spaces"
-            )
+        guard APIKeySyntax.admits(asked.key.utf8) else {
+            let text = "a key is 1 to \(APIKeySyntax.maxBytes) visible ASCII characters, without spaces"
+            throw AdminProblem(.badRequest, "bad_key", text)
         }
         let contact = try asked.contact.map { try ContactReference($0) }
         let replacement = KeyReplacement(

@@ -74,6 +74,12 @@ struct TransferRoutes: Sendable {
                 "an API key is missing or sealed under another master key than this relay's; none of these was taken. "
                     + "Give this relay the master key of the one that exported them"
             )
+        case .keyMalformed(let id):
+            AdminProblem(
+                .badRequest,
+                "bad_key",
+                "the API key of \(id) is not visible ASCII without spaces; none of these was taken"
+            )
         case .unavailable(let reason):
             AdminProblem(
                 .serviceUnavailable,
