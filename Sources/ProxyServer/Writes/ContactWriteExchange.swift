@@ -73,6 +73,14 @@ final class ContactWriteExchange: Exchange {
                 for: request
             )
         }
+        if fields.idempotencyKey == .invalid {
+            return server.errors.reply(
+                400,
+                "idempotency_key_invalid",
+                "The request may have one Idempotency-Key, of 1 to \(IdempotencyKeyField.maxBytes) printable ASCII characters",
+                for: request
+            )
+        }
         // With an idempotency key, what the body says has to be known first.
         guard !key.isHeld || idempotencyKey != nil else { return keyRefused }
         self.key = key
@@ -88,7 +96,9 @@ final class ContactWriteExchange: Exchange {
         )
     }
 
-    private var idempotencyKey: String? { head.fields.first(.idempotencyKey) }
+    private var idempotencyKey: String? {
+        if case .value(let key) = fields.idempotencyKey { key } else { nil }
+    }
 
     private func refusalOfMediaType() -> Reply? {
         guard !fields.isCompressed else {

@@ -21,6 +21,14 @@ struct WriteRequestFields {
         head.fields.has(.contentEncoding) && head.fields.values(.contentEncoding).contains { !$0.isASCII("identity") }
     }
 
+    /// The `Idempotency-Key`, judged.
+    var idempotencyKey: IdempotencyKeyField {
+        guard head.fields.has(.idempotencyKey) else { return .none }
+        var field = IdempotencyKeyField.none
+        for value in head.fields.values(.idempotencyKey) { field.note(value) }
+        return field
+    }
+
     /// Whether one of the fields is there that make a request conditional (RFC 9110 §13.1).
     var hasPrecondition: Bool {
         head.fields.hasAny(KnownFields(.ifMatch, .ifNoneMatch, .ifModifiedSince, .ifUnmodifiedSince))

@@ -33,6 +33,19 @@ import Testing
         #expect(reply.field("Contact-Relay-Error") == nil && reply.field("Retry-After") == nil)
     }
 
+    @Test func `an Idempotency-Key that tells no write from another is refused, and nothing is stored`() async throws {
+        try await withServer(upstream: "http://127.0.0.1:9") { port, parts in
+            for (method, key) in [("PUT", ""), ("DELETE", ""), ("PUT", "\"\""), ("PUT", "a\r\nIdempotency-Key: b")] {
+                let reply = try await RawClient.exchange(
+                    port: port,
+                    Self.put("{}", idempotencyKey: key, method: method)
+                )
+                #expect(reply.status == 400 && reply.field("Contact-Relay-Error") == "idempotency_key_invalid")
+            }
+            #expect(parts.outbox.committedCounts.accepted == 0)
+        }
+    }
+
     @Test(arguments: Refusal.allCases)
     func `a repeated write gets its receipt where a new one is refused`(_ refusal: Refusal) async throws {
         try await withServer(upstream: "http://127.0.0.1:9") { port, parts in
