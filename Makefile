@@ -46,8 +46,8 @@ model: packages ## read and write at random under a failing API, and hold every 
 	@Scripts/install-packages git=git
 	@SWIFT=$(SWIFT) Scripts/model $(REPLIES)
 
-clients: build ## run curl, requests, httpx and others against a real relay
-	@Scripts/install-packages curl=curl python3=python3
+clients: build ## run curl, requests, httpx, the JDK's client and others against a real relay
+	@Scripts/install-packages curl=curl python3=python3 default-jdk-headless=javac
 	@BIN=.build/$(CONFIGURATION) Scripts/with-python Tests/clients/run
 
 test-systemd: build ## test the service under a real systemd, as root (TESTS=test_start.StartTests for some)
