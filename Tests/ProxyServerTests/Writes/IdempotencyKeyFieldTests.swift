@@ -1,3 +1,4 @@
+import HTTPWire
 import NIOHTTP1
 import Testing
 
@@ -20,6 +21,6 @@ struct IdempotencyKeyFieldTests {
     )
     func values(values: [String], expected: IdempotencyKeyField) {
         let headers = HTTPHeaders(values.map { ("idempotency-Key", $0) })
-        #expect(WriteRequestFields(headers).idempotencyKey == expected)
+        #expect(WriteRequestFields(RequestHead(.PUT, "/", headers)).idempotencyKey == expected)
     }
 }
