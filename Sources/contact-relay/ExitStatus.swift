@@ -15,7 +15,7 @@ enum ExitStatus {
 
     /// Says on standard error why the command ends.
     static func complain(_ message: String) {
-        FileHandle.standardError.write(Data("contact-relay: \(message)\n".utf8))
+        Output.note("contact-relay: \(message)")
     }
 
     /// Says why the command ends, and with which status.

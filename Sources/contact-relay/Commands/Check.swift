@@ -10,6 +10,6 @@ struct Check: AsyncParsableCommand {
     @OptionGroup var options: ConfigurationOptions
 
     func run() async throws {
-        print(try await options.load(readsSecrets: true).effectiveDescription(), terminator: "")
+        try Output.print(await options.load(readsSecrets: true).effectiveDescription(), terminator: "")
     }
 }

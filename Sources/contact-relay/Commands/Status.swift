@@ -28,21 +28,21 @@ struct Status: AsyncParsableCommand {
             let client = try await daemon.client()
             let status = try await client.status()
             if watch { return try await watch(client, status) }
-            if json { try Output.json(status) } else { print(StatusPage(status).text) }
+            if json { try Output.json(status) } else { try Output.print(StatusPage(status).text) }
         }
     }
 
     /// Goes on over restarts of the daemon, until it is interrupted.
     private func watch(_ client: AdminClient, _ first: RelayStatus) async throws {
         var (status, shownAt) = (first, ContinuousClock.now)
-        show(status, nil)
+        try show(status, nil)
         while true {
             try await Task.sleep(for: .milliseconds(interval.milliseconds))
             do {
                 let next = try await client.status()
                 let passed = (ContinuousClock.now - shownAt).components
                 let seconds = Double(passed.seconds) + Double(passed.attoseconds) / 1e18
-                show(next, StatusRates(from: status, to: next, seconds: seconds))
+                try show(next, StatusRates(from: status, to: next, seconds: seconds))
                 (status, shownAt) = (next, .now)
             } catch let failure as AdminClient.Failure {
                 Output.note(failure.description)
@@ -50,14 +50,17 @@ struct Status: AsyncParsableCommand {
         }
     }
 
-    private func show(_ status: RelayStatus, _ rates: StatusRates?) {
+    private func show(_ status: RelayStatus, _ rates: StatusRates?) throws {
         if json {
-            print((try? AdminJSON.encode(status)).map { String(decoding: $0, as: UTF8.self) } ?? "{}")
+            try Output.print((try? AdminJSON.encode(status)).map { String(decoding: $0, as: UTF8.self) } ?? "{}")
         } else {
             let page = StatusPage(status, rates: rates).text
             // No line end behind the last line: it would move the first one out of a small terminal.
-            print(Output.isTerminal ? Self.home + page : page + "\n", terminator: Output.isTerminal ? "" : "\n")
+            try Output.print(
+                Output.isTerminal ? Self.home + page : page + "\n",
+                terminator: Output.isTerminal ? "" : "\n"
+            )
         }
-        Output.flush()
+        try Output.flush()
     }
 }

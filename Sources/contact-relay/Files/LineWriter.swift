@@ -34,24 +34,17 @@ final class LineWriter {
     /// Writes what is left, and has it on disk.
     func finish() throws {
         try flush()
-        guard path != nil, fsync(descriptor) != 0 else { return }
-        throw failure()
+        guard let path, fsync(descriptor) != 0 else { return }
+        throw Self.failure(path, errno)
     }
 
     private func flush() throws {
-        var written = 0
-        while written < buffer.count {
-            let count = buffer.withUnsafeBytes {
-                Glibc.write(descriptor, $0.baseAddress! + written, $0.count - written)
-            }
-            if count < 0, errno == EINTR { continue }
-            guard count > 0 else { throw failure() }
-            written += count
-        }
-        buffer.removeAll(keepingCapacity: true)
+        defer { buffer.removeAll(keepingCapacity: true) }
+        guard let number = Output.write(buffer, to: descriptor) else { return }
+        throw path.map { Self.failure($0, number) } ?? OutputFailure(errorNumber: number)
     }
 
-    private func failure() -> FileFailure {
-        FileFailure(description: "cannot write \(path ?? "standard output"): \(String(cString: strerror(errno)))")
+    private static func failure(_ path: String, _ number: Int32) -> any Error {
+        FileFailure(description: "cannot write \(path): \(String(cString: strerror(number)))")
     }
 }

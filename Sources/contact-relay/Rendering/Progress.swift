@@ -12,10 +12,10 @@ struct Progress {
     mutating func show(_ text: String) {
         if isTerminal {
             let padding = String(repeating: " ", count: max(0, width - text.count))
-            FileHandle.standardError.write(Data("\r\(text)\(padding)".utf8))
+            Output.note("\r\(text)\(padding)", terminator: "")
             width = text.count
         } else if last.map({ ContinuousClock.now - $0 >= Self.logInterval }) ?? true {
-            FileHandle.standardError.write(Data("\(text)\n".utf8))
+            Output.note(text)
             last = .now
         }
     }
@@ -23,7 +23,7 @@ struct Progress {
     /// Clears the line, so that what follows stands alone.
     mutating func clear() {
         guard isTerminal, width > 0 else { return }
-        FileHandle.standardError.write(Data("\r\(String(repeating: " ", count: width))\r".utf8))
+        Output.note("\r\(String(repeating: " ", count: width))\r", terminator: "")
         width = 0
     }
 }

@@ -42,7 +42,9 @@ struct CachePurge: AsyncParsableCommand {
             } else {
                 let disk = reply.goneFromDisk ? "" : "; the disk cannot be written, and drops it when it can"
                 let what = reply.path == "/" ? "everything" : "\(reply.path) and below"
-                print("dropped \(what): \(StatusLine.grouped(Int64(reply.memoryReplies))) replies in memory\(disk)")
+                try Output.print(
+                    "dropped \(what): \(StatusLine.grouped(Int64(reply.memoryReplies))) replies in memory\(disk)"
+                )
             }
         }
     }

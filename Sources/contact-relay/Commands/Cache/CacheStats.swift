@@ -16,7 +16,7 @@ struct CacheStats: AsyncParsableCommand {
     func run() async throws {
         try await ExitStatus.explaining {
             let cache = try await daemon.client().cache()
-            if json { try Output.json(cache) } else { print(CachePage(cache).text) }
+            if json { try Output.json(cache) } else { try Output.print(CachePage(cache).text) }
         }
     }
 }

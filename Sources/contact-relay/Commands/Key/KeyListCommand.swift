@@ -16,7 +16,7 @@ struct KeyListCommand: AsyncParsableCommand {
     func run() async throws {
         try await ExitStatus.explaining {
             let keys = try await daemon.client().keys()
-            if json { try Output.json(keys) } else { print(KeyListing(keys: keys.keys).text) }
+            if json { try Output.json(keys) } else { try Output.print(KeyListing(keys: keys.keys).text) }
         }
     }
 }

@@ -58,9 +58,11 @@ struct KeyReplace: AsyncParsableCommand {
             let request = KeyReplacementRequest(key: key, contact: contact.flatMap { ContactName($0) })
             let reply = try await client.replaceKey(prefix, request)
             if json { return try Output.json(reply) }
-            print("replaced by key \(reply.fingerprint.prefix(12))")
-            print("  tried with \(reply.contact)")
-            print(reply.accountCompared ? "  of the same account" : "  the old key's account is not known here")
+            try Output.print("replaced by key \(reply.fingerprint.prefix(12))")
+            try Output.print("  tried with \(reply.contact)")
+            try Output.print(
+                reply.accountCompared ? "  of the same account" : "  the old key's account is not known here"
+            )
         }
     }
 }

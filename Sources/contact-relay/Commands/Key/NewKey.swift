@@ -24,7 +24,7 @@ enum NewKey {
     }
 
     private static func typed() throws -> String {
-        FileHandle.standardError.write(Data("New key (not shown): ".utf8))
+        Output.note("New key (not shown): ", terminator: "")
         var shown = termios()
         guard tcgetattr(STDIN_FILENO, &shown) == 0 else {
             throw FileFailure(description: "cannot turn off the terminal's echo: \(String(cString: strerror(errno)))")
@@ -34,7 +34,7 @@ enum NewKey {
         tcsetattr(STDIN_FILENO, TCSAFLUSH, &hidden)
         defer {
             tcsetattr(STDIN_FILENO, TCSAFLUSH, &shown)
-            FileHandle.standardError.write(Data("\n".utf8))
+            Output.note("")
         }
         return readLine() ?? ""
     }

@@ -12,7 +12,7 @@ struct ConfirmationOptions: ParsableArguments {
         guard isatty(STDIN_FILENO) == 1 else {
             throw ExitStatus.fail("\(question) Nobody can be asked here: say --yes if so.", ExitStatus.usage)
         }
-        FileHandle.standardError.write(Data("\(question) [y/N] ".utf8))
+        Output.note("\(question) [y/N] ", terminator: "")
         guard let answer = readLine()?.lowercased(), ["y", "yes"].contains(answer) else {
             throw ExitStatus.fail("nothing was changed", ExitStatus.refused)
         }

@@ -49,7 +49,7 @@ struct ChangeCommand {
     }
 
     static func tell(_ command: WriteCommand, _ reply: WriteChangeReply, json: Bool) throws {
-        if json { try Output.json(reply) } else { print(ChangeReport(command: command, reply: reply).text) }
+        if json { try Output.json(reply) } else { try Output.print(ChangeReport(command: command, reply: reply).text) }
         if reply.refused > 0 { throw ExitStatus.refused }
     }
 }

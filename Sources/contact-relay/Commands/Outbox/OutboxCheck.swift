@@ -29,7 +29,7 @@ struct OutboxCheck: AsyncParsableCommand {
                 guard daemon.socket == nil, let offline = try await checkOffline() else { throw failure }
                 reply = offline
             }
-            if json { try Output.json(reply) } else { print(Self.text(reply)) }
+            if json { try Output.json(reply) } else { try Output.print(Self.text(reply)) }
             if !reply.findings.isEmpty { throw ExitStatus.inputOutput }
         }
     }

@@ -35,7 +35,7 @@ struct OutboxDrain: AsyncParsableCommand {
                     progress.clear()
                     let held = outbox.held > 0 ? "; \(StatusLine.grouped(outbox.held)) held" : ""
                     let dead = outbox.dead > 0 ? "; \(StatusLine.grouped(outbox.dead)) dead" : ""
-                    return print("drained\(held)\(dead)")
+                    return try Output.print("drained\(held)\(dead)")
                 }
                 if let deadline, ContinuousClock.now >= deadline {
                     progress.clear()

@@ -42,7 +42,7 @@ struct OutboxHold: AsyncParsableCommand {
             }
             if json { return try Output.json(ContactsReply(changed: changed)) }
             let were = contacts.count - changed
-            print(
+            try Output.print(
                 "\(changed) \(changed == 1 ? "contact" : "contacts") stopped"
                     + (were > 0 ? ", \(were) were already" : "")
             )
@@ -67,8 +67,8 @@ struct OutboxHold: AsyncParsableCommand {
         let stopped = try await client.stoppedContacts()
         if json { return try Output.json(stopped) }
         for contact in stopped.contacts {
-            print("\(contact.audienceId)/\(contact.contactId)\n  stopped at \(contact.stoppedAt)")
+            try Output.print("\(contact.audienceId)/\(contact.contactId)\n  stopped at \(contact.stoppedAt)")
         }
-        print(stopped.contacts.isEmpty ? "no contact is stopped" : "-- \(stopped.contacts.count) stopped")
+        try Output.print(stopped.contacts.isEmpty ? "no contact is stopped" : "-- \(stopped.contacts.count) stopped")
     }
 }

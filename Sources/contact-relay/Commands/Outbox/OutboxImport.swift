@@ -32,9 +32,9 @@ struct OutboxImport: AsyncParsableCommand {
             var (batch, bytes, taken, lastLine) = ([ExportedWriteLine](), 0, 0, 0)
             func send() async throws {
                 guard !batch.isEmpty else { return }
+                let reply: ImportReply
                 do {
-                    let reply = try await client.importWrites(batch)
-                    if ids { for id in reply.ids { print(id) } }
+                    reply = try await client.importWrites(batch)
                 } catch {
                     progress.clear()
                     let from = lastLine - batch.count + 1
@@ -45,6 +45,15 @@ struct OutboxImport: AsyncParsableCommand {
                 }
                 taken += batch.count
                 (batch, bytes) = ([], 0)
+                guard ids else { return progress.show("import: \(StatusLine.grouped(Int64(taken)))…") }
+                do {
+                    for id in reply.ids { try Output.print(id) }
+                    try Output.flush()
+                } catch {
+                    progress.clear()
+                    Output.note("\(taken) writes were taken, up to line \(lastLine)")
+                    throw error
+                }
                 progress.show("import: \(StatusLine.grouped(Int64(taken)))…")
             }
             while let line = try lines.next() {

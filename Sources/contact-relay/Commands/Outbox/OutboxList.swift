@@ -30,13 +30,13 @@ struct OutboxList: AsyncParsableCommand {
             let client = try await daemon.client()
             let writes = SelectedWrites(client, try selectors(), limit: limit)
             if json { return try await printJSON(writes) }
-            if ids { return try await writes.forEach { print($0.id) } }
+            if ids { return try await writes.forEach { try Output.print($0.id) } }
             var listing = WriteListing()
             try await writes.forEach { write in
-                if listing.count == 0 { print(WriteListing.header) }
-                for line in listing.lines(write) { print(line) }
+                if listing.count == 0 { try Output.print(WriteListing.header) }
+                for line in listing.lines(write) { try Output.print(line) }
             }
-            print(listing.footer)
+            try Output.print(listing.footer)
         }
     }
 
@@ -48,12 +48,12 @@ struct OutboxList: AsyncParsableCommand {
     }
 
     private func printJSON(_ writes: SelectedWrites) async throws {
-        print("[", terminator: "")
+        try Output.print("[", terminator: "")
         var separator = "\n"
         try await writes.forEach { write in
-            print(separator + String(decoding: try AdminJSON.encode(write), as: UTF8.self), terminator: "")
+            try Output.print(separator + String(decoding: try AdminJSON.encode(write), as: UTF8.self), terminator: "")
             separator = ",\n"
         }
-        print("\n]")
+        try Output.print("\n]")
     }
 }

@@ -50,7 +50,7 @@ struct OutboxRelease: AsyncParsableCommand {
             let part = contacts[start..<min(start + ContactsRequest.maxContacts, contacts.count)]
             changed += try await client.release(Array(part)).changed
         }
-        if json { try Output.json(ContactsReply(changed: changed)) } else { print("let go: \(number)") }
+        if json { try Output.json(ContactsReply(changed: changed)) } else { try Output.print("let go: \(number)") }
     }
 
     /// Lets the contact go that is named, if it is stopped.
@@ -59,7 +59,7 @@ struct OutboxRelease: AsyncParsableCommand {
         return try await ExitStatus.explaining {
             let reply = try await daemon.client().release([contact])
             guard reply.changed > 0 else { return false }
-            if json { try Output.json(reply) } else { print("\(contact) goes on") }
+            if json { try Output.json(reply) } else { try Output.print("\(contact) goes on") }
             return true
         }
     }

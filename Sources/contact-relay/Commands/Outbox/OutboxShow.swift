@@ -30,8 +30,8 @@ struct OutboxShow: AsyncParsableCommand {
                 if json {
                     try Output.json(detail)
                 } else {
-                    if number > 0 { print(String(repeating: "-", count: 40)) }
-                    print(WriteDetailPage(detail).text)
+                    if number > 0 { try Output.print(String(repeating: "-", count: 40)) }
+                    try Output.print(WriteDetailPage(detail).text)
                 }
             }
         }
