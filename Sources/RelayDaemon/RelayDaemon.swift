@@ -1,6 +1,6 @@
 import DexatelAPI
 import Foundation
-package import Logging
+import Logging
 import NIOCore
 import NIOPosix
 import Outbox
@@ -15,39 +15,23 @@ import Upstream
 package struct RelayDaemon: Sendable {
     private let configuration: RelayConfiguration
     private let environment: [String: String]
-    private let logger: Logger
-    private let logLevel: LogLevel
+    private let log: RelayLog
     private let reload: @Sendable () async throws -> RelayConfiguration
+    private var logger: Logger { log.logger }
 
     /// Makes a daemon of this configuration; `run` starts it.
     ///
-    /// - Parameters:
-    ///   - logLevel: The level of the logger, which a reload changes.
-    ///   - reload: Reads the configuration anew, for SIGHUP.
+    /// - Parameter reload: Reads the configuration anew, for SIGHUP.
     package init(
         configuration: RelayConfiguration,
         environment: [String: String],
-        logger: Logger,
-        logLevel: LogLevel,
+        log: RelayLog,
         reload: @escaping @Sendable () async throws -> RelayConfiguration
     ) {
         self.configuration = configuration
         self.environment = environment
-        self.logger = logger
-        self.logLevel = logLevel
+        self.log = log
         self.reload = reload
-    }
-
-    /// A logger as the configuration wants it.
-    package static func logger(
-        _ configuration: RelayConfiguration,
-        environment: [String: String],
-        level: LogLevel
-    ) -> Logger {
-        let format = RelayLogHandler.Format(configuration.log.format, environment: environment)
-        return Logger(label: "contact-relay") { label in
-            RelayLogHandler(format: format, label: label, level: level)
-        }
     }
 
     /// Runs until SIGTERM or SIGINT; throws when the daemon cannot start.
@@ -122,7 +106,8 @@ package struct RelayDaemon: Sendable {
             upstream: upstreamHealth,
             configuration: state,
             cache: cache,
-            disk: disk
+            disk: disk,
+            log: log
         )
         let webhook = configuration.writes.onDeadURL.flatMap(WebhookURL.init).map {
             DeadWriteWebhook($0, outbox: outbox, group: group, logger: logger)
@@ -268,7 +253,7 @@ package struct RelayDaemon: Sendable {
                 cache: reads.cache,
                 backoff: changes.backoff,
                 budget: budget,
-                logLevel: logLevel
+                logLevel: log.level
             ),
             state: changes.state,
             logger: logger,

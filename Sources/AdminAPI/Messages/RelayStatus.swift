@@ -12,6 +12,8 @@ package struct RelayStatus: Codable, Sendable, Equatable {
         package var startedAt: String
         /// Connections of clients that are open.
         package var connections: Int
+        /// Lines of the log that were dropped since the start; nil from a daemon that does not say.
+        package var logLinesDropped: UInt64?
 
         /// Describes a daemon.
         package init(version: String, pid: Int32, startedAt: String, connections: Int) {

@@ -15,6 +15,7 @@ final class DaemonHealth: HealthSource {
     private let startedAtMilliseconds = RelayClock.wallMilliseconds()
     private let cache: MemoryCache
     private let disk: DiskCache?
+    private let log: RelayLog
     private let server = Mutex<WeakServer>(WeakServer())
     private let readySince: Mutex<(isReady: Bool, sinceMilliseconds: Int64)>
 
@@ -27,8 +28,10 @@ final class DaemonHealth: HealthSource {
         upstream: UpstreamHealth,
         configuration: ConfigurationState,
         cache: MemoryCache,
-        disk: DiskCache?
+        disk: DiskCache?,
+        log: RelayLog
     ) {
+        self.log = log
         self.disk = disk
         self.cache = cache
         self.outbox = outbox
@@ -102,6 +105,7 @@ final class DaemonHealth: HealthSource {
             webhook: await webhook.withLock { $0 }?.status(),
             configuration: configuration.status
         )
+        relay.daemon.logLinesDropped = log.droppedLines
         relay.upstream.concurrencyLimit = snapshot.concurrencyLimit
         relay.upstream.transitions = RelayStatus.Upstream.Transitions(
             closed: snapshot.transitions.closed,

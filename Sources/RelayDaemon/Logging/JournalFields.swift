@@ -16,15 +16,14 @@ enum JournalFields {
     ///
     /// - Parameter words: The message with its metadata, as `journalctl` shows it.
     static func of(_ event: LogEvent, _ words: String, _ metadata: [(String, Logger.MetadataValue)], priority: Int)
-        -> [(name: String, value: String)]
+        -> [LogField]
     {
-        var fields: [(name: String, value: String)] = [
+        let fields: [(String, String)] = [
             ("MESSAGE", words), ("PRIORITY", String(priority)), ("SYSLOG_IDENTIFIER", "contact-relay"),
             ("CODE_FILE", event.file), ("CODE_LINE", String(event.line)), ("CODE_FUNC", event.function),
             ("RELAY_EVENT", event.message.description),
         ]
-        for (key, value) in metadata { fields.append((name(of: key), value.description)) }
-        return fields
+        return (fields + metadata.map { (name(of: $0), $1.description) }).map(LogField.init)
     }
 
     /// A field's name: capitals, digits and underscores, 64 at most, as systemd.journal-fields(7) wants them.

@@ -1,11 +1,9 @@
-import AdminAPI
 import DexatelAPI
-import Foundation
 import Logging
 import Outbox
 import Systemd
 
-/// Writes log lines to standard error: text for people, JSON for machines, and text with a priority for the journal.
+/// Makes log lines for the writer: text for people, JSON for machines, and entries with fields for the journal.
 struct RelayLogHandler: LogHandler {
     enum Format: Sendable {
         case text
@@ -23,11 +21,12 @@ struct RelayLogHandler: LogHandler {
         set { ownLevel = newValue }
     }
     let level: LogLevel
+    private let writer: LogWriter
     private var ownLevel: Logger.Level?
     var metadata: Logger.Metadata = [:]
 
-    init(format: Format, label: String, level: LogLevel) {
-        (self.format, self.label, self.level) = (format, label, level)
+    init(format: Format, label: String, level: LogLevel, writer: LogWriter) {
+        (self.format, self.label, self.level, self.writer) = (format, label, level, writer)
     }
 
     subscript(metadataKey key: String) -> Logger.Metadata.Value? {
@@ -37,32 +36,50 @@ struct RelayLogHandler: LogHandler {
 
     func log(event: LogEvent) {
         let all = metadata.merging(event.metadata ?? [:]) { $1 }.sorted { $0.key < $1.key }
-        if format == .journal {
-            let fields = JournalFields.of(
-                event,
-                Self.words(event.message, all),
-                all,
-                priority: Self.priority(event.level)
-            )
-            // Without the journal's socket its stream, which knows priorities, still takes lines.
-            if Journal.send(fields) { return }
+        writer.append(Self.entry(event, all, format: format, label: label))
+    }
+
+    /// An event as the writer takes it.
+    private static func entry(
+        _ event: LogEvent,
+        _ all: [(String, Logger.MetadataValue)],
+        format: Format,
+        label: String
+    ) -> LogEntry {
+        switch format {
+        case .journal:
+            .fields(JournalFields.of(event, words(event.message, all), all, priority: priority(event.level)))
+        case .text: .line(Array(text(event.level, event.message, all).utf8))
+        case .json: .line(json(event.level, event.message, all, label: label))
         }
-        let line =
-            switch format {
-            case .text: text(event.level, event.message, all)
-            case .json: json(event.level, event.message, all)
-            case .journal: "<\(Self.priority(event.level))>" + Self.words(event.message, all) + "\n"
-            }
-        // One write a line: lines of several threads do not mix.
-        FileHandle.standardError.write(Data(line.utf8))
+    }
+
+    /// The line that tells of lines that are missing.
+    static func entry(telling gap: LogBuffer.Gap, format: Format, label: String) -> LogEntry {
+        let event = LogEvent(
+            level: .warning,
+            message: "log lines were dropped, because they could not be written in time",
+            metadata: nil,
+            source: "RelayDaemon",
+            file: #fileID,
+            function: #function,
+            line: #line
+        )
+        let metadata: [(String, Logger.MetadataValue)] = [
+            ("lines", "\(gap.lines)"),
+            ("since", "\(RFC3339.text(millisecondsSinceEpoch: gap.sinceMilliseconds))"),
+        ]
+        return entry(event, metadata, format: format, label: label)
     }
 
     private static func now() -> String { RFC3339.text(millisecondsSinceEpoch: RelayClock.wallMilliseconds()) }
 
-    private func text(_ level: Logger.Level, _ message: Logger.Message, _ all: [(String, Logger.MetadataValue)])
-        -> String
-    {
-        "\(Self.now()) \(level.rawValue) \(Self.words(message, all))\n"
+    private static func text(
+        _ level: Logger.Level,
+        _ message: Logger.Message,
+        _ all: [(String, Logger.MetadataValue)]
+    ) -> String {
+        "\(now()) \(level.rawValue) \(words(message, all))\n"
     }
 
     private static func words(_ message: Logger.Message, _ all: [(String, Logger.MetadataValue)]) -> String {
@@ -82,9 +99,12 @@ struct RelayLogHandler: LogHandler {
         return line
     }
 
-    private func json(_ level: Logger.Level, _ message: Logger.Message, _ all: [(String, Logger.MetadataValue)])
-        -> String
-    {
+    private static func json(
+        _ level: Logger.Level,
+        _ message: Logger.Message,
+        _ all: [(String, Logger.MetadataValue)],
+        label: String
+    ) -> [UInt8] {
         var bytes: [UInt8] = [UInt8(ascii: "{")]
         func add(_ name: String, _ value: String) {
             if bytes.count > 1 { bytes.append(UInt8(ascii: ",")) }
@@ -92,12 +112,12 @@ struct RelayLogHandler: LogHandler {
             bytes.append(UInt8(ascii: ":"))
             JSONText.appendQuoted(value, to: &bytes)
         }
-        add("time", Self.now())
+        add("time", now())
         add("level", level.rawValue)
         add("logger", label)
         add("message", message.description)
         for (name, value) in all { add(name, value.description) }
-        return String(decoding: bytes, as: UTF8.self) + "}\n"
+        return bytes + Array("}\n".utf8)
     }
 
     /// The syslog priority (RFC 5424 §6.2.1).

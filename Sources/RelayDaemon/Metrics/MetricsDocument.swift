@@ -31,6 +31,12 @@ struct MetricsDocument {
             "Connections of clients that are open.",
             status.daemon.connections
         )
+        text.add(
+            "contact_relay_log_lines_dropped_total",
+            .counter,
+            "Lines of the log that were dropped, because they could not be written in time.",
+            status.daemon.logLinesDropped ?? 0
+        )
     }
 
     private func addRequests(_ text: inout PrometheusText) {

@@ -16,25 +16,27 @@ struct Serve: AsyncParsableCommand {
         do {
             configuration = try await options.read(readsSecrets: true)
         } catch let error as ConfigurationError {
-            ExitStatus.complain("the configuration cannot be used:\n\(error)")
+            RelayLog.lastWords("the configuration cannot be used:\n\(error)")
             Self.notify("the configuration cannot be used: \(error)", ExitStatus.configuration, nil)
             throw ExitStatus.configuration
         }
         let environment = ProcessInfo.processInfo.environment
-        let level = LogLevel(configuration.log.level)
-        let logger = RelayDaemon.logger(configuration, environment: environment, level: level)
+        let log = RelayLog(configuration, environment: environment)
+        defer { log.flush() }
         let options = options
         do {
             try await RelayDaemon(
                 configuration: configuration,
                 environment: environment,
-                logger: logger,
-                logLevel: level,
+                log: log,
                 reload: { try await options.read(readsSecrets: true) }
             ).run()
         } catch {
             let status = Self.exitStatus(error)
-            logger.critical("the daemon cannot go on", metadata: ["error": "\(error)", "exit": "\(status.rawValue)"])
+            log.logger.critical(
+                "the daemon cannot go on",
+                metadata: ["error": "\(error)", "exit": "\(status.rawValue)"]
+            )
             Self.notify("\(error)", status, StartFailure.errorNumber(of: error))
             throw status
         }
