@@ -9,6 +9,8 @@ CONFIGURATION ?= debug
 KILLS ?= 2000
 # How many replies `make model` looks at.
 REPLIES ?= 200000
+# How many inputs `make fuzz` makes.
+INPUTS ?= 10000000
 # Where `make install` puts things.
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -20,7 +22,7 @@ release_flags := -c release --static-swift-stdlib -Xswiftc -enforce-exclusivity=
 build_flags = $(if $(filter release,$(CONFIGURATION)),$(release_flags),-c $(CONFIGURATION))
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test crash model clients lint format bench hits backlog manuals build release clean packages
+.PHONY: help run demo test crash model fuzz clients lint format bench hits backlog manuals build release clean packages
 .PHONY: install uninstall tarball deb test-systemd test-package
 
 help: ## list the targets
@@ -45,6 +47,10 @@ crash: packages ## kill the relay 2 000 times under writes and a failing API (KI
 model: packages ## read and write at random under a failing API, and hold every reply against the promises (REPLIES=100000 for less)
 	@Scripts/install-packages git=git
 	@SWIFT=$(SWIFT) Scripts/model $(REPLIES)
+
+fuzz: packages ## feed random input to the request parser (INPUTS=1000000 for less, TEST_SEED=… to repeat)
+	@Scripts/install-packages git=git
+	@SWIFT=$(SWIFT) Scripts/fuzz $(INPUTS)
 
 clients: build ## run curl, requests, httpx, the JDK's client and others against a real relay
 	@Scripts/install-packages curl=curl python3=python3 default-jdk-headless=javac

@@ -118,9 +118,21 @@ let package = Package(
             path: "Tests/TestSupport",
             swiftSettings: swiftSettings
         ),
+        .target(
+            name: "FuzzInputs",
+            dependencies: ["HTTPWire", "TestSupport", .product(name: "NIOEmbedded", package: "swift-nio")] + nio,
+            path: "Tests/FuzzInputs",
+            swiftSettings: swiftSettings
+        ),
+        .executableTarget(
+            name: "fuzz",
+            dependencies: ["FuzzInputs", "TestSupport"],
+            path: "Tests/fuzz",
+            swiftSettings: swiftSettings
+        ),
         .testTarget(
             name: "HTTPWireTests",
-            dependencies: ["HTTPWire", "TestSupport", .product(name: "NIOEmbedded", package: "swift-nio")] + nio,
+            dependencies: ["FuzzInputs", "HTTPWire", "TestSupport"] + nio,
             swiftSettings: swiftSettings
         ),
         .testTarget(

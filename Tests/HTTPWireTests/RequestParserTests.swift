@@ -1,3 +1,4 @@
+import FuzzInputs
 import HTTPWire
 import NIOCore
 import Testing

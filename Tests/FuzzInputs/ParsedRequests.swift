@@ -1,24 +1,51 @@
-import HTTPWire
+package import HTTPWire
 import NIOCore
 import NIOHTTP1
 
 /// What a parser makes of some bytes: whole requests, and how it ended.
-struct ParsedRequests: Equatable, CustomStringConvertible {
-    struct Request: Equatable {
-        var method: String
-        var target: String
-        var isHTTP10: Bool
-        var fields: [String]
-        var body: [UInt8] = []
-        var isComplete = false
+package struct ParsedRequests: Equatable, CustomStringConvertible {
+    /// A request, and how much of it came.
+    package struct Request: Equatable {
+        /// As it was spelled.
+        package var method: String
+        /// Byte for byte.
+        package var target: String
+        /// Whether it is HTTP/1.0.
+        package var isHTTP10: Bool
+        /// `name: value`, in order.
+        package var fields: [String]
+        /// Without the framing.
+        package var body: [UInt8] = []
+        /// Whether its end came.
+        package var isComplete = false
+
+        /// A request whose parts are known.
+        package init(
+            method: String,
+            target: String,
+            isHTTP10: Bool,
+            fields: [String],
+            body: [UInt8] = [],
+            isComplete: Bool = false
+        ) {
+            self.method = method
+            self.target = target
+            self.isHTTP10 = isHTTP10
+            self.fields = fields
+            self.body = body
+            self.isComplete = isComplete
+        }
     }
 
-    var requests: [Request] = []
-    var fault: RequestFault?
+    /// In order.
+    package private(set) var requests: [Request] = []
+    /// Why nothing more was read.
+    package private(set) var fault: RequestFault?
     /// Bytes that were not taken.
-    var bytesLeft = 0
+    package private(set) var bytesLeft = 0
 
-    var description: String {
+    /// The requests and the end, for a message.
+    package var description: String {
         let texts = requests.map {
             "\($0.method) \($0.target) \($0.isHTTP10 ? "1.0 " : "")\($0.fields) "
                 + "\(String(decoding: $0.body, as: UTF8.self).debugDescription)\($0.isComplete ? "" : "…")"
@@ -27,7 +54,7 @@ struct ParsedRequests: Equatable, CustomStringConvertible {
     }
 
     /// Parses bytes that come in these pieces.
-    init(_ pieces: [[UInt8]], maxHeadBytes: Int = 16 * 1024) {
+    package init(_ pieces: [[UInt8]], maxHeadBytes: Int = 16 * 1024) {
         var parser = RequestParser(maxHeadBytes: maxHeadBytes)
         var input = ByteBuffer()
         for piece in pieces {
@@ -42,7 +69,8 @@ struct ParsedRequests: Equatable, CustomStringConvertible {
         bytesLeft = input.readableBytes
     }
 
-    init(_ text: String, maxHeadBytes: Int = 16 * 1024) {
+    /// Parses a text that comes at once.
+    package init(_ text: String, maxHeadBytes: Int = 16 * 1024) {
         self.init([Array(text.utf8)], maxHeadBytes: maxHeadBytes)
     }
 
