@@ -7,6 +7,7 @@ package enum APIKeySyntax {
     package static let maxBytes = 4_096
 
     /// Whether these bytes may be an API key.
+    @inlinable
     package static func admits(_ bytes: some Collection<UInt8>) -> Bool {
         let count = bytes.count
         return count > 0 && count <= maxBytes && bytes.allSatisfy { $0 > 0x20 && $0 < 0x7F }

@@ -1,26 +1,37 @@
 package import NIOCore
 package import NIOHTTP1
 
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#endif
+
 /// A header or trailer section as it came: the bytes, and where in them each name and value is.
 ///
 /// Values are without the white space around them, which is no part of them (RFC 9110 §5.5). Nothing becomes a string
 /// before it is asked for: most requests are answered without.
 package struct FieldSection: Sendable {
-    struct Line: Sendable {
+    /// Where a field's name and value are, counted from the start of ``bytes``.
+    package struct Line: Sendable {
         var nameOffset: UInt32
         var nameCount: UInt32
-        var valueOffset: UInt32
-        var valueCount: UInt32
-        var field: KnownField
+        /// Where the value begins.
+        package var valueOffset: UInt32
+        /// How long the value is.
+        package var valueCount: UInt32
+        /// Which field it is.
+        package var field: KnownField
     }
 
     /// What the lines point into.
-    private(set) var bytes: ByteBuffer
-    private(set) var lines: [Line]
+    package private(set) var bytes: ByteBuffer
+    /// In order.
+    package private(set) var lines: [Line]
     /// Which of the known fields there are.
-    package private(set) var known: KnownFields
+    private(set) var known: KnownFields
     /// Which of the known fields stand there more than once.
-    package private(set) var repeated: KnownFields
+    private(set) var repeated: KnownFields
 
     /// An empty section.
     package init() { self.init(bytes: ByteBuffer(), lines: []) }
@@ -75,15 +86,19 @@ package struct FieldSection: Sendable {
     package var memoryBytes: Int { 128 + bytes.readableBytes + lines.count * MemoryLayout<Line>.stride }
 
     /// Whether there is a field of this name.
-    @inline(__always)
     package func has(_ field: KnownField) -> Bool { known.contains(KnownFields(field)) }
 
-    /// Whether there is a field of one of these names.
-    @inline(__always)
-    package func hasAny(_ fields: KnownFields) -> Bool { !known.isDisjoint(with: fields) }
+    /// Whether there is more than one field of this name.
+    package func hasSeveral(_ field: KnownField) -> Bool { repeated.contains(KnownFields(field)) }
+
+    /// Whether the first value of a field has these bytes.
+    package func first(_ field: KnownField, is bytes: [UInt8]) -> Bool {
+        guard has(field), let line = lines.first(where: { $0.field == field }) else { return false }
+        return self.bytes.withUnsafeReadableBytes { line.value(in: $0).hasBytes(bytes) }
+    }
 
     /// Hands out the bytes of the first value of a field; nil when there is none.
-    @inline(__always)
+    @inlinable
     package func withFirst<Result>(
         _ field: KnownField,
         _ body: (UnsafeRawBufferPointer) throws -> Result
@@ -152,9 +167,19 @@ extension FieldSection.Line {
         UnsafeRawBufferPointer(rebasing: bytes[Int(nameOffset)..<Int(nameOffset) + Int(nameCount)])
     }
 
-    @inline(__always)
-    func value(in bytes: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
+    /// The value's bytes; `bytes` are those of the section.
+    @inlinable
+    package func value(in bytes: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
         UnsafeRawBufferPointer(rebasing: bytes[Int(valueOffset)..<Int(valueOffset) + Int(valueCount)])
+    }
+}
+
+extension UnsafeRawBufferPointer {
+    /// Whether these are the same bytes.
+    @inline(__always)
+    func hasBytes(_ other: [UInt8]) -> Bool {
+        guard count == other.count, let base = baseAddress else { return count == other.count }
+        return other.withUnsafeBytes { memcmp(base, $0.baseAddress!, count) == 0 }
     }
 }
 

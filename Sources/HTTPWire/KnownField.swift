@@ -77,43 +77,44 @@ package enum KnownField: UInt8, Sendable, CaseIterable {
     @inline(__always)
     init(_ name: UnsafeRawBufferPointer) {
         @inline(__always)
-        func either(_ fields: KnownField...) -> KnownField {
-            for field in fields where name.isName(field.name) { return field }
-            return .other
+        func only(_ field: KnownField) -> KnownField { name.isName(field.name) ? field : .other }
+        @inline(__always)
+        func either(_ one: KnownField, _ other: KnownField) -> KnownField {
+            name.isName(one.name) ? one : only(other)
         }
         // By length and first letter: hardly a name is compared with more than one other.
         self =
             switch (name.count, name[0] | 0x20) {
-            case (2, UInt8(ascii: "t")): either(.te)
-            case (3, UInt8(ascii: "v")): either(.via)
-            case (4, UInt8(ascii: "h")): either(.host)
-            case (4, UInt8(ascii: "d")): either(.date)
-            case (4, UInt8(ascii: "e")): either(.etag)
-            case (5, UInt8(ascii: "r")): either(.range)
-            case (6, UInt8(ascii: "c")): either(.cookie)
-            case (6, UInt8(ascii: "e")): either(.expect)
-            case (6, UInt8(ascii: "o")): either(.origin)
+            case (2, UInt8(ascii: "t")): only(.te)
+            case (3, UInt8(ascii: "v")): only(.via)
+            case (4, UInt8(ascii: "h")): only(.host)
+            case (4, UInt8(ascii: "d")): only(.date)
+            case (4, UInt8(ascii: "e")): only(.etag)
+            case (5, UInt8(ascii: "r")): only(.range)
+            case (6, UInt8(ascii: "c")): only(.cookie)
+            case (6, UInt8(ascii: "e")): only(.expect)
+            case (6, UInt8(ascii: "o")): only(.origin)
             case (6, UInt8(ascii: "p")): either(.pragma, .prefer)
-            case (7, UInt8(ascii: "t")): either(.trailer)
-            case (7, UInt8(ascii: "u")): either(.upgrade)
+            case (7, UInt8(ascii: "t")): only(.trailer)
+            case (7, UInt8(ascii: "u")): only(.upgrade)
             case (8, UInt8(ascii: "i")): either(.ifMatch, .ifRange)
-            case (9, UInt8(ascii: "f")): either(.forwarded)
-            case (10, UInt8(ascii: "c")): either(.connection)
-            case (10, UInt8(ascii: "k")): either(.keepAlive)
-            case (12, UInt8(ascii: "c")): either(.contentType)
-            case (12, UInt8(ascii: "m")): either(.maxForwards)
-            case (13, UInt8(ascii: "x")): either(.apiKey)
-            case (13, UInt8(ascii: "a")): either(.authorization)
-            case (13, UInt8(ascii: "c")): either(.cacheControl)
-            case (13, UInt8(ascii: "i")): either(.ifNoneMatch)
-            case (14, UInt8(ascii: "c")): either(.contentLength)
-            case (14, UInt8(ascii: "s")): either(.secFetchSite)
-            case (15, UInt8(ascii: "x")): either(.forwardedFor)
-            case (15, UInt8(ascii: "i")): either(.idempotencyKey)
-            case (16, UInt8(ascii: "c")): either(.contentEncoding)
-            case (17, UInt8(ascii: "i")): either(.ifModifiedSince)
-            case (17, UInt8(ascii: "t")): either(.transferEncoding)
-            case (19, UInt8(ascii: "i")): either(.ifUnmodifiedSince)
+            case (9, UInt8(ascii: "f")): only(.forwarded)
+            case (10, UInt8(ascii: "c")): only(.connection)
+            case (10, UInt8(ascii: "k")): only(.keepAlive)
+            case (12, UInt8(ascii: "c")): only(.contentType)
+            case (12, UInt8(ascii: "m")): only(.maxForwards)
+            case (13, UInt8(ascii: "x")): only(.apiKey)
+            case (13, UInt8(ascii: "a")): only(.authorization)
+            case (13, UInt8(ascii: "c")): only(.cacheControl)
+            case (13, UInt8(ascii: "i")): only(.ifNoneMatch)
+            case (14, UInt8(ascii: "c")): only(.contentLength)
+            case (14, UInt8(ascii: "s")): only(.secFetchSite)
+            case (15, UInt8(ascii: "x")): only(.forwardedFor)
+            case (15, UInt8(ascii: "i")): only(.idempotencyKey)
+            case (16, UInt8(ascii: "c")): only(.contentEncoding)
+            case (17, UInt8(ascii: "i")): only(.ifModifiedSince)
+            case (17, UInt8(ascii: "t")): only(.transferEncoding)
+            case (19, UInt8(ascii: "i")): only(.ifUnmodifiedSince)
             default: .other
             }
     }
@@ -140,10 +141,4 @@ package struct KnownFields: OptionSet, Sendable {
     /// The set of one field.
     @inline(__always)
     package init(_ field: KnownField) { rawValue = 1 << UInt64(field.rawValue) }
-
-    /// The set of some fields.
-    @inline(__always)
-    package init(_ fields: KnownField...) {
-        rawValue = fields.reduce(0) { $0 | 1 << UInt64($1.rawValue) }
-    }
 }

@@ -17,6 +17,8 @@ package struct RequestHead: Sendable {
     package let method: HTTPMethod
     /// The request target, byte for byte (``Latin1``).
     package var target: String
+    /// Whether the target is visible ASCII without a fragment, which alone may be forwarded (RFC 3986 §3.3).
+    package let hasVisibleTarget: Bool
     /// Whether the client speaks HTTP/1.0; every other minor version is as good as 1.1 (RFC 9110 §2.5).
     package let isHTTP10: Bool
     /// The header section.
@@ -29,6 +31,7 @@ package struct RequestHead: Sendable {
     init(
         method: HTTPMethod,
         target: String,
+        hasVisibleTarget: Bool,
         isHTTP10: Bool,
         fields: FieldSection,
         body: BodyLength,
@@ -36,6 +39,7 @@ package struct RequestHead: Sendable {
     ) {
         self.method = method
         self.target = target
+        self.hasVisibleTarget = hasVisibleTarget
         self.isHTTP10 = isHTTP10
         self.fields = fields
         self.body = body
@@ -48,6 +52,7 @@ package struct RequestHead: Sendable {
         self.init(
             method: method,
             target: target,
+            hasVisibleTarget: target.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7F && $0 != UInt8(ascii: "#") },
             isHTTP10: isHTTP10,
             fields: fields,
             body: (try? Self.bodyLength(fields)) ?? .known(0),
@@ -89,7 +94,7 @@ extension RequestHead {
             return .chunked
         }
         guard fields.has(.contentLength) else { return .known(0) }
-        guard !fields.repeated.contains(KnownFields(.contentLength)),
+        guard !fields.hasSeveral(.contentLength),
             let length = fields.withFirst(.contentLength, Self.decimal).flatMap({ $0 })
         else { throw .malformed }
         return .known(length)

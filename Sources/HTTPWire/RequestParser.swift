@@ -93,6 +93,7 @@ package struct RequestParser: ~Copyable {
         return RequestHead(
             method: line.method,
             target: line.target,
+            hasVisibleTarget: line.hasVisibleTarget,
             isHTTP10: line.isHTTP10,
             fields: fields,
             body: try RequestHead.bodyLength(fields),
@@ -133,6 +134,7 @@ package struct RequestParser: ~Copyable {
 struct RequestLine {
     let method: HTTPMethod
     let target: String
+    let hasVisibleTarget: Bool
     let isHTTP10: Bool
 
     /// Reads a line without its end.
@@ -146,10 +148,14 @@ struct RequestLine {
         else { throw .malformed }
         isHTTP10 = try Self.isHTTP10(UnsafeRawBufferPointer(rebasing: line[versionStart...]))
         let target = UnsafeRawBufferPointer(rebasing: line[(methodEnd + 1)..<versionStart - 1])
-        var isBad = false
-        for byte in target { isBad = isBad || byte <= 0x20 || byte == 0x7F }
+        var (isBad, isVisible) = (false, true)
+        for byte in target {
+            isBad = isBad || byte <= 0x20 || byte == 0x7F
+            isVisible = isVisible && byte < 0x7F && byte != UInt8(ascii: "#")
+        }
         guard !isBad else { throw .malformed }
-        self.target = Latin1.text(target)
+        hasVisibleTarget = isVisible
+        self.target = isVisible ? String(decoding: target, as: UTF8.self) : Latin1.text(target)
         method = Self.method(UnsafeRawBufferPointer(rebasing: line[..<methodEnd]))
     }
 
@@ -164,7 +170,7 @@ struct RequestLine {
     }
 
     private static func isHTTP10(_ version: UnsafeRawBufferPointer) throws(RequestFault) -> Bool {
-        for (index, byte) in StaticString("HTTP/").bytes.enumerated() where version[index] != byte { throw .malformed }
+        guard version.starts("HTTP/") else { throw .malformed }
         let (major, minor) = (version[5] &- 0x30, version[7] &- 0x30)
         guard major < 10, minor < 10, version[6] == UInt8(ascii: ".") else { throw .malformed }
         guard major == 1 else { throw .versionNotSupported }
@@ -173,8 +179,9 @@ struct RequestLine {
 
     /// The methods that the relay tells apart; every other one is kept as it is spelled (RFC 9110 §9.1).
     private static func method(_ name: UnsafeRawBufferPointer) -> HTTPMethod {
+        @inline(__always)
         func isName(_ literal: StaticString) -> Bool {
-            literal.utf8CodeUnitCount == name.count && zip(literal.bytes, name).allSatisfy { $0 == $1 }
+            literal.utf8CodeUnitCount == name.count && name.starts(literal)
         }
         if isName("GET") { return .GET }
         if isName("PUT") { return .PUT }
@@ -189,8 +196,11 @@ struct RequestLine {
     }
 }
 
-extension StaticString {
-    fileprivate var bytes: UnsafeBufferPointer<UInt8> {
-        UnsafeBufferPointer(start: utf8Start, count: utf8CodeUnitCount)
+extension UnsafeRawBufferPointer {
+    /// Whether these bytes begin with those of `literal`, which is no longer.
+    @inline(__always)
+    fileprivate func starts(_ literal: StaticString) -> Bool {
+        for index in 0..<literal.utf8CodeUnitCount where self[index] != literal.utf8Start[index] { return false }
+        return true
     }
 }

@@ -9,10 +9,10 @@ struct ClientFields {
 
     /// The first `Host`.
     var host: String? { fields.first(.host) }
-    var hasSeveralHosts: Bool { fields.repeated.contains(KnownFields(.host)) }
+    var hasSeveralHosts: Bool { fields.hasSeveral(.host) }
     /// The first `Origin`.
     var origin: String? { fields.first(.origin) }
-    var hasSeveralOrigins: Bool { fields.repeated.contains(KnownFields(.origin)) }
+    var hasSeveralOrigins: Bool { fields.hasSeveral(.origin) }
     /// Whether a browser says that a page of another site asks (`Sec-Fetch-Site`).
     var isCrossSite: Bool {
         fields.has(.secFetchSite) && fields.values(.secFetchSite).contains { $0.isASCII("cross-site") }
@@ -23,19 +23,22 @@ struct ClientFields {
     var forwarded: [String] { fields.values(.forwarded) }
     /// The first `Authorization`.
     var authorization: String? { fields.first(.authorization) }
-    var hasSeveralAuthorizations: Bool { fields.repeated.contains(KnownFields(.authorization)) }
+    var hasSeveralAuthorizations: Bool { fields.hasSeveral(.authorization) }
 
     /// Whether there is an API key.
     var hasAPIKey: Bool { withAPIKey { _ in true } ?? false }
 
     /// Whether a proxy says whom it speaks for.
-    var isForwarded: Bool { fields.hasAny(KnownFields(.forwardedFor, .forwarded)) }
+    var isForwarded: Bool { fields.has(.forwardedFor) || fields.has(.forwarded) }
 
     /// Hands out the bytes of the first `X-Dexatel-Key`, as everywhere in the relay; nil when it is missing or empty.
     func withAPIKey<Result>(_ body: (UnsafeRawBufferPointer) -> Result) -> Result? {
         (fields.withFirst(.apiKey) { $0.isEmpty ? nil : body($0) }) ?? nil
     }
 
+    /// Whether the first `X-Dexatel-Key` is this one.
+    func hasAPIKey(_ key: Secret) -> Bool { fields.first(.apiKey, is: key.bytes) }
+
     /// Whether the first `Host` has these bytes.
-    func hasHost(_ host: [UInt8]) -> Bool { fields.withFirst(.host) { $0.elementsEqual(host) } ?? false }
+    func hasHost(_ host: [UInt8]) -> Bool { fields.first(.host, is: host) }
 }

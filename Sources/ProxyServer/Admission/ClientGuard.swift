@@ -24,7 +24,7 @@ final class ClientGuard: Sendable {
         from peer: ConnectionPeer,
         memo: inout HostMemo,
         needsCredentials: Bool = true,
-        key: (UnsafeRawBufferPointer) -> KnownKey
+        key: () -> KnownKey?
     ) throws(ClientRefusal) -> Caller {
         if !memo.holds(fields, self) {
             if let refusal = rules.refusalOfHost(fields, isHTTP10: isHTTP10, from: peer) { throw refusal }
@@ -33,7 +33,7 @@ final class ClientGuard: Sendable {
         if let refusal = rules.refusalOfOrigin(fields) { throw refusal }
         if needsCredentials, let refusal = rules.refusalOfCredentials(fields, from: peer) { throw refusal }
         // Where no credentials are asked for, none is looked at.
-        let own = needsCredentials ? fields.withAPIKey(key) : nil
+        let own = needsCredentials ? key() : nil
         return Caller(key: injectedKey ?? own, takesAuthorization: rules.takesAuthorization)
     }
 }

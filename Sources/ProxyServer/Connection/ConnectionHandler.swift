@@ -274,7 +274,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
             from: peer,
             memo: &hostMemo,
             needsCredentials: needsCredentials
-        ) { lastKey.key($0, &loop.keyMemo, in: server.outbox.keys) }
+        ) { lastKey.key(fields, &loop.keyMemo, in: server.outbox.keys) }
     }
 
     /// What is wrong with the name in a target in absolute form.

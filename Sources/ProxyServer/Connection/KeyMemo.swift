@@ -25,15 +25,13 @@ struct KeyMemo {
 struct LastKey {
     private var last: (secret: Secret, key: KnownKey)?
 
-    /// The key of these bytes, from the memo of the loop unless it is the last one again.
-    mutating func key(
-        _ bytes: UnsafeRawBufferPointer,
-        _ memo: inout KeyMemo,
-        in registry: KeyRegistry
-    ) -> KnownKey {
-        if let last, last.secret.matches(bytes) { return last.key }
-        let key = memo.key(bytes, in: registry)
-        last = (Secret(bytes), key)
-        return key
+    /// The key of a request, from the memo of the loop unless it is the last one again; nil when there is none.
+    mutating func key(_ fields: ClientFields, _ memo: inout KeyMemo, in registry: KeyRegistry) -> KnownKey? {
+        if let last, fields.hasAPIKey(last.secret) { return last.key }
+        return fields.withAPIKey { bytes in
+            let key = memo.key(bytes, in: registry)
+            last = (Secret(bytes), key)
+            return key
+        }
     }
 }

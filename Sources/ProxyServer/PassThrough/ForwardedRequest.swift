@@ -55,7 +55,7 @@ struct ForwardedRequest {
 extension RequestHead {
     /// How often an OPTIONS request may still be forwarded (RFC 9110 §7.6.2); nil where nothing is said of that.
     var maxForwards: Int? {
-        guard case .OPTIONS = method, fields.has(.maxForwards), !fields.repeated.contains(KnownFields(.maxForwards)),
+        guard case .OPTIONS = method, fields.has(.maxForwards), !fields.hasSeveral(.maxForwards),
             let text = fields.first(.maxForwards), !text.isEmpty, text.utf8.allSatisfy({ $0 >= 0x30 && $0 <= 0x39 })
         else { return nil }
         // More than a number holds is more than anybody counts.

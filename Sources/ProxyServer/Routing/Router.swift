@@ -15,17 +15,17 @@ struct Router: RequestRouter {
 
     /// Serves the request whose head has come on a connection.
     func serve(_ head: RequestHead, on connection: ConnectionHandler) {
-        guard !head.isRefused, let target = ForwardedTarget.originForm(head.target) else {
+        guard !head.isRefused, let target = head.originForm else {
             return serveAdmitted(head, connection) { _ in connection.answer(refusal(of: head), from: nil) }
         }
-        if let authority = ForwardedTarget.authority(head.target),
+        if head.target.utf8.first != UInt8(ascii: "/"), let authority = ForwardedTarget.authority(head.target),
             let refusal = connection.refusal(ofAuthority: authority)
         {
             return connection.answer(refused(refusal, head), from: nil)
         }
         var head = head
         // From here on absolute form is no matter: what is stored or forwarded is the path.
-        if head.target != target { head.target = target }
+        head.target = target
         switch RequestTarget.classify(target) {
         case .relay(let path):
             RelayEndpointExchange(head, path: path, server: server, connection: connection).begin()
@@ -132,6 +132,12 @@ struct Router: RequestRouter {
 }
 
 extension RequestHead {
+    /// The target in origin form; nil where it has none.
+    fileprivate var originForm: String? {
+        if hasVisibleTarget, target.utf8.first == UInt8(ascii: "/") { return target }
+        return ForwardedTarget.originForm(target)
+    }
+
     /// Whether the method is one that the relay never forwards: CONNECT makes a tunnel, TRACE shows fields.
     fileprivate var isRefused: Bool {
         switch method {

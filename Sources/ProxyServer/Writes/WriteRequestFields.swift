@@ -31,7 +31,8 @@ struct WriteRequestFields {
 
     /// Whether one of the fields is there that make a request conditional (RFC 9110 §13.1).
     var hasPrecondition: Bool {
-        head.fields.hasAny(KnownFields(.ifMatch, .ifNoneMatch, .ifModifiedSince, .ifUnmodifiedSince))
+        head.fields.has(.ifMatch) || head.fields.has(.ifNoneMatch) || head.fields.has(.ifModifiedSince)
+            || head.fields.has(.ifUnmodifiedSince)
     }
 
     static func isJSON(_ value: String) -> Bool {

@@ -8,7 +8,7 @@ enum Precondition {
         guard request.hasConditions, (200..<300).contains(stored.status) else { return .whole }
         if !isModified(stored, request.fields) { return .notModified }
         guard stored.status == 200, request.isGet, let range = request.fields.first(.range),
-            !request.fields.repeated.contains(KnownFields(.range)), ifRangeHolds(stored, request.fields),
+            !request.fields.hasSeveral(.range), ifRangeHolds(stored, request.fields),
             let parsed = ByteRange(range, length: stored.bodyBytes)
         else { return .whole }
         return switch parsed {

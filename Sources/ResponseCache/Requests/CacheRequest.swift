@@ -37,8 +37,8 @@ package struct CacheRequest: Sendable {
         // By pattern: `==` on methods compares their names as text.
         if case .GET = method { isGet = true } else { isGet = false }
         if case .HEAD = method { isHead = true } else { isHead = false }
-        mustBypass = !isGet && !isHead || fields.hasAny(KnownFields(.ifMatch, .ifUnmodifiedSince))
-        hasConditions = fields.hasAny(KnownFields(.range, .ifNoneMatch, .ifModifiedSince))
+        mustBypass = !isGet && !isHead || fields.has(.ifMatch) || fields.has(.ifUnmodifiedSince)
+        hasConditions = fields.has(.range) || fields.has(.ifNoneMatch) || fields.has(.ifModifiedSince)
         hasAuthorization = fields.has(.authorization)
         if fields.has(.cacheControl) {
             directives = RequestDirectives(fields.values(.cacheControl))
