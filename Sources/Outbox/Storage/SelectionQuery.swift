@@ -33,7 +33,11 @@ struct SelectionQuery {
         if let prefix = selection.keyFingerprintPrefix {
             add("substr(lower(hex(k.fingerprint)), 1, ?) = ?", prefix.utf8.count, prefix.lowercased())
         }
-        if let age = selection.olderThanMilliseconds { add("w.accepted_at < ?", wallNow - age) }
+        if let age = selection.olderThanMilliseconds {
+            let (bound, isOverflow) = wallNow.subtractingReportingOverflow(age)
+            // Older than can be is nothing; younger than can be is all.
+            add("w.accepted_at < ?", isOverflow ? (age > 0 ? Int64.min : Int64.max) : bound)
+        }
         if let status = selection.status {
             add("(w.last_error = ? OR \(Self.responseStatus) = ?)", "status \(status)", status)
         }

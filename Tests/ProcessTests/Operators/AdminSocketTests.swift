@@ -65,6 +65,56 @@ extension ProcessTests {
             }
         }
 
+        /// Bodies of every message that has numbers, each number at each of its extremes.
+        private static func extremeBodies(_ template: [String: Any]) throws -> [String] {
+            let numbers = [
+                "-9223372036854775808", "9223372036854775807", "-1", "0", "9223372036854775808", "1e308", "-1e308",
+                "1e400", "0.5", "-0.0", "18446744073709551616", "\"1\"", "null", "true", "[]",
+            ]
+            let text = String(decoding: try JSONSerialization.data(withJSONObject: template), as: UTF8.self)
+            let count = text.components(separatedBy: "4242").count - 1
+            return (0..<count).flatMap { place in
+                numbers.map { number in
+                    let parts = text.components(separatedBy: "4242")
+                    return parts.dropFirst().enumerated().reduce(parts[0]) { text, part in
+                        text + (part.offset == place ? number : "1") + part.element
+                    }
+                }
+            }
+        }
+
+        @Test("No number on the admin socket ends the daemon")
+        func numbers() async throws {
+            try await withSandbox { sandbox in
+                let simulator = try await SimulatorProcess(in: sandbox)
+                let relay = try await RelayProcess(in: sandbox, upstream: simulator)
+                let operators = Operator(in: sandbox)
+                #expect(try await relay.put().status == 200)
+                let selector = ["older_than_milliseconds": 4242, "status": 4242, "error_code": 4242]
+                let page: [String: Any] = ["selector": selector, "after": 4242, "limit": 4242]
+                let change: [String: Any] = ["selector": selector, "after": 4242, "force": true]
+                let line: [String: Any] = [
+                    "version": 4242, "id": "x", "state": "pending", "method": "PUT", "audience_id": Samples.audience,
+                    "contact_id": Samples.contact, "target": Samples.target, "headers": [[String]](), "body": "",
+                    "accepted_at_milliseconds": 4242, "key_fingerprint": "", "master_key": "",
+                ]
+                let cases: [(String, [String: Any])] = [
+                    ("writes/list", page), ("writes/count", page), ("writes/export", page), ("writes/retry", change),
+                    ("writes/release", change), ("writes/discard", change), ("writes/import", ["writes": [line]]),
+                ]
+                for (path, template) in cases {
+                    for body in try Self.extremeBodies(template) {
+                        let answer = try await operators.request(.POST, "/v1/\(path)", body: body)
+                        #expect([200, 400, 409].contains(answer.status), "\(path) \(body): \(answer.status)")
+                    }
+                }
+                let old = #"{"selector":{"older_than_milliseconds":-1}}"#
+                #expect(try await operators.request(.POST, "/v1/writes/list", body: old).status == 400)
+                #expect(relay.process.ending == nil)
+                #expect(try await relay.status().outbox.accepted == 1)
+            }
+        }
+
         @Test("Watching the status goes on, a line at a time, until it is interrupted")
         func watch() async throws {
             try await withSandbox { sandbox in

@@ -42,6 +42,9 @@ extension WriteSelection {
             }
             keyFingerprintPrefix = prefix
         }
+        if let age = selector.olderThanMilliseconds, age < 0 {
+            throw AdminProblem(.badRequest, "bad_selector", "older_than_milliseconds is 0 or more")
+        }
         olderThanMilliseconds = selector.olderThanMilliseconds
         status = selector.status
         errorCode = selector.errorCode
