@@ -268,8 +268,15 @@ package struct RelayDaemon: Sendable {
                 notifier: notifier,
                 health: health,
                 progress: DaemonProgress(group: group, outbox: outbox, configuration: changes.state),
-                budget: budget,
-                logger: logger
+        let watch = LivenessWatch(
+            watchdog: notifier.watchdogInterval,
+            notifier: notifier,
+            logger: logger,
+            wallMilliseconds: { RelayClock.wallMilliseconds() }
+        )
+        health.setWatch(watch)
+                watch: watch,
+                budget: budget
             ),
             SignalService(signals: changes.signals, reload: reload, notifier: notifier, health: health),
         ]

@@ -20,6 +20,7 @@ import Testing
             return liveness.judge(
                 Liveness.Sample(
                     eventLoops: counts[.eventLoops] ?? 0,
+                    tasks: counts[.tasks] ?? 0,
                     commits: counts[.commits] ?? 0,
                     forwarder: counts[.forwarder] ?? 0,
                     oldestAttempt: oldestAttempt(second)

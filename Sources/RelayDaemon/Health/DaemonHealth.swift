@@ -19,6 +19,7 @@ final class DaemonHealth: HealthSource {
     private let server = Mutex<WeakServer>(WeakServer())
     private let readySince: Mutex<(isReady: Bool, sinceMilliseconds: Int64)>
 
+    private let watch = Mutex<LivenessWatch?>(nil)
     private let webhook = Mutex<DeadWriteWebhook?>(nil)
 
     private struct WeakServer: Sendable { weak var server: ProxyServer? }
@@ -45,6 +46,11 @@ final class DaemonHealth: HealthSource {
         self.server.withLock { $0.server = server }
     }
 
+    /// Says who watches the parts, once there is somebody.
+    func setWatch(_ watch: LivenessWatch) {
+        self.watch.withLock { $0 = watch }
+    }
+
     /// Tells who tells deaths, if somebody does.
     func setWebhook(_ webhook: DeadWriteWebhook?) {
         self.webhook.withLock { $0 = webhook }
@@ -53,11 +59,8 @@ final class DaemonHealth: HealthSource {
     private var currentServer: ProxyServer? { server.withLock { $0.server } }
 
     func live() -> HealthReport {
-        // Whoever reads this has been answered by an event loop.
-        HealthReport(
-            sinceMilliseconds: startedAtMilliseconds,
-            checks: [HealthReport.Check(name: "event_loop", isOK: true)]
-        )
+        if let watch = watch.withLock({ $0 }) { return watch.report() }
+        return HealthReport(sinceMilliseconds: startedAtMilliseconds, checks: Liveness.Verdict.alive.checks())
     }
 
     func ready() -> HealthReport {

@@ -3,20 +3,16 @@ import NIOPosix
 import Outbox
 import Synchronization
 
-/// Looks at the turns of the daemon's parts: those of the event loops, of the commit thread, of the forwarder.
+/// Counts the turns of the daemon's parts: those of the event loops, of the pool of tasks, of the commit thread, of the
+/// forwarder.
 final class DaemonProgress: Sendable {
     /// Added to `upstream.request_timeout`: nothing that ends an attempt in order takes longer.
     private static let attemptMargin: Duration = .seconds(60)
 
     private let loops: [(loop: any EventLoop, turns: TurnCount)]
+    private let tasks = TurnCount()
     private let outbox: Outbox
     private let configuration: ConfigurationState
-
-    /// How often one event loop has answered, and whether it owes an answer.
-    private final class TurnCount: Sendable {
-        let turns = Atomic<UInt64>(0)
-        let isAsked = Atomic<Bool>(false)
-    }
 
     init(group: MultiThreadedEventLoopGroup, outbox: Outbox, configuration: ConfigurationState) {
         loops = group.makeIterator().map { ($0, TurnCount()) }
@@ -29,7 +25,8 @@ final class DaemonProgress: Sendable {
         defer { ask() }
         let turns = outbox.turns
         return Liveness.Sample(
-            eventLoops: loops.map { $0.turns.turns.load(ordering: .relaxed) }.min() ?? 0,
+            eventLoops: loops.map(\.turns.count).min() ?? 0,
+            tasks: tasks.count,
             commits: turns.commits,
             forwarder: turns.deliveries,
             oldestAttempt: turns.oldestAttemptBegan.map { $0.duration(to: now) }
@@ -49,12 +46,8 @@ final class DaemonProgress: Sendable {
     private let longestTimeout = Mutex(Duration.zero)
 
     private func ask() {
-        for (loop, count) in loops where !count.isAsked.exchange(true, ordering: .relaxed) {
-            loop.execute {
-                count.turns.add(1, ordering: .relaxed)
-                count.isAsked.store(false, ordering: .relaxed)
-            }
-        }
+        for (loop, turns) in loops { turns.ask(loop) }
+        tasks.askTasks()
         outbox.nudge()
     }
 }

@@ -1,19 +1,32 @@
 /// Decides what the service manager's watchdog is told: a pure state machine over what is seen of the daemon's parts.
 ///
-/// Every part has to turn over and over: each event loop, the commit thread (a disk that hangs in fsync holds it up),
-/// the forwarder. Attempts that outlive every timeout are a forwarder that is lost although it turns.
+/// Every part has to turn over and over: each event loop, the pool of Swift's tasks, the commit thread (a disk that hangs
+/// in fsync holds it up), the forwarder. Attempts that outlive every timeout are a forwarder that is lost although it turns.
 struct Liveness {
     /// A part of the daemon.
     enum Part: String, CaseIterable, Sendable {
         case eventLoops = "an event loop"
+        case tasks = "the pool of tasks"
         case commits = "the commit thread"
         case forwarder = "the forwarder"
+
+        /// Its name among the checks of `/_relay/live`.
+        var checkName: String {
+            switch self {
+            case .eventLoops: "event_loop"
+            case .tasks: "task_pool"
+            case .commits: "commit_thread"
+            case .forwarder: "forwarder"
+            }
+        }
     }
 
     /// What was seen of the parts at one time.
     struct Sample: Sendable {
         /// How often the slowest event loop has answered.
         var eventLoops: UInt64
+        /// How often the pool of tasks has answered.
+        var tasks: UInt64
         /// How often the commit thread has turned.
         var commits: UInt64
         /// How often the forwarder has turned.
@@ -24,6 +37,7 @@ struct Liveness {
         func count(_ part: Part) -> UInt64 {
             switch part {
             case .eventLoops: eventLoops
+            case .tasks: tasks
             case .commits: commits
             case .forwarder: forwarder
             }
