@@ -38,6 +38,8 @@ package final class ProxyServer: Sendable {
 
     /// Connections that may wait to be accepted; the kernel lowers it to `net.core.somaxconn`.
     private static let backlog: CInt = 4096
+    /// Connections that one turn of an event loop accepts: clients that come all at once do not wait for many turns.
+    private static let maxAcceptsPerTurn: UInt = 256
     /// How long a stopping server leaves connections open on which the next request may be on its way.
     private static let idleGrace: Duration = .milliseconds(500)
     /// How long it waits for the first request of a client that has just connected.
@@ -49,6 +51,7 @@ package final class ProxyServer: Sendable {
     private let group: MultiThreadedEventLoopGroup
     private let loops: LoopContexts
     private let listeners = Mutex<[any Channel]>([])
+    private let gate: AcceptGate
     private let connectionCount = Atomic<Int>(0)
     private let logger: Logger
 
@@ -92,6 +95,7 @@ package final class ProxyServer: Sendable {
         current = Mutex(core)
         self.group = group
         self.logger = logger
+        gate = AcceptGate(logger: logger)
         loops = try await LoopContexts(group, wallSeconds: wallSeconds)
     }
 
@@ -131,10 +135,17 @@ package final class ProxyServer: Sendable {
     }
 
     private func bootstrap() -> ServerBootstrap {
+        let gate = gate
         let (loops, count) = (loops, ConnectionCount(server: self))
         return ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: Self.backlog)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .serverChannelOption(.maxMessagesPerRead, value: Self.maxAcceptsPerTurn)
+            .serverChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandler(AcceptGateHandler(gate))
+                }
+            }
             .childChannelOption(.allowRemoteHalfClosure, value: true)
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
@@ -172,6 +183,12 @@ package final class ProxyServer: Sendable {
     /// What was answered so far, summed up over the event loops.
     package func requestCounts() async -> RequestCounts { await loops.requestCounts() }
 
+    /// Connections that could not be accepted, for want of a descriptor or of memory.
+    package var acceptFailures: UInt64 { gate.failures }
+
+    /// Connections that may be open at a time, as descriptors allow it.
+    package var maxConnections: Int { core.configuration.maxConnections }
+
     /// Connections that are open.
     package var openConnections: Int { connectionCount.load(ordering: .relaxed) }
 
@@ -208,6 +225,7 @@ package final class ProxyServer: Sendable {
     /// Connections that were accepted are served. What waits to be accepted at a socket that was passed to the server
     /// stays there for its next owner.
     package func quiesce() async {
+        gate.stop()
         let listeners = listeners.withLock { $0 }
         for listener in listeners { try? await listener.setOption(.autoRead, value: false).get() }
         // A connection that was just accepted is on its way to its own event loop and back; a listener that is closed

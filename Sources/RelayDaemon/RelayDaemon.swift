@@ -44,9 +44,11 @@ package struct RelayDaemon: Sendable {
         )
         try Outbox.makeStateDirectory(configuration.state.directory)
         let lock = try StateLock(stateDirectory: configuration.state.directory)
+        let descriptors = ProcessDescriptors.raised(eventLoops: Self.eventLoopCount)
+        let fitted = try descriptors.fitted(configuration, logger)
         let group = MultiThreadedEventLoopGroup(numberOfThreads: Self.eventLoopCount)
         do {
-            try await run(group, sockets.listeners, signals)
+            try await run(group, sockets.listeners, signals, descriptors, fitted)
         } catch {
             try? await group.shutdownGracefully()
             throw error
@@ -65,9 +67,11 @@ package struct RelayDaemon: Sendable {
     private func run(
         _ group: MultiThreadedEventLoopGroup,
         _ passed: PassedListeners,
-        _ signals: UnixSignalsSequence
+        _ signals: UnixSignalsSequence,
+        _ descriptors: ProcessDescriptors,
+        _ fitted: RelayConfiguration
     ) async throws {
-        let upstream = try configuration.upstreamConfiguration()
+        let upstream = try fitted.upstreamConfiguration()
         let client = UpstreamClient(configuration: upstream, eventLoopGroup: group)
         let upstreamHealth = UpstreamHealth(
             configuration: BreakerConfiguration(maxConcurrentDeliveries: upstream.maxConcurrentWrites),
@@ -83,7 +87,7 @@ package struct RelayDaemon: Sendable {
         do {
             defer { patience.end() }
             outbox = try Outbox.open(
-                configuration.outboxConfiguration(credentialsDirectory: environment["CREDENTIALS_DIRECTORY"]),
+                fitted.outboxConfiguration(credentialsDirectory: environment["CREDENTIALS_DIRECTORY"]),
                 transport: UpstreamDelivery(client: client, health: upstreamHealth, cache: cache),
                 backoffMilliseconds: { backoff.milliseconds($0) },
                 logger: logger
@@ -123,7 +127,8 @@ package struct RelayDaemon: Sendable {
                 upstreamHealth,
                 Reads(cache: cache, disk: disk, overlay: overlay),
                 health,
-                Changes(state: state, backoff: backoff, budget: budget, signals: signals)
+                Changes(state: state, backoff: backoff, budget: budget, signals: signals, descriptors: descriptors),
+                fitted.serverConfiguration
             )
         } catch {
             outbox.stop()
@@ -166,6 +171,7 @@ package struct RelayDaemon: Sendable {
         let backoff: CurrentBackoff
         let budget: ShutdownBudget
         let signals: UnixSignalsSequence
+        let descriptors: ProcessDescriptors
     }
 
     private func diskCache(of upstream: UpstreamURL) -> DiskCache {
@@ -197,10 +203,11 @@ package struct RelayDaemon: Sendable {
         _ upstreamHealth: UpstreamHealth,
         _ reads: Reads,
         _ health: DaemonHealth,
-        _ changes: Changes
+        _ changes: Changes,
+        _ serverConfiguration: ServerConfiguration
     ) async throws -> [any Service] {
         let server = try await ProxyServer(
-            configuration: configuration.serverConfiguration,
+            configuration: serverConfiguration,
             outbox: outbox,
             client: client,
             upstreamHealth: upstreamHealth,
@@ -253,13 +260,21 @@ package struct RelayDaemon: Sendable {
                 cache: reads.cache,
                 backoff: changes.backoff,
                 budget: budget,
-                logLevel: log.level
+                logLevel: log.level,
+                descriptors: changes.descriptors
             ),
             state: changes.state,
             logger: logger,
             load: self.reload
         )
         let notifier = Notifier(waits: false)
+        let watch = LivenessWatch(
+            watchdog: notifier.watchdogInterval,
+            notifier: notifier,
+            logger: logger,
+            wallMilliseconds: { RelayClock.wallMilliseconds() }
+        )
+        health.setWatch(watch)
         return [
             DiskCacheService(disk: reads.disk, overlay: reads.overlay),
             OutboxService(outbox: outbox, client: client, budget: budget, logger: logger),
@@ -268,13 +283,6 @@ package struct RelayDaemon: Sendable {
                 notifier: notifier,
                 health: health,
                 progress: DaemonProgress(group: group, outbox: outbox, configuration: changes.state),
-        let watch = LivenessWatch(
-            watchdog: notifier.watchdogInterval,
-            notifier: notifier,
-            logger: logger,
-            wallMilliseconds: { RelayClock.wallMilliseconds() }
-        )
-        health.setWatch(watch)
                 watch: watch,
                 budget: budget
             ),

@@ -14,6 +14,11 @@ package enum StartFailure {
         default: nil
         }
     }
+
+    /// Whether the configuration, or what the system allows the process, is not enough (exit 78).
+    package static func isConfiguration(_ error: any Error) -> Bool {
+        error is PassedSocketError || error is TooFewDescriptors
+    }
 }
 
 /// The sockets for apps could not be set up.

@@ -1,4 +1,5 @@
 import DexatelAPI
+import Glibc
 import NIOCore
 import NIOHTTP1
 import TestSupport
@@ -55,6 +56,28 @@ struct UpstreamClientTests {
             #expect(String(buffer: body) == "old")
         }
         try await next.stop()
+    }
+
+    @Test("that there is no descriptor for a connection is not the upstream's fault, and nothing was sent")
+    func noDescriptor() async throws {
+        await #expect(processExitsWith: .success) {
+            let server = try await ScriptedServer { _, _ in .reply(Self.ok) }
+            for host in [server.url, "http://localhost:1"] {
+                var configuration = UpstreamConfiguration(url: try UpstreamURL(host))
+                configuration.connectTimeout = .milliseconds(500)
+                configuration.requestTimeout = .seconds(60)
+                let client = UpstreamClient(configuration: configuration)
+                var taken: [CInt] = []
+                while case let descriptor = dup(0), descriptor >= 0 { taken.append(descriptor) }
+                let result = await client.send(Self.get)
+                for descriptor in taken { close(descriptor) }
+                guard case .failure(let failure) = result else { preconditionFailure("\(result)") }
+                precondition(failure.code == .noDescriptor, "\(failure)")
+                precondition(failure.signal == .abandoned && !failure.mayHaveTakenEffect)
+                await client.shutdown()
+            }
+            try await server.stop()
+        }
     }
 
     /// A body that no test here sends.

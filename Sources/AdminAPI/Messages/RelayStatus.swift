@@ -14,6 +14,10 @@ package struct RelayStatus: Codable, Sendable, Equatable {
         package var connections: Int
         /// Lines of the log that were dropped since the start; nil from a daemon that does not say.
         package var logLinesDropped: UInt64?
+        /// Connections of clients that may be open at a time: `listen.max_connections`, or what descriptors allow.
+        package var maxConnections: Int?
+        /// Connections that could not be accepted, for want of a descriptor or of memory, each time that it was tried.
+        package var acceptFailures: UInt64?
 
         /// Describes a daemon.
         package init(version: String, pid: Int32, startedAt: String, connections: Int) {

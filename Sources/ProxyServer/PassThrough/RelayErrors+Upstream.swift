@@ -28,6 +28,14 @@ extension RelayErrors {
             reply(502, "upstream_not_http", "The upstream sent something other than HTTP", for: request)
         case .replyTooLarge:
             reply(502, "upstream_reply_too_large", "The upstream's reply is too large for the relay", for: request)
+        case .noDescriptor:
+            reply(
+                503,
+                "descriptors_exhausted",
+                "The relay has no descriptor for a connection to the upstream",
+                retryAfterSeconds: 1,
+                for: request
+            )
         case .saturated:
             reply(
                 503,

@@ -4,6 +4,7 @@ import Logging
 import NIOCore
 import NIOHTTP1
 import NIOPosix
+import ProxyServer
 import Synchronization
 
 /// Serves the admin API on a Unix socket (mode 0660) that only the relay's user and group may use (design §2.1).
@@ -27,7 +28,13 @@ final class AdminServer: Sendable {
 
     /// Binds the socket.
     static func bind(path: String, parts: AdminParts, group: MultiThreadedEventLoopGroup) async throws -> AdminServer {
+        let gate = AcceptGate(logger: parts.logger)
         let listener = try await ServerBootstrap(group: group)
+            .serverChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandler(AcceptGateHandler(gate))
+                }
+            }
             .bind(unixDomainSocketPath: path, cleanupExistingSocketFile: true) { channel in
                 channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.configureHTTPServerPipeline()

@@ -109,6 +109,8 @@ final class DaemonHealth: HealthSource {
             configuration: configuration.status
         )
         relay.daemon.logLinesDropped = log.droppedLines
+        relay.daemon.maxConnections = currentServer?.maxConnections
+        relay.daemon.acceptFailures = currentServer?.acceptFailures
         relay.upstream.concurrencyLimit = snapshot.concurrencyLimit
         relay.upstream.transitions = RelayStatus.Upstream.Transitions(
             closed: snapshot.transitions.closed,

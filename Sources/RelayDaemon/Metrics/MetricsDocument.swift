@@ -32,6 +32,18 @@ struct MetricsDocument {
             status.daemon.connections
         )
         text.add(
+            "contact_relay_max_connections",
+            .gauge,
+            "Connections that may be open: listen.max_connections, or what the limit of open files allows.",
+            status.daemon.maxConnections ?? 0
+        )
+        text.add(
+            "contact_relay_accept_failures_total",
+            .counter,
+            "Accepts that failed for want of a descriptor or of memory; the clients wait.",
+            status.daemon.acceptFailures ?? 0
+        )
+        text.add(
             "contact_relay_log_lines_dropped_total",
             .counter,
             "Lines of the log that were dropped, because they could not be written in time.",

@@ -19,6 +19,7 @@ actor ConfigurationReload {
         let backoff: CurrentBackoff
         let budget: ShutdownBudget
         let logLevel: LogLevel
+        let descriptors: ProcessDescriptors
     }
 
     private let load: @Sendable () async throws -> RelayConfiguration
@@ -40,7 +41,7 @@ actor ConfigurationReload {
         do {
             let running = state.configuration
             let change = ConfigurationChange(from: running, to: try await load())
-            try await apply(change.effective, running: running)
+            try await apply(parts.descriptors.fitted(change.effective, logger), running: running)
             state.loaded(change)
             logger.notice(
                 "the configuration was reloaded",

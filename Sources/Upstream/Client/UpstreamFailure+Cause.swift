@@ -22,6 +22,10 @@ extension UpstreamFailure {
             self = failure
         case let error as HTTPClientError:
             self.init(clientError: error, place)
+        case let error as IOError where Self.isShortage(error):
+            self.init(noDescriptorFor: place, Self.text(of: error))
+        case let error as NIOConnectionError where Self.isShortage(error):
+            self.init(noDescriptorFor: place, "no descriptor is free")
         case let error as NIOConnectionError:
             let reason =
                 error.connectionErrors.first.map { Self.text(of: $0.error) }
@@ -50,6 +54,8 @@ extension UpstreamFailure {
 
     private init(clientError error: HTTPClientError, _ place: String) {
         switch error {
+        case .connectTimeout where Self.isExhausted, .getConnectionFromPoolTimeout where Self.isExhausted:
+            self.init(noDescriptorFor: place, "no descriptor is free")
         case .connectTimeout, .getConnectionFromPoolTimeout, .tlsHandshakeTimeout:
             // The pool never lacks a free connection (ConnectionSlots), so waiting for one in vain means that
             // it could not be made.
@@ -72,6 +78,30 @@ extension UpstreamFailure {
                 || text == HTTPClientError.invalidHeaderFieldValues([]).shortDescription
             self.init(isHeader ? .invalidRequest : .connectionReset, text, mayHaveTakenEffect: !isHeader)
         }
+    }
+
+    /// What is lacking here says nothing of the upstream.
+    private init(noDescriptorFor place: String, _ reason: String) {
+        self.init(.noDescriptor, "no connection to \(place) can be opened here: \(reason)", mayHaveTakenEffect: false)
+    }
+
+    private static func isShortage(_ error: any Error) -> Bool {
+        guard let number = (error as? IOError)?.errnoCode else { return false }
+        return [EMFILE, ENFILE, ENOBUFS, ENOMEM].contains(number)
+    }
+
+    /// Without a descriptor a name cannot be looked up, either, and that error does not say why.
+    private static func isShortage(_ error: NIOConnectionError) -> Bool {
+        guard error.connectionErrors.isEmpty else { return error.connectionErrors.allSatisfy { isShortage($0.error) } }
+        return isExhausted
+    }
+
+    /// Whether no file can be opened just now.
+    private static var isExhausted: Bool {
+        let descriptor = open("/dev/null", O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { return isShortage(IOError(errnoCode: errno, reason: "open")) }
+        close(descriptor)
+        return false
     }
 
     /// System errors in their own words; everything else by its kind, as descriptions may quote what was sent.

@@ -12,6 +12,8 @@ package struct UpstreamFailure: Error, Sendable, Hashable, CustomStringConvertib
         case malformedReply = "malformed_reply"
         /// The reply exceeds the bound.
         case replyTooLarge = "reply_too_large"
+        /// The process or the host had no descriptor, port or memory for a connection: the upstream was not asked.
+        case noDescriptor = "no_descriptor"
         /// All connections were busy until the time was up, or too many requests were waiting for one.
         case saturated
         /// The request cannot be written as HTTP; it was not sent, and never can be.
@@ -52,7 +54,7 @@ package struct UpstreamFailure: Error, Sendable, Hashable, CustomStringConvertib
                 case .unreachable: .unreachable
                 case .timeout: .timeout
                 case .connectionReset, .malformedReply: .broken
-                case .replyTooLarge, .saturated, .invalidRequest, .cancelled, .shutdown: .abandoned
+                case .replyTooLarge, .noDescriptor, .saturated, .invalidRequest, .cancelled, .shutdown: .abandoned
                 }
             }()
     }

@@ -49,7 +49,7 @@ struct Serve: AsyncParsableCommand {
     }
 
     private static func exitStatus(_ error: any Error) -> ExitCode {
-        if error is PassedSocketError { return ExitStatus.configuration }
+        if StartFailure.isConfiguration(error) { return ExitStatus.configuration }
         return (error as? OutboxError).map(ExitStatus.code) ?? ExitStatus.inputOutput
     }
 }
