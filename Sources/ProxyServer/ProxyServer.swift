@@ -7,12 +7,6 @@ package import ResponseCache
 import Synchronization
 package import Upstream
 
-#if canImport(Glibc)
-import Glibc
-#elseif canImport(Musl)
-import Musl
-#endif
-
 /// Listening sockets that somebody else has bound and keeps, as systemd does; the server owns the descriptors.
 package struct PassedListeners: Sendable, Equatable {
     /// TCP sockets.
@@ -51,6 +45,7 @@ package final class ProxyServer: Sendable {
     private let group: MultiThreadedEventLoopGroup
     private let loops: LoopContexts
     private let listeners = Mutex<[any Channel]>([])
+    private let claims = Mutex<[UnixSocketClaim]>([])
     private let gate: AcceptGate
     private let connectionCount = Atomic<Int>(0)
     private let logger: Logger
@@ -112,17 +107,18 @@ package final class ProxyServer: Sendable {
             addresses.append(.tcp(host: address?.ipAddress ?? "unknown", port: address?.port ?? 0))
         }
         if passed.tcp.isEmpty, let host = configuration.address {
-            let tcp = try await listen(bootstrap().bind(host: host, port: configuration.port))
-            addresses.append(.tcp(host: host, port: tcp.localAddress?.port ?? configuration.port))
+            addresses += try await listen(at: host, configuration)
         }
         for descriptor in passed.unix {
             let unix = try await listen(bootstrap().withBoundSocket(descriptor))
             addresses.append(.unix(path: unix.localAddress?.pathname ?? "unknown"))
         }
         if passed.unix.isEmpty, let path = configuration.unixSocket {
-            _ = try await listen(bootstrap().bind(unixDomainSocketPath: path, cleanupExistingSocketFile: true))
+            let claim = try UnixSocketClaim(path)
+            claims.withLock { $0.append(claim) }
+            _ = try await listen(bootstrap().bind(unixDomainSocketPath: path))
             // As on TCP, whoever connects is judged by what it shows and by who it is, not by the file's mode.
-            guard chmod(path, 0o666) == 0 else { throw IOError(errnoCode: errno, reason: "chmod \(path)") }
+            try claim.bound(mode: 0o666)
             addresses.append(.unix(path: path))
         }
         return addresses
@@ -132,6 +128,39 @@ package final class ProxyServer: Sendable {
         let listener = try await binding.get()
         listeners.withLock { $0.append(listener) }
         return listener
+    }
+
+    /// Listens at each address that the name has.
+    private func listen(at host: String, _ configuration: ServerConfiguration) async throws -> [Address] {
+        let resolved = try await ListenAddresses.resolve(host, port: configuration.port)
+        let remote = resolved.compactMap(\.ipAddress).first { !NetworkHost.isLoopback($0) }
+        if let remote, !configuration.clients.allowsRemote { throw RemoteListenAddress(host: host, address: remote) }
+        let isOneOfSeveral = resolved.count > 1
+        let bound = try await ListenAddresses.bind(
+            resolved,
+            with: { address in
+                var bootstrap = bootstrap()
+                // Else the unspecified address of IPv6 would take the port of IPv4, too.
+                if isOneOfSeveral, case .v6 = address {
+                    let only = ChannelOptions.Types.SocketOption(level: .ipv6, name: .ipv6_v6only)
+                    bootstrap = bootstrap.serverChannelOption(only, value: 1)
+                }
+                return try await bootstrap.bind(to: address).get()
+            },
+            port: { $0.localAddress?.port },
+            close: { try? await $0.close() }
+        )
+        for address in bound.absent {
+            logger.notice(
+                "an address of listen.address is not one of this host's",
+                metadata: ["address": "\(address.ipAddress ?? host)", "name": "\(host)"]
+            )
+        }
+        listeners.withLock { $0 += bound.listeners }
+        return bound.listeners.map { listener in
+            let address = listener.localAddress
+            return .tcp(host: address?.ipAddress ?? host, port: address?.port ?? configuration.port)
+        }
     }
 
     private func bootstrap() -> ServerBootstrap {
@@ -234,6 +263,10 @@ package final class ProxyServer: Sendable {
         for listener in listeners { try? await listener.eventLoop.submit {}.get() }
         await loops.quiesce()
         for listener in listeners { try? await listener.close() }
+        claims.withLock { claims in
+            for claim in claims { claim.release() }
+            claims = []
+        }
     }
 
     /// Returns when no connection is open any more, or when the deadline has passed.

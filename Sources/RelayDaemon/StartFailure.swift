@@ -1,6 +1,7 @@
 import Glibc
 import NIOCore
 import Outbox
+import ProxyServer
 
 /// What is known of an error that ends the start of the daemon.
 package enum StartFailure {
@@ -10,14 +11,17 @@ package enum StartFailure {
         case let error as OutboxError: error.errorNumber
         case let error as ListenFailure: error.errorNumber
         case let error as IOError: error.errnoCode
-        case let error as AdminSocketFailure: error.errorNumber
+        case let error as UnixSocketFailure: error.errorNumber
         default: nil
         }
     }
 
+    /// Whether another daemon has what this one needs (exit 75).
+    package static func isTaken(_ error: any Error) -> Bool { (error as? UnixSocketFailure)?.isTaken == true }
+
     /// Whether the configuration, or what the system allows the process, is not enough (exit 78).
     package static func isConfiguration(_ error: any Error) -> Bool {
-        error is PassedSocketError || error is TooFewDescriptors
+        error is PassedSocketError || error is TooFewDescriptors || error is RemoteListenAddress
     }
 }
 

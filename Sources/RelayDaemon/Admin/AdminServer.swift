@@ -19,15 +19,17 @@ final class AdminServer: Sendable {
     private let router: AdminRouter
     private let logger: Logger
     private let connections = Mutex(0)
+    private let claim: UnixSocketClaim
 
-    private init(listener: NIOAsyncChannel<Connection, Never>, parts: AdminParts) {
-        self.listener = listener
+    private init(listener: NIOAsyncChannel<Connection, Never>, claim: UnixSocketClaim, parts: AdminParts) {
+        (self.listener, self.claim) = (listener, claim)
         router = AdminRouter(parts)
         logger = parts.logger
     }
 
     /// Binds the socket.
     static func bind(path: String, parts: AdminParts, group: MultiThreadedEventLoopGroup) async throws -> AdminServer {
+        let claim = try UnixSocketClaim(path)
         let gate = AcceptGate(logger: parts.logger)
         let listener = try await ServerBootstrap(group: group)
             .serverChannelInitializer { channel in
@@ -35,24 +37,19 @@ final class AdminServer: Sendable {
                     try channel.pipeline.syncOperations.addHandler(AcceptGateHandler(gate))
                 }
             }
-            .bind(unixDomainSocketPath: path, cleanupExistingSocketFile: true) { channel in
+            .bind(unixDomainSocketPath: path) { channel in
                 channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.configureHTTPServerPipeline()
                     return try Connection(wrappingChannelSynchronously: channel)
                 }
             }
-        guard chmod(path, 0o660) == 0 else {
-            let number = errno
-            throw AdminSocketFailure(
-                description: "cannot set the mode of \(path): \(String(cString: strerror(number)))",
-                errorNumber: number
-            )
-        }
-        return AdminServer(listener: listener, parts: parts)
+        try claim.bound(mode: 0o660)
+        return AdminServer(listener: listener, claim: claim, parts: parts)
     }
 
     /// Serves until its task is cancelled.
     func run() async throws {
+        defer { claim.release() }
         try await listener.executeThenClose { connections in
             await withDiscardingTaskGroup { group in
                 do {
@@ -128,10 +125,4 @@ final class AdminServer: Sendable {
         if !isHead { try await replies.write(.body(.byteBuffer(reply.body))) }
         try await replies.write(.end(nil))
     }
-}
-
-/// The admin socket could not be set up.
-struct AdminSocketFailure: Error, CustomStringConvertible {
-    let description: String
-    let errorNumber: Int32
 }

@@ -7,7 +7,7 @@ extension ConfigurationKey {
             "listen.address",
             \.listen.address,
             .optionalAddress,
-            "Address that apps connect to; without one they reach the relay by `listen.unix_socket` alone.",
+            "Address that apps connect to, for `localhost` both families; without one they reach the relay by `listen.unix_socket` alone.",
             needsRestart: true
         ),
         .init(

@@ -10,6 +10,12 @@ struct Check: AsyncParsableCommand {
     @OptionGroup var options: ConfigurationOptions
 
     func run() async throws {
-        try Output.print(await options.load(readsSecrets: true).effectiveDescription(), terminator: "")
+        let configuration = try await options.load(readsSecrets: true)
+        try Output.print(configuration.effectiveDescription(), terminator: "")
+        if let addresses = await configuration.namedListenAddresses() {
+            Output.note(
+                "listen.address is \(addresses.isEmpty ? "no address here" : addresses.joined(separator: " and "))"
+            )
+        }
     }
 }

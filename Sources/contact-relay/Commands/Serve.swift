@@ -50,6 +50,7 @@ struct Serve: AsyncParsableCommand {
 
     private static func exitStatus(_ error: any Error) -> ExitCode {
         if StartFailure.isConfiguration(error) { return ExitStatus.configuration }
+        if StartFailure.isTaken(error) { return ExitStatus.alreadyRunning }
         return (error as? OutboxError).map(ExitStatus.code) ?? ExitStatus.inputOutput
     }
 }

@@ -115,6 +115,35 @@ extension ProcessTests {
             }
         }
 
+        @Test("A socket of a daemon that runs is never taken over, and one that a dead daemon has left is replaced")
+        func taken() async throws {
+            try await withSandbox { sandbox in
+                let simulator = try await SimulatorProcess(in: sandbox)
+                let apps = sandbox.folder + "/apps.sock"
+                let relay = try await RelayProcess(in: sandbox, upstream: simulator, ["listen.unix_socket": apps])
+                let operators = Operator(in: sandbox)
+                let pid = try await relay.process.pid()
+                for setting in [["admin.socket": operators.socket], ["listen.unix_socket": apps]] {
+                    let settings = setting.merging(["state.directory": sandbox.folder + "/other"]) { $1 }
+                    let arguments = RelayProcess.arguments(in: sandbox, upstream: simulator.url, settings)
+                    let other = try await sandbox.finish("contact-relay", arguments)
+                    #expect(other.ending == .exited(75), "\(other.output)")
+                    #expect(other.output.contains("another daemon listens at"))
+                    #expect(try await operators.done("status", "--json").contains("\"pid\" : \(pid)"))
+                    let answer = try await sandbox.finish("test", ["-S", apps])
+                    #expect(answer.ending == .exited(0))
+                }
+                try await relay.kill()
+                let next = try await RelayProcess(in: sandbox, upstream: simulator, ["listen.unix_socket": apps])
+                #expect(try await operators.run("status").ending == .exited(0))
+                #expect(try await next.stop() == .exited(0))
+                for path in [apps, operators.socket] {
+                    #expect(!FileManager.default.fileExists(atPath: path))
+                    #expect(!FileManager.default.fileExists(atPath: path + ".lock"))
+                }
+            }
+        }
+
         @Test("Watching the status goes on, a line at a time, until it is interrupted")
         func watch() async throws {
             try await withSandbox { sandbox in
