@@ -222,7 +222,12 @@ package final class PendingOverlay: OutboxChangeObserver {
         }
         guard mayBePending || hasDelivered.load(ordering: .acquiring) else { return .none }
         return state.withLock { state in
-            guard mayBePending || Self.lacks(base, read, state.delivered) else { return .none }
+            let isBehind = Self.lacks(base, read, state.delivered)
+            guard mayBePending || isBehind else { return .none }
+            if !isBehind, case .contact(let contact) = read.subject, state.rendered.isUntouched(read.cacheKey, contact)
+            {
+                return .none
+            }
             switch state.rendered.rendering(read.cacheKey, over: base) {
             case .base: return .none
             case .made(let response): return .rendered(response)
@@ -267,6 +272,8 @@ package final class PendingOverlay: OutboxChangeObserver {
         if let base {
             state.withLock { state in
                 switch rendering {
+                case .unchanged where changes.isEmpty && read.isOfContact:
+                    state.rendered.noteUntouched(read.cacheKey, version)
                 case .unchanged: state.rendered.keep(.base, read.cacheKey, over: base, version)
                 case .made(let made): state.rendered.keep(.made(made), read.cacheKey, over: base, version)
                 case .noBase, .unknown: break

@@ -33,11 +33,13 @@ struct RenderedOverlays {
         private static let entryBytes = 256
     }
 
-    private static let slots = 4_096
+    /// So many that a thousand writes in a second leave nearly all of what is remembered of other contacts.
+    private static let slots = 16_384
 
     let maxBytes: Int
     private var counts = [UInt64](repeating: 0, count: slots)
     private var entries: [CacheKey: Entry] = [:]
+    private var untouched = UntouchedContacts()
     private var bytes = 0
 
     init(maxBytes: Int) { self.maxBytes = maxBytes }
@@ -65,6 +67,16 @@ struct RenderedOverlays {
             return nil
         }
         return entry.rendering
+    }
+
+    /// Remembers that a reply about a contact has nothing to show of pending writes.
+    mutating func noteUntouched(_ key: CacheKey, _ version: Version) {
+        untouched.note(key.hash, changes: version.count)
+    }
+
+    /// Whether a reply about a contact had nothing to show of pending writes, and nothing has changed since.
+    func isUntouched(_ key: CacheKey, _ contact: ContactReference) -> Bool {
+        untouched.contains(key.hash, changes: counts[Self.slot(contact)])
     }
 
     /// Keeps a rendering; when there is no room for it, all the others go.

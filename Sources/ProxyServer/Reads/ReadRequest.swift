@@ -46,6 +46,9 @@ struct ReadRequest: Sendable {
 
     var summary: RequestSummary { RequestSummary(head) }
 
+    /// Whether it reads one contact.
+    var isOfContact: Bool { if case .contact = subject { true } else { false } }
+
     /// Whether pending writes may be laid over the reply.
     var mayBeOverlaid: Bool { subject != .other && key != nil }
 

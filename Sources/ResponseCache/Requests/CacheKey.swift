@@ -6,8 +6,10 @@ package struct CacheKey: Hashable, Sendable {
     package let partition: CachePartition
     /// The request target in origin form, byte for byte, with its query.
     package let target: String
+    /// The hash of both.
+    ///
     /// Computed once and seeded at random for each process, so that nobody outside can make keys collide.
-    let hash: UInt64
+    package let hash: UInt64
 
     /// Makes the key of a request.
     package init(partition: CachePartition, target: String) {
