@@ -11,6 +11,8 @@ package struct OutboxError: Error, Sendable, Equatable, CustomStringConvertible 
         case masterKey
         /// The database is from a release that this one cannot read (exit 78).
         case schemaTooNew
+        /// Other users have access to the state directory or its files (exit 78).
+        case exposed
         /// The database is damaged (exit 74).
         case damaged
         /// The database or its directory cannot be read or written (exit 74).

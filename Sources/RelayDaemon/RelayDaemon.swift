@@ -43,6 +43,7 @@ package struct RelayDaemon: Sendable {
             allowsRemote: configuration.listen.allowRemote
         )
         try Outbox.makeStateDirectory(configuration.state.directory)
+        try StateAccess.check(configuration.state.directory)
         let lock = try StateLock(stateDirectory: configuration.state.directory)
         let descriptors = ProcessDescriptors.raised(eventLoops: Self.eventLoopCount)
         let fitted = try descriptors.fitted(configuration, logger)

@@ -39,7 +39,8 @@ enum ExitStatus {
         }
     }
 
-    private static func code(_ problem: AdminProblem) -> ExitCode {
+    /// The status for what the daemon has refused.
+    static func code(_ problem: AdminProblem) -> ExitCode {
         switch problem.status {
         case 500...: unavailable
         case 400, 413: usage
@@ -51,7 +52,7 @@ enum ExitStatus {
     static func code(_ error: OutboxError) -> ExitCode {
         switch error.code {
         case .alreadyRunning: alreadyRunning
-        case .masterKey, .schemaTooNew: configuration
+        case .masterKey, .schemaTooNew, .exposed: configuration
         case .damaged, .storage: inputOutput
         }
     }
