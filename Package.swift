@@ -103,7 +103,7 @@ let package = Package(
         .target(name: "Systemd", dependencies: ["CSystemd"], swiftSettings: swiftSettings),
         .systemLibrary(name: "CSystemd", pkgConfig: "libsystemd", providers: [.apt(["libsystemd-dev"])]),
         .systemLibrary(name: "CLinux"),
-        .target(name: "DexatelAPI", swiftSettings: swiftSettings),
+        .target(name: "DexatelAPI", dependencies: ["CLinux"], swiftSettings: swiftSettings),
         .target(name: "HTTPWire", dependencies: nio, swiftSettings: swiftSettings),
 
         .executableTarget(

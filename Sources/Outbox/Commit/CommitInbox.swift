@@ -1,3 +1,4 @@
+import DexatelAPI
 import Dispatch
 import Synchronization
 
@@ -26,7 +27,7 @@ final class CommitInbox: Sendable {
     }
 
     private let state = Mutex(State())
-    private let semaphore = DispatchSemaphore(value: 0)
+    private let semaphore = MonotonicSemaphore()
 
     /// Adds writes; false when the thread takes none any more.
     func add(_ writes: [NewWrite]) -> Bool {
@@ -85,7 +86,7 @@ final class CommitInbox: Sendable {
     func next(until deadline: DispatchTime) -> Work? {
         if let work = take(mayMarkSleeping: true) { return work.isEmpty ? nil : work }
         // A wake-up that comes just after the time-out is taken by the next wait, which then finds what there is.
-        _ = semaphore.wait(timeout: deadline)
+        semaphore.wait(until: deadline)
         if let work = take(mayMarkSleeping: false) { return work.isEmpty ? nil : work }
         return Work()
     }

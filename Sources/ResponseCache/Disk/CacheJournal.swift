@@ -1,3 +1,4 @@
+import DexatelAPI
 import Dispatch
 import HTTPWire
 import NIOHTTP1
@@ -86,7 +87,7 @@ package final class CacheJournal: Sendable {
     /// How many bytes of replies may wait to be written.
     let maxQueuedBytes: Int
     private let state = Mutex(State())
-    private let semaphore = DispatchSemaphore(value: 0)
+    private let semaphore = MonotonicSemaphore()
 
     init(maxQueuedBytes: Int) { self.maxQueuedBytes = maxQueuedBytes }
 
@@ -242,7 +243,7 @@ package final class CacheJournal: Sendable {
         }
         guard mustWait else { return }
         // A signal that comes just after the time-out ends the next wait early, which then finds what there is.
-        _ = semaphore.wait(timeout: deadline)
+        semaphore.wait(until: deadline)
         state.withLock { $0.wait = .nothing }
     }
 
