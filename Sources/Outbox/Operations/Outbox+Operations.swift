@@ -157,9 +157,9 @@ extension Outbox {
         var found = try await findings(inDatabase: path)
         do {
             _ = try SQLiteOutboxStorage(path: path).storedSecrets()
-        } catch let error as OutboxError where error.code == .damaged && found.isEmpty {
+        } catch let error as OutboxError where error.code == .damaged {
             // What only the mark shows.
-            found = [error.message]
+            if found.isEmpty { found = [error.message] }
         }
         _ = consume lock
         return found

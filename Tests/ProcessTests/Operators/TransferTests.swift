@@ -1,5 +1,6 @@
 import AdminAPI
 import Foundation
+import Glibc
 import NIOHTTP1
 import TestSupport
 import Testing
@@ -52,7 +53,10 @@ extension ProcessTests {
                 let strange = try await RelayProcess(in: sandbox, upstream: simulator, strangerSettings)
                 let refused = try await Operator(in: sandbox, stateDirectory: stranger).run("outbox", "import", file)
                 #expect(refused.ending == .exited(1))
-                #expect(refused.output.contains("master key") && refused.output.contains("lines 1 to 3 were not"))
+                #expect(
+                    refused.output.contains("master key")
+                        && refused.output.contains("no write was taken; from line 1 on none was")
+                )
                 #expect(try await strange.status().outbox.accepted == 0)
 
                 // Both would send it otherwise.
@@ -73,6 +77,68 @@ extension ProcessTests {
                 #expect(junk.ending == .exited(64) && junk.output.contains("line 1"))
                 #expect(try await operators.run("outbox", "import", "/nowhere").ending == .exited(74))
                 #expect(try await relay.status().outbox.accepted == 0)
+            }
+        }
+
+        @Test(
+            "An import that ends at a bad line says which lines were taken, and not with the status of an unchanged queue"
+        )
+        func brokenOff() async throws {
+            try await withSandbox { sandbox in
+                let simulator = try await SimulatorProcess(in: sandbox)
+                let relay = try await RelayProcess(in: sandbox, upstream: simulator, Self.settings)
+                try await simulator.goDown()
+                #expect(try await relay.put().status == 202)
+                let operators = Operator(in: sandbox)
+                let line = try await operators.done("outbox", "export").split(separator: "\n")[0]
+                let (file, output) = (sandbox.folder + "/lines", sandbox.folder + "/ids")
+                var lines = [String](repeating: String(line), count: 600)
+                lines[299] = "{}"
+                try lines.joined(separator: "\n").write(toFile: file, atomically: false, encoding: .utf8)
+                let broken = try await operators.shell("contact-relay outbox import $S --ids \(file) >\(output)")
+                let taken = try await relay.status().outbox.accepted - 1
+                #expect(taken > 0 && broken.ending == .exited(1))
+                #expect(broken.output.contains("line 300 is not a write"))
+                #expect(
+                    broken.output.contains(
+                        "\(taken) writes were taken, up to line \(taken); from line \(taken + 1) on none"
+                    )
+                )
+                let ids = try String(contentsOfFile: output, encoding: .utf8)
+                #expect(ids.split(separator: "\n").count == Int(taken))
+
+                // A part with a target that is not its contact's is refused as a whole, by the daemon.
+                lines[299] = String(line).replacing(
+                    Samples.contact,
+                    with: "fe84f52d-d05e-4af6-b93a-08dc0110f537",
+                    maxReplacements: 1
+                )
+                try lines.joined(separator: "\n").write(toFile: file, atomically: false, encoding: .utf8)
+                let refused = try await operators.run("outbox", "import", file)
+                let more = try await relay.status().outbox.accepted - 1 - taken
+                #expect(refused.ending == .exited(1) && more > 0 && more < 300)
+                #expect(
+                    refused.output.contains(
+                        "\(more) writes were taken, up to line \(more); from line \(more + 1) on none"
+                    )
+                )
+
+                // A signal in the middle: what was taken is said, and what is not known.
+                let pipe = sandbox.folder + "/pipe"
+                try #require(mkfifo(pipe, 0o600) == 0)
+                let importing = sandbox.spawn(
+                    "contact-relay",
+                    ["outbox", "import", pipe, "--socket", operators.socket]
+                )
+                let writer = open(pipe, O_WRONLY | O_CLOEXEC)
+                try #require(writer >= 0)
+                defer { close(writer) }
+                let many = Array([String](repeating: String(line), count: 300).joined(separator: "\n").utf8) + [0x0A]
+                try FileHandle(fileDescriptor: writer).write(contentsOf: Data(many))
+                try await eventually("a part to be taken") { importing.output.contains("import: ") }
+                importing.signal(SIGTERM)
+                #expect(try await importing.waitForEnd() == .exited(128 + SIGTERM))
+                #expect(importing.output.contains("writes were taken, up to line"))
             }
         }
 
