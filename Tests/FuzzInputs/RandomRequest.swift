@@ -117,7 +117,7 @@ enum OtherParser {
         defer { _ = try? channel.finish() }
         let decoder = HTTPRequestDecoder(leftOverBytesStrategy: .dropBytes)
         try? channel.pipeline.syncOperations.addHandler(ByteToMessageHandler(decoder))
-        try? channel.writeInbound(ByteBuffer(bytes: bytes))
+        _ = try? channel.writeInbound(ByteBuffer(bytes: bytes))
         var requests: [ParsedRequests.Request] = []
         while let part = try? channel.readInbound(as: HTTPServerRequestPart.self) {
             switch part {
