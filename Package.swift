@@ -96,6 +96,14 @@ let package = Package(
             swiftSettings: swiftSettings
         ),
         .target(
+            name: "HTTPClient",
+            dependencies: [
+                "HTTPWire", nioPosix, .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                .product(name: "NIOTLS", package: "swift-nio"),
+            ] + nio,
+            swiftSettings: swiftSettings
+        ),
+        .target(
             name: "AdminAPI",
             dependencies: [httpClient, nioPosix] + nio,
             swiftSettings: swiftSettings
@@ -148,6 +156,14 @@ let package = Package(
         .testTarget(
             name: "ResponseCacheTests",
             dependencies: ["ResponseCache", "HTTPWire", "DexatelAPI", "TestSupport", logging] + nio,
+            swiftSettings: swiftSettings
+        ),
+        .testTarget(
+            name: "HTTPClientTests",
+            dependencies: [
+                "HTTPClient", "TestSupport", nioPosix, .product(name: "NIOEmbedded", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+            ] + nio,
             swiftSettings: swiftSettings
         ),
         .testTarget(
