@@ -22,7 +22,6 @@ let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
 let lifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
-let httpClient: Target.Dependency = .product(name: "AsyncHTTPClient", package: "async-http-client")
 let grdb: Target.Dependency = .product(name: "GRDB", package: "GRDB.swift")
 let sqlite: Target.Dependency = .product(name: "GRDBSQLite", package: "GRDB.swift")
 let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
@@ -47,7 +46,6 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0", traits: ["YAML"]),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
-        .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
         .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2"),
@@ -62,7 +60,7 @@ let package = Package(
             name: "RelayDaemon",
             dependencies: [
                 "ProxyServer", "Outbox", "Upstream", "ResponseCache", "AdminAPI", "Systemd", "CLinux", "DexatelAPI",
-                nioPosix, logging, lifecycle, httpClient,
+                "HTTPClient", nioPosix, logging, lifecycle,
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
                 .product(name: "Configuration", package: "swift-configuration"),
                 .product(name: "Yams", package: "Yams"),
@@ -72,8 +70,8 @@ let package = Package(
         .target(
             name: "ProxyServer",
             dependencies: [
-                "Outbox", "Upstream", "ResponseCache", "AdminAPI", "HTTPWire", "DexatelAPI", nioPosix, logging,
-                collections,
+                "Outbox", "Upstream", "HTTPClient", "ResponseCache", "AdminAPI", "HTTPWire", "DexatelAPI", nioPosix,
+                logging, collections,
             ] + nio,
             swiftSettings: swiftSettings
         ),
@@ -90,8 +88,7 @@ let package = Package(
         .target(
             name: "Upstream",
             dependencies: [
-                "HTTPWire", "DexatelAPI", httpClient, nioPosix, logging,
-                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                "HTTPClient", "DexatelAPI", nioPosix, logging,
             ] + nio,
             swiftSettings: swiftSettings
         ),
@@ -105,7 +102,7 @@ let package = Package(
         ),
         .target(
             name: "AdminAPI",
-            dependencies: [httpClient, nioPosix] + nio,
+            dependencies: ["HTTPClient"] + nio,
             swiftSettings: swiftSettings
         ),
         .target(name: "Systemd", dependencies: ["CSystemd"], swiftSettings: swiftSettings),
@@ -122,7 +119,7 @@ let package = Package(
 
         .target(
             name: "TestSupport",
-            dependencies: [nioPosix] + nio,
+            dependencies: ["HTTPClient", nioPosix] + nio,
             path: "Tests/TestSupport",
             swiftSettings: swiftSettings
         ),
@@ -190,7 +187,7 @@ let package = Package(
         ),
         .testTarget(
             name: "SimulatorTests",
-            dependencies: ["dexatel-simulator", "DexatelAPI", httpClient, argumentParser] + nio,
+            dependencies: ["dexatel-simulator", "DexatelAPI", "HTTPClient", argumentParser] + nio,
             swiftSettings: swiftSettings
         ),
         .testTarget(
@@ -201,7 +198,7 @@ let package = Package(
         .testTarget(
             name: "ProcessTests",
             dependencies: [
-                "contact-relay", "dexatel-simulator", "AdminAPI", "DexatelAPI", "TestSupport", httpClient, nioPosix,
+                "contact-relay", "dexatel-simulator", "AdminAPI", "DexatelAPI", "TestSupport", "HTTPClient", nioPosix,
                 subprocess,
             ] + nio,
             swiftSettings: swiftSettings

@@ -1,4 +1,4 @@
-import AsyncHTTPClient
+import HTTPClient
 import NIOCore
 import NIOHTTP1
 
@@ -7,7 +7,8 @@ import NIOHTTP1
 /// A simulator in this process, on free ports, and a client for both.
 struct RunningSimulator {
     let server: SimulatorServer
-    private let client: HTTPClient
+    private let apiClient: OriginClient
+    private let controlClient: OriginClient
 
     struct Reply {
         let status: Int
@@ -22,29 +23,41 @@ struct RunningSimulator {
         _ body: (RunningSimulator) async throws -> Result
     ) async throws -> Result {
         let server = try await SimulatorServer.start(SimulatorOptions(settings: settings))
-        var configuration = HTTPClient.Configuration(redirectConfiguration: .disallow)
-        configuration.connectionPool.retryConnectionEstablishment = false
-        let client = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
+        let simulator = RunningSimulator(
+            server: server,
+            apiClient: Self.client(port: server.api.port),
+            controlClient: Self.client(port: server.control.port)
+        )
         do {
-            let result = try await body(RunningSimulator(server: server, client: client))
-            try await client.shutdown()
-            try await server.stop()
+            let result = try await body(simulator)
+            try await simulator.stop()
             return result
         } catch {
-            try? await client.shutdown()
-            try? await server.stop()
+            try? await simulator.stop()
             throw error
         }
     }
 
+    private static func client(port: Int) -> OriginClient {
+        OriginClient(
+            OriginConfiguration(endpoint: .host("127.0.0.1", port: port), authority: "127.0.0.1:\(port)")
+        )
+    }
+
+    private func stop() async throws {
+        await apiClient.shutdown()
+        await controlClient.shutdown()
+        try await server.stop()
+    }
+
     /// A request to the API.
     func api(_ method: String, _ path: String, _ body: String = "") async throws -> Reply {
-        try await send(method, server.api.url + path, body)
+        try await send(apiClient, method, path, body)
     }
 
     /// A control call.
     func control(_ method: String, _ path: String, _ body: String = "") async throws -> Reply {
-        try await send(method, server.control.url + path, body)
+        try await send(controlClient, method, path, body)
     }
 
     /// Returns when so many requests have been decided.
@@ -56,20 +69,17 @@ struct RunningSimulator {
         }
     }
 
-    private func send(_ method: String, _ url: String, _ body: String) async throws -> Reply {
-        var request = HTTPClientRequest(url: url)
-        request.method = .RAW(value: method)
-        request.headers.add(name: "X-Dexatel-Key", value: "key-1")
+    private func send(_ client: OriginClient, _ method: String, _ path: String, _ body: String) async throws -> Reply {
+        var request = OutboundRequest(method: method, target: path, headers: ["X-Dexatel-Key": "key-1"])
         if !body.isEmpty {
             request.headers.add(name: "Content-Type", value: "application/json")
-            request.body = .bytes(ByteBuffer(string: body))
+            request.body = .whole(ByteBuffer(string: body))
         }
-        let response = try await client.execute(request, timeout: .seconds(30))
-        let bytes = try await response.body.collect(upTo: 16_777_216)
+        let reply = try await client.send(request, timeout: .seconds(30), maxReplyBytes: 16_777_216).get()
         return Reply(
-            status: Int(response.status.code),
-            fields: Dictionary(response.headers.map { ($0.name.lowercased(), $0.value) }) { first, _ in first },
-            body: Array(bytes.readableBytesView)
+            status: reply.head.status,
+            fields: Dictionary(reply.head.headers.map { ($0.name.lowercased(), $0.value) }) { first, _ in first },
+            body: Array(reply.body.readableBytesView)
         )
     }
 }

@@ -1,5 +1,5 @@
-import AsyncHTTPClient
 import Foundation
+import HTTPClient
 import NIOCore
 import NIOHTTP1
 
@@ -15,22 +15,19 @@ package struct AdminClient: Sendable {
     package static let version = "v1"
 
     /// For what the daemon answers from memory or with a bounded look into the database.
-    private static let timeoutSeconds: Int64 = 30
+    private static let timeout = TimeAmount.seconds(30)
     /// For what takes as long as the outbox is large.
-    private static let longTimeoutSeconds: Int64 = 3_600
+    private static let longTimeout = TimeAmount.hours(1)
     private static let maxReplyBytes = 64 << 20
-    private static let client: HTTPClient = {
-        var configuration = HTTPClient.Configuration()
-        // A daemon that does not listen is not running: its operator hears so at once.
-        configuration.connectionPool.retryConnectionEstablishment = false
-        return HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
-    }()
-
     private let socketPath: String
+    private let origin: OriginClient
 
     /// Makes a client for the daemon that listens at this path.
     package init(socketPath: String) {
         self.socketPath = socketPath
+        origin = OriginClient(
+            OriginConfiguration(endpoint: .unixSocket(path: socketPath), authority: "localhost")
+        )
     }
 
     /// Asks for something.
@@ -41,7 +38,7 @@ package struct AdminClient: Sendable {
         as type: Message.Type,
         isLong: Bool = false
     ) async throws -> Message {
-        try await send(.GET, path, body: nil, as: type, isLong: isLong)
+        try await send("GET", path, body: nil, as: type, isLong: isLong)
     }
 
     /// Has something done.
@@ -53,50 +50,47 @@ package struct AdminClient: Sendable {
         as type: Message.Type,
         isLong: Bool = false
     ) async throws -> Message {
-        try await send(.POST, path, body: AdminJSON.encode(body), as: type, isLong: isLong)
+        try await send("POST", path, body: AdminJSON.encode(body), as: type, isLong: isLong)
     }
 
-    private func unreachable(_ error: any Error) -> Failure {
-        guard let error = error as? IOError else {
-            return Failure(description: "the contact-relay at \(socketPath) does not answer (\(error))")
+    private func unreachable(_ failure: ExchangeFailure) -> Failure {
+        guard let errorNumber = failure.errorNumber else {
+            return Failure(description: "the contact-relay at \(socketPath) does not answer (\(failure))")
         }
-        let reason = String(cString: strerror(error.errnoCode))
+        let reason = String(cString: strerror(errorNumber))
         let advice =
-            error.errnoCode == EACCES
+            errorNumber == EACCES
             ? "only root and the members of its group may talk to it" : "is it running, and is this its admin.socket?"
         return Failure(description: "no contact-relay answers at \(socketPath) (\(reason)): \(advice)")
     }
 
     private func send<Message: Decodable>(
-        _ method: HTTPMethod,
+        _ method: String,
         _ path: String,
         body: Data?,
         as type: Message.Type,
         isLong: Bool
     ) async throws -> Message {
-        guard let url = URL(httpURLWithSocketPath: socketPath, uri: "/\(Self.version)/\(path)") else {
-            throw Failure(description: "\(socketPath) is not a path")
+        var request = OutboundRequest(method: method, target: "/\(Self.version)/\(path)")
+        if let body {
+            request.headers.add(name: "Content-Type", value: "application/json")
+            request.body = .whole(ByteBuffer(bytes: body))
         }
-        let status: HTTPResponseStatus
-        let bytes: ByteBuffer
-        do {
-            var request = HTTPClientRequest(url: url.absoluteString)
-            request.method = method
-            if let body {
-                request.headers.add(name: "Content-Type", value: "application/json")
-                request.body = .bytes(ByteBuffer(bytes: body))
-            }
-            let seconds = isLong ? Self.longTimeoutSeconds : Self.timeoutSeconds
-            let response = try await Self.client.execute(request, timeout: .seconds(seconds))
-            status = response.status
-            bytes = try await response.body.collect(upTo: Self.maxReplyBytes)
+        let result = await origin.send(
+            request,
+            timeout: isLong ? Self.longTimeout : Self.timeout,
+            maxReplyBytes: Self.maxReplyBytes
+        )
+        let reply: WholeReply
+        do throws(ExchangeFailure) {
+            reply = try result.get()
         } catch {
             throw unreachable(error)
         }
-        let data = Data(bytes.readableBytesView)
-        guard status == .ok else {
+        let data = Data(reply.body.readableBytesView)
+        guard reply.head.status == 200 else {
             if let problem = try? AdminJSON.decode(AdminProblem.self, from: data) { throw problem }
-            throw Failure(description: "the daemon at \(socketPath) answered \(status.code)")
+            throw Failure(description: "the daemon at \(socketPath) answered \(reply.head.status)")
         }
         do {
             return try AdminJSON.decode(type, from: data)

@@ -1,3 +1,4 @@
+import HTTPClient
 import HTTPWire
 import NIOCore
 import NIOHTTP1
@@ -63,10 +64,12 @@ struct ReadFetch: Sendable {
 
     private func run(_ permit: Permit, _ validation: CacheValidation?) async {
         let askedAt = server.reads.clock.milliseconds()
+        var request = read.forwarded(validation)
+        request.traffic = leader == nil ? .confirmation : .read
         let stream: UpstreamStream
         do throws(UpstreamFailure) {
             stream = try await server.client.open(
-                read.forwarded(validation),
+                request,
                 body: nil as RequestBodyPieces?,
                 length: nil
             )

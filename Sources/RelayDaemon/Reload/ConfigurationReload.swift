@@ -66,7 +66,7 @@ actor ConfigurationReload {
     private func apply(_ configuration: RelayConfiguration, running: RelayConfiguration) async throws {
         // The only steps that can fail come first.
         let upstream = try configuration.upstreamConfiguration()
-        let isOtherUpstream = try running.upstreamConfiguration().url != upstream.url
+        let isOtherUpstream = try UpstreamURL(running.upstream.url) != upstream.url
         parts.logLevel.level = configuration.log.level
         parts.budget.timeout = configuration.shutdown.timeout
         parts.backoff.set(configuration)

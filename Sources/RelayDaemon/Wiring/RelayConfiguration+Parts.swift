@@ -1,4 +1,5 @@
 import DexatelAPI
+import Foundation
 import Outbox
 import ProxyServer
 import ResponseCache
@@ -70,13 +71,20 @@ extension RelayConfiguration {
         return cache
     }
 
-    func upstreamConfiguration() throws(UpstreamURL.Fault) -> UpstreamConfiguration {
+    /// The upstream's address and settings, with the contents of `upstream.ca_file` as they are now.
+    func upstreamConfiguration() throws -> UpstreamConfiguration {
         var client = UpstreamConfiguration(url: try UpstreamURL(upstream.url))
         client.connectTimeout = upstream.connectTimeout
         client.requestTimeout = upstream.requestTimeout
         client.maxConnections = upstream.maxConnections
         client.maxConcurrentWrites = upstream.maxConcurrentWrites
-        client.caFile = upstream.caFile
+        client.authorities = try upstream.caFile.map { path in
+            do {
+                return Array(try Data(contentsOf: URL(fileURLWithPath: path)))
+            } catch {
+                throw UnreadableAuthorities(path: path)
+            }
+        }
         return client
     }
 
@@ -88,4 +96,11 @@ extension RelayConfiguration {
             return backoff.delay(attempt: Int(clamping: attempt), using: &generator).wholeMilliseconds
         }
     }
+}
+
+/// An `upstream.ca_file` that cannot be read, though it could when the configuration was checked.
+struct UnreadableAuthorities: Error, CustomStringConvertible {
+    let path: String
+
+    var description: String { "upstream.ca_file: \(path) cannot be read" }
 }

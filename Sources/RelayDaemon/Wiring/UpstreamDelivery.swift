@@ -1,4 +1,5 @@
 import DexatelAPI
+import HTTPClient
 import NIOCore
 import NIOHTTP1
 import Outbox
@@ -28,7 +29,8 @@ struct UpstreamDelivery: DeliveryTransport {
             target: delivery.payload.target,
             headers: delivery.payload.headers,
             apiKey: delivery.apiKey,
-            body: delivery.payload.body
+            body: delivery.payload.body,
+            traffic: .delivery
         )
         let result = await client.send(request)
         end(permit, result)

@@ -1,3 +1,5 @@
+import HTTPClient
+
 /// An exchange with the upstream that brought no whole reply.
 package struct UpstreamFailure: Error, Sendable, Hashable, CustomStringConvertible {
     /// What went wrong, in the names that receipts and metrics use.
@@ -8,7 +10,7 @@ package struct UpstreamFailure: Error, Sendable, Hashable, CustomStringConvertib
         case timeout
         /// The connection was cut before the reply was whole.
         case connectionReset = "connection_reset"
-        /// What came back is not HTTP.
+        /// The reply is not HTTP.
         case malformedReply = "malformed_reply"
         /// The reply exceeds the bound.
         case replyTooLarge = "reply_too_large"
@@ -22,6 +24,21 @@ package struct UpstreamFailure: Error, Sendable, Hashable, CustomStringConvertib
         case cancelled
         /// The client was shut down.
         case shutdown
+
+        init(_ code: ExchangeFailure.Code) {
+            self =
+                switch code {
+                case .unreachable: .unreachable
+                case .timeout: .timeout
+                case .connectionReset: .connectionReset
+                case .malformedReply: .malformedReply
+                case .replyTooLarge: .replyTooLarge
+                case .saturated: .saturated
+                case .invalidRequest: .invalidRequest
+                case .cancelled: .cancelled
+                case .shutdown: .shutdown
+                }
+        }
     }
 
     /// What went wrong.
@@ -31,6 +48,9 @@ package struct UpstreamFailure: Error, Sendable, Hashable, CustomStringConvertib
     /// Whether the upstream may have acted on the request: true once a byte of it may have been sent (P3,
     /// `ambiguous`).
     package let mayHaveTakenEffect: Bool
+    /// Whether the upstream had closed a connection that rested in the pool: nothing is wrong with it, and the next attempt
+    /// may follow at once.
+    package let isStaleConnection: Bool
     /// What this teaches the breaker.
     package let signal: Signal
 
@@ -43,20 +63,34 @@ package struct UpstreamFailure: Error, Sendable, Hashable, CustomStringConvertib
     /// A reply that began in time, and was not whole in time.
     package static let tooSlow = UpstreamFailure(.timeout, "the reply was not whole in time", mayHaveTakenEffect: true)
 
-    init(_ code: Code, _ message: String, mayHaveTakenEffect: Bool, signal: Signal? = nil) {
+    init(_ code: Code, _ message: String, mayHaveTakenEffect: Bool) {
         self.code = code
         self.message = message
         self.mayHaveTakenEffect = mayHaveTakenEffect
-        self.signal =
-            signal
-            ?? {
-                switch code {
-                case .unreachable: .unreachable
-                case .timeout: .timeout
-                case .connectionReset, .malformedReply: .broken
-                case .replyTooLarge, .noDescriptor, .saturated, .invalidRequest, .cancelled, .shutdown: .abandoned
-                }
-            }()
+        self.isStaleConnection = false
+        self.signal = Self.signal(of: code)
+    }
+
+    init(_ failure: ExchangeFailure) {
+        let isShortage = failure.code == .unreachable && DescriptorShortage.explains(failure.errorNumber)
+        self.code = isShortage ? .noDescriptor : Code(failure.code)
+        self.message = isShortage ? "no connection can be opened here: \(failure.message)" : failure.message
+        self.mayHaveTakenEffect = failure.mayHaveTakenEffect
+        self.isStaleConnection = failure.isStaleConnection
+        if let status = failure.status {
+            self.signal = .answered(status: status)
+        } else {
+            self.signal = failure.isStaleConnection ? .abandoned : Self.signal(of: self.code)
+        }
+    }
+
+    private static func signal(of code: Code) -> Signal {
+        switch code {
+        case .unreachable: .unreachable
+        case .timeout: .timeout
+        case .connectionReset, .malformedReply: .broken
+        case .replyTooLarge, .noDescriptor, .saturated, .invalidRequest, .cancelled, .shutdown: .abandoned
+        }
     }
 }
 

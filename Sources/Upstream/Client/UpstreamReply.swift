@@ -1,3 +1,4 @@
+import HTTPClient
 package import NIOCore
 package import NIOHTTP1
 
@@ -23,19 +24,26 @@ package struct UpstreamReply: Sendable {
     package let body: ByteBuffer
     /// How the end of the body was known.
     package let framing: Framing
+    /// Whether it is a 304 to a request without a condition, which is no answer to it.
+    package let isUnaskedNotModified: Bool
     /// The time from sending to the last byte, waiting for a connection included.
     package let duration: Duration
 
     /// Whether the reply is certain to be whole (design §3.3: a delivery needs a correctly framed body).
     package var isCompletelyFramed: Bool { self.framing != .untilClose }
 
-    static func framing(method: String, status: Int, headers: HTTPHeaders) -> Framing {
-        if method == "HEAD" || status == 204 || status == 304 { return .bodiless }
-        if headers.contains(name: "Transfer-Encoding") {
-            // RFC 9112 §6.3: a reply whose last coding is not chunked ends with the connection.
-            let last = headers[canonicalForm: "Transfer-Encoding"].last?.lowercased()
-            return last == "chunked" ? .chunked : .untilClose
-        }
-        return headers.contains(name: "Content-Length") ? .contentLength : .untilClose
+    init(_ reply: WholeReply, duration: Duration) {
+        self.status = reply.head.status
+        self.headers = reply.head.headers
+        self.body = reply.body
+        self.isUnaskedNotModified = reply.head.isUnaskedNotModified
+        self.duration = duration
+        self.framing =
+            switch reply.head.framing {
+            case .bodiless: .bodiless
+            case .contentLength: .contentLength
+            case .chunked: .chunked
+            case .untilClose: .untilClose
+            }
     }
 }

@@ -1,4 +1,5 @@
 package import DexatelAPI
+package import HTTPClient
 package import NIOCore
 package import NIOHTTP1
 
@@ -15,6 +16,8 @@ package struct UpstreamRequest: Sendable {
     package var apiKey: Secret?
     /// The whole body; a streamed one is passed beside the request.
     package var body: ByteBuffer?
+    /// The class of traffic, whose share of the connections it takes.
+    package var traffic: TrafficClass
 
     /// Gathers the parts of a request.
     package init(
@@ -22,29 +25,14 @@ package struct UpstreamRequest: Sendable {
         target: String,
         headers: HTTPHeaders = [:],
         apiKey: Secret? = nil,
-        body: ByteBuffer? = nil
+        body: ByteBuffer? = nil,
+        traffic: TrafficClass = .passThrough
     ) {
         self.method = method
         self.target = target
         self.headers = headers
         self.apiKey = apiKey
         self.body = body
-    }
-
-    /// Whether method and target can be written into a request line without changing where its parts begin and end.
-    var isWellFormed: Bool {
-        guard !self.method.isEmpty, self.method != "CONNECT", self.method.utf8.allSatisfy(Self.isTokenByte) else {
-            return false
-        }
-        // Printable ASCII without space and fragment: everything else belongs percent-encoded (RFC 9112 §3.2).
-        return self.target.utf8.first == UInt8(ascii: "/")
-            && self.target.utf8.allSatisfy { (0x21...0x7E).contains($0) && $0 != UInt8(ascii: "#") }
-    }
-
-    private static func isTokenByte(_ byte: UInt8) -> Bool {
-        switch byte {
-        case 0x30...0x39, 0x41...0x5A, 0x61...0x7A: true
-        default: "!#$%&'*+-.^_`|~".utf8.contains(byte)
-        }
+        self.traffic = traffic
     }
 }

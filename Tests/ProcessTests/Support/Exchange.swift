@@ -1,7 +1,8 @@
-import AsyncHTTPClient
 import Foundation
+import HTTPClient
 import NIOCore
 import NIOHTTP1
+import TestSupport
 
 /// A reply, complete.
 struct Answer: Sendable {
@@ -21,17 +22,14 @@ struct Answer: Sendable {
     var write: String? { headers.first(name: "Contact-Relay-Write") }
 }
 
+extension Answer {
+    init(_ reply: WholeReply) {
+        self.init(status: reply.head.status, headers: reply.head.headers, body: Array(reply.body.readableBytesView))
+    }
+}
+
 /// A well-behaved HTTP client: keep-alive, no redirects, no repetition.
 enum Exchange {
-    private static let client: HTTPClient = {
-        var configuration = HTTPClient.Configuration(redirectConfiguration: .disallow)
-        configuration.timeout.connect = .seconds(10)
-        // A relay that was killed is gone: the test knows where the next one listens.
-        configuration.connectionPool.retryConnectionEstablishment = false
-        configuration.httpVersion = .http1Only
-        return HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
-    }()
-
     /// Sends a request and gathers its reply.
     static func send(
         _ method: HTTPMethod,
@@ -40,16 +38,14 @@ enum Exchange {
         body: String? = nil,
         timeout: TimeAmount = .seconds(25)
     ) async throws -> Answer {
-        var request = HTTPClientRequest(url: url)
-        request.method = method
-        request.headers = headers
-        if let body { request.body = .bytes(ByteBuffer(string: body)) }
-        let response = try await client.execute(request, timeout: timeout)
-        let bytes = try await response.body.collect(upTo: 256 << 20)
-        return Answer(
-            status: Int(response.status.code),
-            headers: response.headers,
-            body: Array(bytes.readableBytesView)
+        Answer(
+            try await TestClient.send(
+                method.rawValue,
+                url,
+                headers: headers,
+                body: body.map { ByteBuffer(string: $0) },
+                timeout: timeout
+            )
         )
     }
 }

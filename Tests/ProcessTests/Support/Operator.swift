@@ -1,8 +1,8 @@
 import AdminAPI
-import AsyncHTTPClient
 import Foundation
 import NIOCore
 import NIOHTTP1
+import TestSupport
 
 /// An operator at a terminal that nobody sits at: runs commands against the daemon of a state directory.
 struct Operator: Sendable {
@@ -45,10 +45,14 @@ struct Operator: Sendable {
 
     /// Sends a request to the admin socket, past the command line.
     func request(_ method: HTTPMethod, _ path: String, body: String? = nil) async throws -> Answer {
-        guard let url = URL(httpURLWithSocketPath: socket, uri: path) else {
-            throw OperatorFailure(description: "\(socket) is no path")
-        }
-        return try await Exchange.send(method, url.absoluteString, body: body)
+        Answer(
+            try await TestClient.send(
+                method.rawValue,
+                path,
+                socket: socket,
+                body: body.map { ByteBuffer(string: $0) }
+            )
+        )
     }
 }
 
