@@ -145,6 +145,21 @@ struct ExchangeTests {
         #expect(fresh.failure?.isStaleConnection == false)
     }
 
+    @Test("a stale connection costs those that rest beside it")
+    func staleNeighbours() throws {
+        let pool = ScriptedPool()
+        let first = try pool.get("/1")
+        let second = try pool.get("/2")
+        try pool.reply(Self.ok, on: 0)
+        try pool.reply(Self.ok, on: 1)
+        #expect(first.isWhole && second.isWhole)
+        _ = try pool.send(OutboundRequest(method: "PUT", target: "/")).outcome
+        pool.close(1)
+        #expect(!pool.isOpen(0))
+        _ = try pool.send(OutboundRequest(method: "PUT", target: "/")).outcome
+        #expect(pool.channels.count == 3)
+    }
+
     @Test("a safe request whose reply has begun is not repeated")
     func brokenReply() throws {
         let pool = ScriptedPool()

@@ -195,7 +195,10 @@ final class ClientConnection: ChannelDuplexHandler {
         case .brokeBeforeReply(let isReused):
             self.exchange = nil
             self.pool.connectionClosed(self)
-            if isReused, self.pool.retries(exchange) { return }
+            if isReused {
+                self.pool.foundStale()
+                if self.pool.retries(exchange) { return }
+            }
             failure = ExchangeFailure(
                 .connectionReset,
                 reason.map { "the connection to \(place) broke: \($0)" }

@@ -114,6 +114,11 @@ final class LoopPool {
         self.checkEmpty()
     }
 
+    /// Closes the connections that rest, as one of them was stale: what its peer did to it, it has done to others.
+    func foundStale() {
+        for connection in self.state.distrustIdle() { connection.close() }
+    }
+
     private func dial() {
         let dialer = self.makeDialer(self)
         self.dialers[ObjectIdentifier(dialer)] = dialer

@@ -170,11 +170,16 @@ struct PoolState<Request: AnyObject, Connection: AnyObject> {
         return expired
     }
 
+    /// Hands out the idle connections, as one that had rested among them was stale.
+    mutating func distrustIdle() -> [Connection] {
+        defer { self.idle = [] }
+        return self.idle.map(\.connection)
+    }
+
     /// Keeps no connection from now on, and hands out those that are idle.
     mutating func retire() -> [Connection] {
         self.isRetired = true
-        defer { self.idle = [] }
-        return self.idle.map(\.connection)
+        return self.distrustIdle()
     }
 
     /// Takes out everything that waits.
