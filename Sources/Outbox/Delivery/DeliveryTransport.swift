@@ -85,10 +85,13 @@ package struct DeliveryFailure: Sendable, Equatable {
     package let message: String
     /// Whether the write may have taken effect all the same (P3).
     package let isAmbiguous: Bool
+    /// Whether the upstream had merely closed a connection that rested, so that there is no reason to wait.
+    package let isStaleConnection: Bool
 
     /// Describes a failure.
-    package init(message: String, isAmbiguous: Bool) {
+    package init(message: String, isAmbiguous: Bool, isStaleConnection: Bool = false) {
         self.message = message
         self.isAmbiguous = isAmbiguous
+        self.isStaleConnection = isStaleConnection
     }
 }

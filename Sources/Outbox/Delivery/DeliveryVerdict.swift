@@ -59,7 +59,14 @@ enum DeliveryVerdict: Sendable, Equatable {
     static func judge(_ outcome: DeliveryOutcome, _ circumstances: Circumstances) -> DeliveryVerdict {
         switch outcome {
         case .failure(let failure):
-            return .retry(Retry(reason: failure.message, isAmbiguous: failure.isAmbiguous, endsWithOutage: true))
+            return .retry(
+                Retry(
+                    reason: failure.message,
+                    isAmbiguous: failure.isAmbiguous,
+                    isAtOnce: failure.isStaleConnection,
+                    endsWithOutage: true
+                )
+            )
         case .reply(let reply):
             return judge(reply, circumstances)
         }

@@ -47,7 +47,11 @@ struct UpstreamDelivery: DeliveryTransport {
             return .failure(DeliveryFailure(message: message, isAmbiguous: true))
         case .failure(let failure):
             return .failure(
-                DeliveryFailure(message: failure.description, isAmbiguous: failure.mayHaveTakenEffect)
+                DeliveryFailure(
+                    message: failure.description,
+                    isAmbiguous: failure.mayHaveTakenEffect,
+                    isStaleConnection: failure.isStaleConnection
+                )
             )
         }
     }

@@ -50,6 +50,13 @@ import Testing
         }
     }
 
+    @Test func `a write whose connection was stale is tried again at once, and may have taken effect`() {
+        let failure = DeliveryFailure(message: "closed", isAmbiguous: true, isStaleConnection: true)
+        let retry = Self.judge(.failure(failure)).retry
+        #expect(retry?.isAtOnce == true && retry?.isAmbiguous == true)
+        #expect(Self.judge(.failure(DeliveryFailure(message: "closed", isAmbiguous: true))).retry?.isAtOnce == false)
+    }
+
     @Test(arguments: [300, 301, 302, 303, 304, 307, 308, 399])
     func `a 3xx is retried, never followed, never final`(_ status: Int) {
         for circumstance in Self.circumstances {
