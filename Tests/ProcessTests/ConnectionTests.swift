@@ -103,5 +103,54 @@ extension ProcessTests {
                 #expect(RawReplies(text).replies.map(\.status) == [200])
             }
         }
+
+        @Test("A write behind an offer to upgrade is taken, on the same connection")
+        func upgradeOffer() async throws {
+            try await withSandbox { sandbox in
+                let simulator = try await SimulatorProcess(in: sandbox)
+                let relay = try await RelayProcess(in: sandbox, upstream: simulator)
+                let offer = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
+                let connection = try RawConnection(port: relay.port)
+                await connection.send(Self.put("one", fields: offer))
+                _ = await connection.receive { RawReplies($0).replies.count == 1 }
+                await connection.send(Self.put("two", fields: offer))
+                let text = await connection.receive { RawReplies($0).replies.count == 1 }
+                #expect(RawReplies(text).replies.map(\.status) == [200])
+                #expect(try await simulator.applied() == ["one", "two"])
+            }
+        }
+
+        @Test(
+            "A thousand connections that offer upgrades, trickle heads or send garbage leave memory bounded and others served"
+        )
+        func unfriendlyConnections() async throws {
+            try await withSandbox { sandbox in
+                let simulator = try await SimulatorProcess(in: sandbox)
+                let relay = try await RelayProcess(in: sandbox, upstream: simulator)
+                #expect(try await relay.put("before").status == 200)
+                let before = try await relay.residentBytes()
+                let upgrade = Self.get("/_relay/live", fields: "Connection: Upgrade\r\nUpgrade: x\r\n")
+                let head = "GET /_relay/live HTTP/1.1\r\nHost: localhost\r\nX-Long: "
+                let filler = String(repeating: "x", count: 15_000)
+                let connections = try (0..<1000).map { _ in try RawConnection(port: relay.port) }
+                await withTaskGroup(of: Void.self) { group in
+                    for (index, connection) in connections.enumerated() {
+                        group.addTask {
+                            switch index % 3 {
+                            case 0: await connection.send(upgrade + upgrade + String(repeating: "x", count: 100_000))
+                            case 1: await connection.send(head + filler)
+                            default: await connection.send(String(repeating: "\u{0}garbage", count: 10_000))
+                            }
+                        }
+                    }
+                }
+                #expect(try await relay.put("meanwhile").status == 200)
+                #expect(try await relay.send(.GET, "/_relay/live").status == 200)
+                // A head takes listen.max_head at most, and a connection some KiB beside it.
+                #expect(try await relay.residentBytes() - before < 1000 * 32 * 1024)
+                #expect(try await simulator.applied() == ["before", "meanwhile"])
+                withExtendedLifetime(connections) {}
+            }
+        }
     }
 }

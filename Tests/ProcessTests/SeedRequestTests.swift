@@ -81,7 +81,7 @@ extension ProcessTests {
                 #expect(try await relay.receipt(of: answer).state == "delivered")
                 #expect(try await simulator.applied() == ["Ada", "Augusta"])
 
-                #expect(try await relay.receiptAnswer(write, key: "another key").status == 404)
+                #expect(try await relay.receiptAnswer(write, key: "another-key").status == 404)
                 #expect(try await relay.send(.GET, "/_relay/writes/\(write)").status == 401)
                 #expect(try await relay.send(.GET, "/_relay/writes/nonsense", headers: Samples.headers()).status == 404)
             }

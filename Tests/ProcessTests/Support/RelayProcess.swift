@@ -143,6 +143,13 @@ struct RelayProcess: Sendable {
     }
 
     /// Ends it as a power failure would, as far as a process can tell.
+    /// The memory that the process has in the machine's (`VmRSS`).
+    func residentBytes() async throws -> Int {
+        let status = try String(contentsOfFile: "/proc/\(try await process.pid())/status", encoding: .utf8)
+        let line = status.split(separator: "\n").first { $0.hasPrefix("VmRSS:") }
+        return (line?.split(separator: " ").dropFirst().first.flatMap { Int($0) } ?? 0) * 1024
+    }
+
     func kill() async throws {
         process.signal(SIGKILL)
         _ = try await process.waitForEnd()
