@@ -1,5 +1,6 @@
 #pragma once
 
+#include <fcntl.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <sys/prctl.h>
@@ -21,4 +22,10 @@ static inline int clinux_limit_arenas(int count) {
 extern int pthread_cond_clockwait(pthread_cond_t *, pthread_mutex_t *, clockid_t, const struct timespec *);
 static inline int clinux_wait_until(pthread_cond_t *condition, pthread_mutex_t *mutex, const struct timespec *deadline) {
     return pthread_cond_clockwait(condition, mutex, CLOCK_MONOTONIC, deadline);
+}
+
+/// Allocates blocks for a part of a file, without changing what it holds; <fcntl.h> declares it for GNU sources alone.
+extern int fallocate(int, int, off_t, off_t);
+static inline int clinux_allocate(int descriptor, off_t length) {
+    return fallocate(descriptor, 0, 0, length);
 }

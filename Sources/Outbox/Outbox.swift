@@ -52,7 +52,15 @@ package final class Outbox: Sendable {
         let (vault, previousVault) = try KeyVault.unlock(secrets, masterKeys)
         let keys = KeyRegistry(vault: vault, previousVault: previousVault)
         try keys.load(secrets.keys)
+        let damageOfLog = storage.damageOfLog()
         let opened = try storage.open(verify: false)
+        if let damageOfLog {
+            // The torn end of a transaction that nobody heard of looks the same.
+            logger.error(
+                "the end of the outbox's log is damaged; nothing that is known to have been committed is missing",
+                metadata: ["error": "\(damageOfLog)"]
+            )
+        }
         // A migration may have found out more about them.
         try keys.load(opened.keys)
         if secrets.vault == nil || previousVault != nil {

@@ -46,5 +46,10 @@ package struct OutboxError: Error, Sendable, Equatable, CustomStringConvertible 
         }
     }
 
+    /// Whether an error says that there is no room on the disk.
+    static func isDiskFull(_ error: any Error) -> Bool {
+        (error as? DatabaseError)?.resultCode == .SQLITE_FULL || (error as? OutboxError)?.errorNumber == ENOSPC
+    }
+
     static func text(ofErrno number: Int32) -> String { String(cString: strerror(number)) }
 }

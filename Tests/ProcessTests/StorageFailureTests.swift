@@ -32,7 +32,9 @@ extension ProcessTests {
                     return true
                 }
                 #expect(answer.status == 503)
-                #expect(answer.headers["Contact-Relay-Error"] == ["outbox_unavailable"])
+                // What was in the transaction is unknown; what comes while the disk is full is not stored.
+                let slug = answer.headers["Contact-Relay-Error"]
+                #expect(slug == ["outbox_unavailable"] || slug == ["disk_low"])
                 #expect(answer.headers["Retry-After"].count == 1)
                 refused += 1
                 let ready = try await relay.send(.GET, "/_relay/ready")
@@ -134,12 +136,13 @@ extension ProcessTests {
         @Test(
             "When the disk works again the outbox is reopened, verified, and takes writes, without a restart",
             arguments: [
-                ("fdatasync,fsync", "EIO:when=10..13", "disk I/O error"),
-                ("pwrite64", "ENOSPC:when=200..203", "disk is full"),
-                ("pwrite64", "EIO:when=200..203", "disk I/O error"),
+                ("fdatasync,fsync", "EIO:when=10..13", "disk I/O error", "the outbox has been reopened and verified"),
+                // More than the room that is kept for it can help.
+                ("pwrite64", "ENOSPC:when=200..203", "disk is full", "the outbox has been reopened and verified"),
+                ("pwrite64", "EIO:when=200..203", "disk I/O error", "the outbox has been reopened and verified"),
             ]
         )
-        func recovers(calls: String, error: String, reason: String) async throws {
+        func recovers(calls: String, error: String, reason: String, line: String) async throws {
             try await withFaults(calls, error) { sandbox, simulator, faults, relay in
                 var writer = Writer(relay)
                 try await writer.writeUntilRefused()
@@ -150,7 +153,7 @@ extension ProcessTests {
                 }
                 #expect(writer.reasons.contains { $0.contains(reason) })
                 #expect(try await relay.send(.GET, "/_relay/ready").status == 200)
-                #expect(relay.process.output.contains("the outbox has been reopened and verified"))
+                #expect(relay.process.output.contains(line))
                 for answer in writer.acknowledged { try await relay.waitForState("delivered", of: answer) }
                 try await relay.kill()
                 try await Self.expectKept(writer, in: sandbox, simulator)

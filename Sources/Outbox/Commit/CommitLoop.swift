@@ -1,5 +1,6 @@
 import DexatelAPI
 import Dispatch
+import Glibc
 import Logging
 import Synchronization
 
@@ -11,6 +12,8 @@ struct CommitLoop {
     private static let reopenMilliseconds = 1_000
     /// The same where it is damaged, and all of it would be looked through in vain.
     private static let damagedMilliseconds = 60_000
+    /// The longest that a full disk is not looked at again.
+    private static let maxFullMilliseconds = 8_000
 
     let thread: CommitThread
     let storage: any OutboxStorage
@@ -22,6 +25,12 @@ struct CommitLoop {
     private var isDamageLogged = false
     /// What is wrong with the files that are open: nothing is acknowledged meanwhile, and what was is delivered out of them.
     private var filesFault: FilesFault?
+    /// The disk is full, and the room that was kept for it is being used: until it is there again nothing is sent or accepted,
+    /// and the outcomes of what is under way are recorded.
+    private var fullUntil: DispatchTime?
+    private var fullMilliseconds = reopenMilliseconds
+    /// Until when a disk that is full once more counts as still full.
+    private var fullAgainUntil = DispatchTime.now()
     private var reopenAt = DispatchTime.now()
     private var housekeeping: Housekeeping
 
@@ -82,7 +91,7 @@ struct CommitLoop {
 
     private mutating func commit(_ work: CommitInbox.Work) {
         var work = work
-        if filesFault != nil {
+        if filesFault != nil || fullUntil != nil {
             // The outcomes of deliveries are recorded all the same, so that each write is sent once, and in order.
             refuseWrites(work.writes)
             work.writes = []
@@ -95,8 +104,8 @@ struct CommitLoop {
                 for operation in work.operations[index...] { operation.failed(Self.notCommitted) }
                 return
             }
-            guard filesFault == nil || !operation.acknowledges else {
-                operation.failed(Self.notAcknowledged)
+            guard filesFault == nil && fullUntil == nil || !operation.acknowledges else {
+                operation.failed(filesFault == nil ? Self.noRoom : Self.notAcknowledged)
                 continue
             }
             perform(operation)
@@ -127,6 +136,13 @@ struct CommitLoop {
             }
             try save(desk)
         } catch {
+            if isDiskFull(error) {
+                refuseWrites(work.writes)
+                var outcomes = work
+                (outcomes.writes, outcomes.operations) = ([], [])
+                if !outcomes.isEmpty { commitBatch(outcomes) }
+                return
+            }
             fail(error)
             refuse(work, exceptOperations: true)
             return
@@ -250,6 +266,7 @@ struct CommitLoop {
     }
 
     private static let notCommitted = OutboxError(.storage, "the outbox could not be written; it is being reopened")
+    private static let noRoom = OutboxError(.storage, "the disk is full; nothing more is taken", errorNumber: ENOSPC)
     private static let notAcknowledged = OutboxError(
         .storage,
         "the outbox's files are not in their place; nothing more is taken until they are back"
@@ -264,7 +281,7 @@ struct CommitLoop {
             tellOperation = try operation.run(&desk)
             if !desk.ledger.isEmpty { try save(desk) }
         } catch {
-            fail(error)
+            if !isDiskFull(error) { fail(error) }
             operation.failed(Self.notCommitted)
             return
         }
@@ -294,6 +311,28 @@ struct CommitLoop {
         }
         tellAllowed(news.ends)
         if !news.ends.isEmpty { observer.endedOutOfLane(news.ends) }
+    }
+
+    // MARK: - A full disk
+
+    /// Whether an error is a full disk for which room was kept; it is given up then, and nothing of the transaction is there.
+    private mutating func isDiskFull(_ error: any Error) -> Bool {
+        guard OutboxError.isDiskFull(error), storage.releaseReserve() else { return false }
+        // Full again soon after there was room: longer, so that senders and the log are not told of each byte.
+        let isAgain = DispatchTime.now() < fullAgainUntil
+        fullMilliseconds = isAgain ? min(fullMilliseconds * 2, Self.maxFullMilliseconds) : Self.reopenMilliseconds
+        fullUntil = .now() + .milliseconds(fullMilliseconds)
+        observer.holdDeliveries(true)
+        thread.tellDisk(isFull: true)
+        return true
+    }
+
+    /// Looks whether there is room again for the outcomes of deliveries.
+    private mutating func lookForRoom() {
+        guard let until = fullUntil, DispatchTime.now() >= until, storage.fillReserve() else { return }
+        fullUntil = nil
+        fullAgainUntil = .now() + .milliseconds(Self.damagedMilliseconds)
+        observer.holdDeliveries(false)
     }
 
     // MARK: - Files
@@ -337,7 +376,8 @@ struct CommitLoop {
             fail(error)
         }
         guard !isFailed, filesFault == nil else { return false }
-        thread.checkDisk()
+        lookForRoom()
+        thread.tellDisk(isFull: fullUntil != nil)
         do {
             housekeeping.settings = thread.settings
             let unverifiedKeys = thread.keys.unverifiedKeys
@@ -360,7 +400,7 @@ struct CommitLoop {
             }
             return !isFailed && task.mayHaveMore
         } catch {
-            fail(error)
+            if !isDiskFull(error) { fail(error) }
             return false
         }
     }
@@ -417,6 +457,9 @@ struct CommitLoop {
             isFailed = false
             isDamageLogged = false
             filesFault = nil
+            // Opening has taken the room.
+            fullUntil = nil
+            observer.holdDeliveries(false)
             thread.deadCounts.load(opened.dead)
             thread.admission.commit(opened.counts, writes: 0, bytes: 0)
             thread.health.withLock { $0 = .working }

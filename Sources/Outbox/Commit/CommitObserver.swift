@@ -8,6 +8,8 @@ protocol CommitObserver: AnyObject, Sendable {
     func committed(_ batch: CommittedBatch)
     /// Writes have ended that were in no lane: held ones that grew too old, or that an operator has ended.
     func endedOutOfLane(_ ends: [EndRecord])
+    /// Nothing is to be sent, as its outcome could not be recorded; or all may go on.
+    func holdDeliveries(_ areHeld: Bool)
     /// A commit has failed: whatever was in it is unknown, and nothing is committed until `reopened`.
     func storageFailed()
     /// The database has been reopened and verified; memory is to be loaded from it again.

@@ -166,11 +166,12 @@ final class CommitThread: Sendable {
         }
     }
 
-    func checkDisk() {
-        var statistics = statvfs()
-        guard statvfs(settings.stateDirectory, &statistics) == 0 else { return }
-        let free = Int64(statistics.f_bavail) * Int64(statistics.f_frsize)
-        let isLow = free < settings.minFreeDiskBytes
+    /// Tells health and log how much room the disk has; once for each change.
+    ///
+    /// - Parameter isFull: Whether a commit has found no room, whatever the file system says.
+    func tellDisk(isFull: Bool) {
+        guard let free = AllocatedFile.freeBytes(at: settings.stateDirectory) else { return }
+        let isLow = isFull || free < settings.minFreeDiskBytes
         let changed = health.withLock { health in
             let wasLow: Bool
             if case .diskLow = health { wasLow = true } else { wasLow = false }

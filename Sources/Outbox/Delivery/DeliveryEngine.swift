@@ -27,6 +27,8 @@ final class DeliveryEngine: CommitObserver {
         var claimedAt: [Int64: ContinuousClock.Instant] = [:]
         /// The breaker lets nothing through before this.
         var gateOpensAt: RelayTime?
+        /// The disk is full: no outcome could be recorded.
+        var isHeld = false
     }
 
     let parts: Parts
@@ -303,7 +305,11 @@ final class DeliveryEngine: CommitObserver {
     private func claim() -> (LaneSchedule.Write, DeliveryPermit)? {
         while true {
             let now = parts.clock.now()
-            guard let contact = state.withLock({ $0.isStopping ? nil : $0.schedule.nextReady(now: now) }) else {
+            guard
+                let contact = state.withLock({ state in
+                    state.isStopping || state.isHeld ? nil : state.schedule.nextReady(now: now)
+                })
+            else {
                 return nil
             }
             let permit: DeliveryPermit
@@ -489,6 +495,16 @@ final class DeliveryEngine: CommitObserver {
         if let observer = changeObserver {
             for end in ends { observer.ended(end.contact, by: parts.keys.key(row: end.keyRow)?.fingerprint) }
         }
+        wake()
+    }
+
+    func holdDeliveries(_ areHeld: Bool) {
+        // Whoever waits for the upstream would wait for the disk.
+        let answers = state.withLock { state in
+            state.isHeld = areHeld
+            return areHeld ? state.schedule.releaseWaiters() : []
+        }
+        send(answers)
         wake()
     }
 

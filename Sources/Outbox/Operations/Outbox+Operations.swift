@@ -154,6 +154,7 @@ extension Outbox {
         guard FileManager.default.fileExists(atPath: stateDirectory) else { return nil }
         guard try SQLiteOutboxStorage(path: path).presence() == .database else { return nil }
         let lock = try StateLock(stateDirectory: stateDirectory)
+        try SQLiteOutboxStorage(path: path).makeRoom()
         var found = try await findings(inDatabase: path)
         do {
             _ = try SQLiteOutboxStorage(path: path).storedSecrets()

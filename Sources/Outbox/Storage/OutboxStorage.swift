@@ -66,6 +66,12 @@ protocol OutboxStorage: AnyObject {
     /// Brings what is committed into the database itself, as far as that can be done: its log may be gone.
     func settle()
 
+    /// Takes room on the disk for the outcomes of deliveries; whether there was as much.
+    func fillReserve() -> Bool
+
+    /// Gives that room up, for what has to be recorded on a full disk; false if it was given up already.
+    func releaseReserve() -> Bool
+
     /// Keeps the vault and what was sealed anew, in one transaction.
     func reseal(_ vault: StoredVault, _ keys: [OutboxTransaction.KeyRow]) throws
 

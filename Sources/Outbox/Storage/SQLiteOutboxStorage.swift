@@ -25,9 +25,13 @@ final class SQLiteOutboxStorage: OutboxStorage {
     /// The files that are open, or were when the outbox failed; nil before it has been opened.
     private var files: OpenFiles?
     private(set) var mark: OutboxMark?
+    private var reserve: DiskReserve
+    private var sharedMemory: AllocatedFile?
 
     init(path: String) {
         self.path = path
+        let directory = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
+        reserve = DiskReserve(path: directory + "/" + DiskReserve.name)
     }
 
     private var directory: String { path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "." }
@@ -44,6 +48,7 @@ final class SQLiteOutboxStorage: OutboxStorage {
 
     func open(verify: Bool) throws -> OpenedOutbox {
         closeWriter()
+        try makeRoom()
         do {
             return try explained { try openChecked(verify: verify) }
         } catch {
@@ -55,7 +60,8 @@ final class SQLiteOutboxStorage: OutboxStorage {
     /// The API keys of an outbox that is not open, read without changing anything: a wrong master key is found out
     /// before the file is touched.
     func storedSecrets() throws -> StoredSecrets {
-        try explained { try prepareFile() }
+        try makeRoom()
+        return try explained { try prepareFile() }
     }
 
     /// Says what SQLite's errors mean.
@@ -129,6 +135,7 @@ final class SQLiteOutboxStorage: OutboxStorage {
             in: directory,
             position: OutboxMark.Position(nextSequence: opened.nextSequence, clock: opened.relay ?? 0)
         )
+        try keepRoom()
         let reader = try SQLiteOutboxReader(path: path)
         self.reader?.close()
         self.reader = reader
@@ -218,13 +225,69 @@ final class SQLiteOutboxStorage: OutboxStorage {
             missing > 0
             ? "at least \(missing) acknowledged writes, from number \(position.nextSequence) on, are not in it"
             : "the last outcomes of deliveries are not in it"
+        let reason =
+            damageOfLog() ?? "its log \(logPath) is damaged or was removed, or an older copy was put in its place"
         throw OutboxError(
             .damaged,
-            "\(path) lacks what was committed: \(what), as \(OutboxMark.name) shows. Its log \(logPath) is damaged or was "
-                + "removed, or an older copy was put in its place. Nothing was changed. Keep a copy of both files and put the "
-                + "right ones back; to go on with what is there, and give up what is not, remove \(markPath)"
+            "\(path) lacks what was committed: \(what), as \(OutboxMark.name) shows; \(reason). Nothing was changed. Keep a "
+                + "copy of both files and put the right ones back; to go on with what is there, and give up what is not, remove \(markPath)"
         )
     }
+
+    /// What is wrong with the log that is there, if anything; whatever is missing by it, the mark decides.
+    func damageOfLog() -> String? {
+        guard let log = try? Data(contentsOf: URL(fileURLWithPath: logPath), options: .mappedIfSafe) else { return nil }
+        let scan = LogScan(log)
+        guard scan.hasFramesBehind else { return nil }
+        return "its log \(logPath) is damaged behind frame \(scan.frames): what stands behind that is not taken"
+    }
+
+    // MARK: - Room
+
+    /// Shared memory for a log of 64 MiB.
+    private static let sharedMemoryBytes = 128 << 10
+
+    /// Refuses to open an outbox where the disk is too full to record what would be sent (P1), or to map what SQLite maps.
+    func makeRoom() throws {
+        _ = reserve.release()
+        guard let free = AllocatedFile.freeBytes(at: directory), !DiskReserve.allowsOpening(freeBytes: free) else {
+            return
+        }
+        throw OutboxError(
+            .storage,
+            "the disk of \(directory) is full: \(free) bytes are free, and the outbox needs "
+                + "\(DiskReserve.bytes + DiskReserve.openingBytes) to record what it does",
+            errorNumber: ENOSPC
+        )
+    }
+
+    /// Takes the room that is needed while the outbox is open.
+    private func keepRoom() throws {
+        do throws(AllocatedFile.Failure) {
+            // A reader that is still there has it open, too: then it is the same file.
+            let path = path + "-shm"
+            if sharedMemory?.isAt(path) != true {
+                sharedMemory = try AllocatedFile(path: path, bytes: Self.sharedMemoryBytes)
+            }
+        } catch {
+            throw OutboxError(
+                .storage,
+                "no room for the shared memory of \(path): \(error)",
+                errorNumber: error.errorNumber
+            )
+        }
+        guard reserve.fill() else {
+            throw OutboxError(
+                .storage,
+                "the disk of \(directory) is full: no room for \(DiskReserve.name)",
+                errorNumber: ENOSPC
+            )
+        }
+    }
+
+    func fillReserve() -> Bool { reserve.fill() }
+
+    func releaseReserve() -> Bool { reserve.release() }
 
     // MARK: - Files
 
@@ -290,6 +353,8 @@ final class SQLiteOutboxStorage: OutboxStorage {
         reader?.close()
         reader = nil
         closeWriter()
+        // Not before: to close it ends SQLite's locks.
+        sharedMemory = nil
     }
 
     /// Closes the connection that writes, after a failure: what is committed can still be read.

@@ -3,10 +3,11 @@ import Glibc
 /// Refuses a state directory whose files other users can read or replace, as ssh refuses such keys: contact data is plain in them,
 /// and the master key opens the API keys (P7).
 package enum StateAccess {
-    /// The files that are looked at, as far as they are there.
+    /// The files that are looked at, as far as they are there; the cache narrows the mode of its own, which is disposable.
     static let names = [
         "master.key", "master.key.previous", "outbox.sqlite", "outbox.sqlite-wal", "outbox.sqlite-shm", OutboxMark.name,
-        "cache.sqlite", "cache.sqlite-wal", "lock",
+        DiskReserve.name,
+        "lock",
     ]
 
     /// What others may not do with the directory: its group may look into it, so that it can reach an admin socket there.

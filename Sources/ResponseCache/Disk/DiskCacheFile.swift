@@ -1,3 +1,4 @@
+import DexatelAPI
 import Foundation
 import GRDB
 import Glibc
@@ -21,6 +22,9 @@ struct DiskCacheFile: Sendable {
         }
     }
 
+    /// What SQLite maps and writes when it opens the file: on a disk without as much it is left alone.
+    private static let openingBytes: Int64 = 512 << 10
+
     /// Makes the file if there is none; narrows the mode of one that others could read.
     func prepare() throws {
         let descriptor = Glibc.open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
@@ -28,6 +32,9 @@ struct DiskCacheFile: Sendable {
             throw DatabaseError(resultCode: .SQLITE_CANTOPEN, message: "\(path): \(String(cString: strerror(errno)))")
         }
         defer { Glibc.close(descriptor) }
+        if let free = AllocatedFile.freeBytes(at: path), free < Self.openingBytes {
+            throw DatabaseError(resultCode: .SQLITE_FULL, message: "\(path): only \(free) bytes are free")
+        }
         guard fchmod(descriptor, 0o600) == 0 else {
             throw DatabaseError(resultCode: .SQLITE_PERM, message: "\(path): \(String(cString: strerror(errno)))")
         }

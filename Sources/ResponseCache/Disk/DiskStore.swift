@@ -1,3 +1,4 @@
+import DexatelAPI
 import Foundation
 import GRDB
 
@@ -28,6 +29,8 @@ final class DiskStore {
     static let storingBatch = 512
     /// How many replies, and how many pages, one step of a clearance takes away.
     static let clearingRows = 512
+    /// Shared memory for a log of 32 MiB.
+    private static let sharedMemoryBytes = 64 << 10
     static let clearingPages = 512
     /// How many numbers of owners are remembered.
     private static let maxOwners = 1024
@@ -35,6 +38,9 @@ final class DiskStore {
     let limits: DiskLimits
     let queue: DatabaseQueue
     private let run: Int64
+    private let path: String
+    /// Open for as long as the file is.
+    private var sharedMemory: AllocatedFile?
     /// The upstream whose replies these are; it goes with every transaction.
     var origin: String
     private var owners: [CachePartition: Int64] = [:]
@@ -47,6 +53,7 @@ final class DiskStore {
         self.limits = limits
         self.origin = origin
         self.run = run
+        self.path = path
         var configuration = GRDB.Configuration()
         configuration.journalMode = .wal
         configuration.label = "cache"
@@ -78,6 +85,7 @@ final class DiskStore {
                 }
             }
             try read(&opened, database)
+            sharedMemory = try AllocatedFile(path: path + "-shm", bytes: Self.sharedMemoryBytes)
             try database.execute(sql: "PRAGMA synchronous = FULL")
             try database.inTransaction(.immediate) {
                 try database.execute(

@@ -187,6 +187,9 @@ final class StorageFaults: Sendable {
     /// Whether the database is still being looked through, for as long as the test wants.
     let isVerifying = Atomic<Bool>(false)
 
+    /// Whether the disk is full, but for the room that was kept.
+    let isDiskFull = Atomic<Bool>(false)
+
     var pendingFailures: Int { state.withLock { $0.count } }
 
     func fail(next count: Int, as failure: CommitFailureTests.Failure) {
@@ -206,6 +209,7 @@ final class StorageFaults: Sendable {
 final class FaultyStorage: OutboxStorage {
     private let storage: SQLiteOutboxStorage
     private let faults: StorageFaults
+    private var isReserveKept = true
 
     init(_ storage: SQLiteOutboxStorage, _ faults: StorageFaults) {
         self.storage = storage
@@ -228,6 +232,9 @@ final class FaultyStorage: OutboxStorage {
         let isWork =
             !transaction.accepts.isEmpty || !transaction.ends.isEmpty || !transaction.attempts.isEmpty
             || !transaction.moves.isEmpty || !transaction.revivals.isEmpty
+        if isWork, isReserveKept, faults.isDiskFull.load(ordering: .sequentiallyConsistent) {
+            throw DatabaseError(resultCode: .SQLITE_FULL)
+        }
         guard isWork, let failure = faults.take() else { return try storage.commit(transaction) }
         if failure == .kept { _ = try storage.commit(transaction) }
         throw OutboxError(.storage, "an injected failure")
@@ -257,6 +264,14 @@ final class FaultyStorage: OutboxStorage {
 
     func look() throws(FilesFault) { try storage.look() }
     func settle() { storage.settle() }
+    func fillReserve() -> Bool {
+        isReserveKept = !faults.isDiskFull.load(ordering: .sequentiallyConsistent) && storage.fillReserve()
+        return isReserveKept
+    }
+    func releaseReserve() -> Bool {
+        isReserveKept = false
+        return storage.releaseReserve()
+    }
     func closeWriter() { storage.closeWriter() }
 
     func close() { storage.close() }

@@ -46,6 +46,7 @@ import Testing
     private func files() throws -> [String: Int] {
         var sizes: [String: Int] = [:]
         for name in try FileManager.default.contentsOfDirectory(atPath: directory.path) where !name.hasSuffix("-shm") {
+            guard name != DiskReserve.name else { continue }
             let size = try directory.bytes(name).count
             if size > 0 || !name.hasSuffix("-wal") { sizes[name] = size }
         }
@@ -181,7 +182,33 @@ import Testing
         for index in start..<start + 64 { log[index] ^= 0xFF }
         try log.write(to: URL(fileURLWithPath: path))
         try expectRefused("acknowledged writes")
+        // Of the last transaction there is nothing behind it.
+        if quarter < 4 { try expectRefused("is damaged behind frame") }
         #expect(try Data(contentsOf: URL(fileURLWithPath: path)) == log)
+    }
+
+    @Test func `a log is whole up to its first bad frame, and what stands behind that is found`() throws {
+        try makeOutbox(20, isKilled: true)
+        let log = try directory.bytes("outbox.sqlite-wal")
+        let frameBytes = 24 + 4_096
+        let whole = LogScan(log)
+        #expect(whole.frames == (log.count - 32) / frameBytes && !whole.hasFramesBehind)
+        #expect(LogScan(Data()) == LogScan(log.prefix(31)))
+        for frame in [0, 1, whole.frames / 2, whole.frames - 2, whole.frames - 1] {
+            for offset in [0, 8, 16, 24, 4_000] {
+                var damaged = log
+                damaged[32 + frame * frameBytes + offset] ^= 1
+                let scan = LogScan(damaged)
+                #expect(scan.frames == frame, "frame \(frame), byte \(offset)")
+                // The frame behind one whose own checksum is damaged cannot be told; the next one can.
+                let isTold = frame + (offset == 16 ? 2 : 1) < whole.frames
+                #expect(scan.hasFramesBehind == isTold, "frame \(frame), byte \(offset)")
+            }
+            #expect(!LogScan(log.prefix(32 + frame * frameBytes + 100)).hasFramesBehind, "a torn end")
+        }
+        var header = log
+        header[24] ^= 1
+        #expect(LogScan(header).frames == 0 && LogScan(header).hasFramesBehind)
     }
 
     @Test func `an outbox that has been opened is not made anew when it has to be reopened`() throws {
