@@ -12,6 +12,8 @@ package struct ExchangeFailure: Error, Sendable, Hashable, CustomStringConvertib
         case malformedReply = "malformed_reply"
         /// The reply exceeds the bound.
         case replyTooLarge = "reply_too_large"
+        /// The process or the host had no descriptor, port or memory for a connection: the peer was not asked.
+        case noDescriptor = "no_descriptor"
         /// All connections were busy until the time was up, or too many requests were waiting for one.
         case saturated
         /// The request cannot be written as HTTP; it was not sent, and never can be.

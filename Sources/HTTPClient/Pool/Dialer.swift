@@ -154,6 +154,7 @@ final class Dialer: ConnectionMaker {
     }
 
     private func timeIsUp() {
+        if Shortage.isAcute { return self.end(.failure(self.noDescriptor())) }
         let place = self.configuration.place
         self.end(
             .failure(
@@ -179,7 +180,16 @@ final class Dialer: ConnectionMaker {
         self.loop.execute { finish(result) }
     }
 
+    private func noDescriptor() -> ExchangeFailure {
+        ExchangeFailure(
+            .noDescriptor,
+            "no connection to \(self.configuration.place) can be opened here: no descriptor is free",
+            mayHaveTakenEffect: false
+        )
+    }
+
     private func failure(_ error: any Error) -> ExchangeFailure {
+        if Shortage.isBehind(error) { return self.noDescriptor() }
         let place = self.configuration.place
         switch error {
         case let failure as ExchangeFailure: return failure

@@ -33,6 +33,7 @@ package struct UpstreamFailure: Error, Sendable, Hashable, CustomStringConvertib
                 case .connectionReset: .connectionReset
                 case .malformedReply: .malformedReply
                 case .replyTooLarge: .replyTooLarge
+                case .noDescriptor: .noDescriptor
                 case .saturated: .saturated
                 case .invalidRequest: .invalidRequest
                 case .cancelled: .cancelled
@@ -72,9 +73,8 @@ package struct UpstreamFailure: Error, Sendable, Hashable, CustomStringConvertib
     }
 
     init(_ failure: ExchangeFailure) {
-        let isShortage = failure.code == .unreachable && DescriptorShortage.explains(failure.errorNumber)
-        self.code = isShortage ? .noDescriptor : Code(failure.code)
-        self.message = isShortage ? "no connection can be opened here: \(failure.message)" : failure.message
+        self.code = Code(failure.code)
+        self.message = failure.message
         self.mayHaveTakenEffect = failure.mayHaveTakenEffect
         self.isStaleConnection = failure.isStaleConnection
         if let status = failure.status {
