@@ -20,6 +20,7 @@ package final class OriginClient: Sendable {
     /// How the origin is reached.
     package let configuration: OriginConfiguration
     private let shards: [Shard]
+    private let isShutDown = Atomic<Bool>(false)
 
     /// Makes a client; no connection is made before the first request.
     package init(
@@ -47,7 +48,8 @@ package final class OriginClient: Sendable {
     }
 
     deinit {
-        self.retire()
+        // After a shutdown nothing is left, and the event loops may be gone.
+        if !self.isShutDown.load(ordering: .acquiring) { self.retire() }
     }
 
     /// Exchanges that are under way or wait for a connection.
@@ -127,5 +129,6 @@ package final class OriginClient: Sendable {
                 }
             }
         }
+        self.isShutDown.store(true, ordering: .releasing)
     }
 }

@@ -8,6 +8,8 @@ final class Streaming: ExchangeDelegate, Sendable {
     static let maxWaitingBytes = 256 << 10
     /// Bytes that are left when the connection is read again.
     static let resumesAtBytes = 64 << 10
+    /// What a piece counts for at least: each keeps the buffer that it was read into.
+    private static let minPieceBytes = 1024
 
     private enum Ending {
         case whole(HTTPHeaders?)
@@ -76,7 +78,7 @@ final class Streaming: ExchangeDelegate, Sendable {
             state -> (CheckedContinuation<ByteBuffer?, any Error>?, NIOLoopBound<Exchange>?) in
             if let reader = state.reader.take() { return (reader, nil) }
             state.pieces.append(bytes)
-            state.waitingBytes += bytes.readableBytes
+            state.waitingBytes += max(bytes.readableBytes, Self.minPieceBytes)
             guard state.waitingBytes >= Self.maxWaitingBytes, !state.isPaused else { return (nil, nil) }
             state.isPaused = true
             return (nil, state.exchange)
@@ -113,7 +115,7 @@ final class Streaming: ExchangeDelegate, Sendable {
                 enum Outcome { case waits, piece(ByteBuffer), ended(Ending) }
                 let (outcome, exchange) = self.state.withLock { state -> (Outcome, NIOLoopBound<Exchange>?) in
                     if let piece = state.pieces.popFirst() {
-                        state.waitingBytes -= piece.readableBytes
+                        state.waitingBytes -= max(piece.readableBytes, Self.minPieceBytes)
                         guard state.isPaused, state.waitingBytes <= Self.resumesAtBytes else {
                             return (.piece(piece), nil)
                         }

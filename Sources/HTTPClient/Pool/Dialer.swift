@@ -2,6 +2,12 @@ import NIOCore
 import NIOPosix
 import NIOSSL
 
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#endif
+
 /// Makes one connection, on the event loop of its pool.
 protocol ConnectionMaker: AnyObject {
     /// Begins; `finish` is called exactly once, and never before this returns.
@@ -75,10 +81,10 @@ final class Dialer: ConnectionMaker {
     private func lookedUp() -> EventLoopFuture<[SocketAddress]> {
         let eventLoop = self.pool.eventLoop
         if let proxy = self.configuration.proxy {
-            return AddressResolver.addresses(of: proxy.host, port: proxy.port, on: eventLoop)
+            return self.pool.addresses(of: proxy.host, port: proxy.port)
         }
         switch self.configuration.endpoint {
-        case .host(let host, let port): return AddressResolver.addresses(of: host, port: port, on: eventLoop)
+        case .host(let host, let port): return self.pool.addresses(of: host, port: port)
         case .unixSocket(let path):
             return eventLoop.makeCompletedFuture { [try SocketAddress(unixDomainSocketPath: path)] }
         }
@@ -148,7 +154,34 @@ final class Dialer: ConnectionMaker {
         switch result {
         case .success(let connection): self.end(.success(connection))
         case .failure(let error):
-            if self.firstFailure == nil { self.firstFailure = error }
+            guard self.firstFailure == nil, let tls, self.configuration.proxy == nil,
+                TLSFault.concernsCertificate(error)
+            else {
+                if self.firstFailure == nil { self.firstFailure = error }
+                return self.tryNext()
+            }
+            self.inspect(attempt, tls, error)
+        }
+    }
+
+    /// Finds out what is wrong with a certificate; until then its attempt counts as under way.
+    private func inspect(_ attempt: Attempt, _ tls: NIOSSLContext, _ error: any Error) {
+        self.firstFailure = error
+        attempt.channel = nil
+        self.attempts.append(attempt)
+        CertificateInspection.certificates(
+            at: attempt.address,
+            tls,
+            serverName: self.configuration.serverName,
+            timeout: self.configuration.connectTimeout,
+            on: self.pool.eventLoop
+        ).assumeIsolated().whenSuccess { [self] certificates in
+            guard let index = self.attempts.firstIndex(where: { $0 === attempt }) else { return }
+            self.attempts.remove(at: index)
+            if let certificates {
+                let isForOtherName = error is NIOSSLExtraError
+                self.firstFailure = certificates.fault(isForOtherName: isForOtherName, nowSeconds: time(nil))
+            }
             self.tryNext()
         }
     }
@@ -156,6 +189,8 @@ final class Dialer: ConnectionMaker {
     private func timeIsUp() {
         if Shortage.isAcute { return self.end(.failure(self.noDescriptor())) }
         let place = self.configuration.place
+        // What is known already says more than that the time is up.
+        if let firstFailure, TLSFault(firstFailure) != nil { return self.end(.failure(self.failure(firstFailure))) }
         self.end(
             .failure(
                 ExchangeFailure(
@@ -200,11 +235,9 @@ final class Dialer: ConnectionMaker {
         case let error as IOError:
             return self.unreachable("cannot connect to \(place): \(FailureText.reason(error))", error.errnoCode)
         default:
-            let isTLS = self.configuration.tls != nil
-            let reason = FailureText.reason(error)
-            return self.unreachable(
-                isTLS ? "the TLS handshake with \(place) failed: \(reason)" : "cannot connect to \(place): \(reason)"
-            )
+            let fault = TLSFault(error)
+            guard let fault else { return self.unreachable("cannot connect to \(place): \(FailureText.reason(error))") }
+            return self.unreachable("TLS with \(place) failed: \(fault.reason)")
         }
     }
 

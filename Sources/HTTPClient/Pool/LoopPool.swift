@@ -14,6 +14,8 @@ final class LoopPool {
     private var running: [ObjectIdentifier: Exchange] = [:]
     private var sweep: Scheduled<Void>?
     private var isShutDown = false
+    /// The look-up of the origin's name that is under way, for all that wait for it.
+    private var lookUp: EventLoopFuture<[SocketAddress]>?
     private var whenEmpty: [() -> Void] = []
 
     init(
@@ -117,6 +119,15 @@ final class LoopPool {
     /// Closes the connections that rest, as one of them was stale: what its peer did to it, it has done to others.
     func foundStale() {
         for connection in self.state.distrustIdle() { connection.close() }
+    }
+
+    /// The addresses of a host; look-ups that overlap are one, so that a slow resolver keeps one thread only.
+    func addresses(of host: String, port: Int) -> EventLoopFuture<[SocketAddress]> {
+        if let lookUp { return lookUp }
+        let lookUp = AddressResolver.addresses(of: host, port: port, on: self.eventLoop)
+        self.lookUp = lookUp
+        lookUp.assumeIsolated().whenComplete { [self] _ in self.lookUp = nil }
+        return lookUp
     }
 
     private func dial() {

@@ -2,14 +2,19 @@ import NIOCore
 import NIOSSL
 
 extension OriginConfiguration {
-    /// A handler for one connection, with the name that its peer must prove to have.
-    func tlsHandler(_ context: NIOSSLContext) throws -> NIOSSLClientHandler {
-        guard case .host(let host, _) = self.endpoint else {
-            return try NIOSSLClientHandler(context: context, serverHostname: nil)
+    /// The name that a peer must prove to have; `nil` for an address, which is none (RFC 6066 §3).
+    ///
+    /// NIOSSL compares the certificate with the peer's address then.
+    var serverName: String? {
+        guard case .host(let host, _) = self.endpoint, (try? SocketAddress(ipAddress: host, port: 0)) == nil else {
+            return nil
         }
-        // An address is no server name (RFC 6066 §3); NIOSSL compares the certificate with the peer's address then.
-        let isAddress = (try? SocketAddress(ipAddress: host, port: 0)) != nil
-        return try NIOSSLClientHandler(context: context, serverHostname: isAddress ? nil : host)
+        return host
+    }
+
+    /// A handler for one connection.
+    func tlsHandler(_ context: NIOSSLContext) throws -> NIOSSLClientHandler {
+        try NIOSSLClientHandler(context: context, serverHostname: self.serverName)
     }
 
     /// The target of CONNECT: host and port, always both (RFC 9112 §3.2.3).

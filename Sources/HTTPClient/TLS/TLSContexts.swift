@@ -26,7 +26,9 @@ package final class TLSContexts: Sendable {
         configuration.minimumTLSVersion = .tlsv12
         configuration.applicationProtocols = ["http/1.1"]
         if let authorities {
-            configuration.trustRoots = .certificates(try NIOSSLCertificate.fromPEMBytes(authorities))
+            let certificates = (try? NIOSSLCertificate.fromPEMBytes(authorities)) ?? []
+            guard !certificates.isEmpty else { throw TLSFault("the file of authorities holds no certificate") }
+            configuration.trustRoots = .certificates(certificates)
         }
         return configuration
     }
