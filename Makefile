@@ -9,7 +9,7 @@ CONFIGURATION ?= debug
 KILLS ?= 2000
 # How many replies `make model` looks at.
 REPLIES ?= 200000
-# How many inputs `make fuzz` makes.
+# How many inputs `make fuzz` and `make fuzz-client` make.
 INPUTS ?= 10000000
 # Where `make install` puts things.
 PREFIX ?= /usr/local
@@ -22,7 +22,7 @@ release_flags := -c release --static-swift-stdlib -Xswiftc -enforce-exclusivity=
 build_flags = $(if $(filter release,$(CONFIGURATION)),$(release_flags),-c $(CONFIGURATION))
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test crash model fuzz clients lint format bench hits backlog manuals build release clean packages
+.PHONY: help run demo test crash model fuzz fuzz-client clients lint format bench hits backlog manuals build release clean packages
 .PHONY: install uninstall tarball deb test-systemd test-package
 
 help: ## list the targets
@@ -37,7 +37,7 @@ demo: build ## tell the story of an outage, and check each step of it
 	@BIN=.build/$(CONFIGURATION) Scripts/demo
 
 test: packages ## build and run all tests
-	@Scripts/install-packages strace=strace
+	@Scripts/install-packages openssl=openssl strace=strace
 	@SWIFT=$(SWIFT) Scripts/test
 
 crash: packages ## kill the relay 2 000 times under writes and a failing API (KILLS=500 for less, TEST_SEED=… to repeat)
@@ -51,6 +51,10 @@ model: packages ## read and write at random under a failing API, and hold every 
 fuzz: packages ## feed random input to the request parser (INPUTS=1000000 for less, TEST_SEED=… to repeat)
 	@Scripts/install-packages git=git
 	@SWIFT=$(SWIFT) Scripts/fuzz $(INPUTS)
+
+fuzz-client: packages ## feed random replies to the client's parser, whole and in pieces (INPUTS=100000 for less, TEST_SEED=… to repeat)
+	@Scripts/install-packages git=git
+	@SWIFT=$(SWIFT) Scripts/fuzz-client $(INPUTS)
 
 clients: build ## run curl, requests, httpx, the JDK's client and others against a real relay
 	@Scripts/install-packages curl=curl python3=python3 default-jdk-headless=javac

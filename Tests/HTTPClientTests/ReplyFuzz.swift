@@ -19,9 +19,46 @@ struct ReplyFuzz {
     ]
 
     private var generator: SeededGenerator
+    private var tally = Tally()
+
+    /// What became of the inputs.
+    private struct Tally: Codable {
+        var commit: String?
+        var seed: UInt64 = 0
+        var inputs = 0
+        var whole = 0
+        var open = 0
+        var malformed = 0
+        var truncated = 0
+        var differences = 0
+        var seconds = 0.0
+    }
 
     init(_ generator: SeededGenerator) {
         self.generator = generator
+        self.tally.seed = generator.seed
+    }
+
+    /// Writes the tally to the file in `FUZZ_RESULT`, if there is one.
+    func record(_ duration: Duration) throws {
+        let environment = ProcessInfo.processInfo.environment
+        guard let path = environment["FUZZ_RESULT"] else { return }
+        var tally = self.tally
+        tally.commit = environment["FUZZ_COMMIT"]
+        tally.seconds = Double(duration.components.seconds)
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
+        try encoder.encode(tally).write(to: URL(filePath: path))
+    }
+
+    private mutating func count(_ parsed: ParsedReplies) {
+        self.tally.inputs += 1
+        switch parsed.fault {
+        case "truncated": self.tally.truncated += 1
+        case .some: self.tally.malformed += 1
+        case nil where parsed.isWhole: self.tally.whole += 1
+        case nil: self.tally.open += 1
+        }
     }
 
     /// Parses one input as a whole and in pieces, and compares.
@@ -42,7 +79,9 @@ struct ReplyFuzz {
             Int.random(in: 0...bytes.count, using: &self.generator)
         }
         let pieces = ParsedReplies(bytes, isHead: isHead, cuts: cuts, closes: closes)
+        self.count(whole)
         guard whole != pieces else { return }
+        self.tally.differences += 1
         Issue.record("\(bytes) cut at \(cuts): \(whole) and \(pieces)")
     }
 }
