@@ -7,6 +7,15 @@ extension ConnectionHandler {
     /// Writing goes through all the same: it is the exchange that keeps what is in memory bounded.
     var isWritable: Bool { context?.channel.isWritable ?? false }
 
+    /// Passes an interim answer on, to a client that knows what that is (RFC 9110 §15.2).
+    func writeInterim(_ answer: InterimAnswer, from exchange: any Exchange) {
+        guard exchange === self.exchange, !isHTTP10, state.takesInterimAnswers, let context else { return }
+        var buffer = context.channel.allocator.buffer(capacity: 512)
+        answer.write(to: &buffer)
+        context.write(wrapOutboundOut(buffer), promise: nil)
+        flushSoon()
+    }
+
     /// Begins to answer the request that is being served.
     ///
     /// - Parameter exchange: Who answers; an exchange that is not being served any more is not heard, here and below.

@@ -185,6 +185,11 @@ struct ConnectionState: ~Copyable {
 
     // MARK: - Answers
 
+    /// Whether an interim answer may go out: before the final one has begun.
+    var takesInterimAnswers: Bool {
+        if case .serving(_, .awaited) = phase { true } else { false }
+    }
+
     /// A whole answer, or one that is streamed, begins.
     ///
     /// - Parameter mustClose: The answer itself ends the connection.

@@ -16,6 +16,11 @@ final class AnswerOutlet {
         connection.answer(reply, from: exchange)
     }
 
+    fileprivate func interim(_ answer: InterimAnswer) {
+        guard let exchange else { return }
+        connection.writeInterim(answer, from: exchange)
+    }
+
     fileprivate func begin(_ head: AnswerHead) {
         guard let exchange else { return }
         connection.beginAnswer(head, from: exchange)
@@ -70,6 +75,9 @@ struct AnswerWriter: Sendable {
 
     /// Answers in one piece.
     func answer(_ reply: Reply) { eventLoop.execute { outlet.value.answer(reply) } }
+
+    /// Passes an interim answer on.
+    func interim(_ answer: InterimAnswer) { eventLoop.execute { outlet.value.interim(answer) } }
 
     /// Begins an answer.
     func begin(_ head: AnswerHead) { eventLoop.execute { outlet.value.begin(head) } }

@@ -25,7 +25,7 @@ struct UpstreamExchange: Sendable {
                 forwarded.request,
                 body: inlet.map(RequestBodyPieces.init),
                 length: forwarded.length
-            )
+            ) { [writer] in writer.interim(InterimAnswer(status: $0, headers: $1)) }
         } catch {
             return fail(permit, error)
         }

@@ -72,7 +72,7 @@ struct ReadFetch: Sendable {
                 request,
                 body: nil as RequestBodyPieces?,
                 length: nil
-            )
+            ) { [leader] in leader?.writer.interim(InterimAnswer(status: $0, headers: $1)) }
         } catch {
             server.upstreamHealth.ended(permit, error.signal, error: error.description)
             noteFailure()

@@ -1,7 +1,7 @@
 import DexatelAPI
 import HTTPClient
 package import NIOCore
-import NIOHTTP1
+package import NIOHTTP1
 import NIOPosix
 import Synchronization
 
@@ -92,15 +92,19 @@ package final class UpstreamClient: Sendable {
     ///   - body: The body's pieces; an error thrown by it aborts the exchange with
     ///     ``UpstreamFailure/Code/cancelled``.
     ///   - length: The body's length in bytes, or `nil` to send it in chunks.
+    ///   - interim: Takes status and fields of interim replies but 100, in order, on an event loop.
     package func open(
         _ request: UpstreamRequest,
         body: (some AsyncSequence<ByteBuffer, any Error> & Sendable)?,
-        length: Int64?
+        length: Int64?,
+        interim: (@Sendable (Int, HTTPHeaders) -> Void)? = nil
     ) async throws(UpstreamFailure) -> UpstreamStream {
         let (configuration, origin) = self.state.withLock { ($0.configuration, $0.origin) }
         let prepared = try Self.prepare(request, body == nil ? .none : .pieces(length: length), for: configuration.url)
         do throws(ExchangeFailure) {
-            return UpstreamStream(try await origin.open(prepared, body: body))
+            let take = interim.map { interim in { @Sendable (head: ReceivedHead) in interim(head.status, head.headers) }
+            }
+            return UpstreamStream(try await origin.open(prepared, body: body, interim: take))
         } catch {
             throw UpstreamFailure(error)
         }
