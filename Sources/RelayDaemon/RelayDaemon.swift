@@ -252,6 +252,9 @@ package struct RelayDaemon: Sendable {
                 "state": "\(configuration.state.directory)", "pending": "\(counts.pending)",
             ]
         )
+        if let problem = configuration.ownListener {
+            logger.error("requests for the upstream come back to the relay", metadata: ["problem": "\(problem)"])
+        }
         let reload = ConfigurationReload(
             ConfigurationReload.Parts(
                 server: server,

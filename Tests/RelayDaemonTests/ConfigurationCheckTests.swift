@@ -56,6 +56,19 @@ import Testing
         #expect(problems(["upstream.ca_file": "/dev/null"]) == [])
     }
 
+    @Test(arguments: [
+        ("http://127.0.0.1:8080", "127.0.0.1", true), ("http://localhost:8080", "127.0.0.1", true),
+        ("http://localhost:8080", "::1", true), ("http://[::1]:8080", "::1", true),
+        ("http://127.0.0.1:8080", "0.0.0.0", true), ("http://127.0.0.1:8081", "127.0.0.1", false),
+        ("http://127.0.0.2:8080", "127.0.0.1", false), ("https://api.example:8080", "127.0.0.1", false),
+    ])
+    func `an upstream that is the relay itself is found`(url: String, address: String, isFound: Bool) {
+        var configuration = RelayConfiguration()
+        configuration.upstream.url = url
+        configuration.listen.address = address
+        #expect((configuration.ownListener != nil) == isFound)
+    }
+
     @Test func `the two Unix sockets are different`() {
         #expect(
             problems(["listen.unix_socket": "/run/a.sock", "admin.socket": "/run/a.sock"]) == [

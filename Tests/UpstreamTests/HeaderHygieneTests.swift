@@ -33,9 +33,22 @@ struct HeaderHygieneTests {
         let pairs = forwarded.map { "\($0.name): \($0.value)" }
         #expect(
             pairs == [
-                "Content-Type: application/json", "Accept: a", "accept: b", "Via: 1.0 first", "Via: 1.0 contact-relay",
+                "Content-Type: application/json", "Accept: a", "accept: b", "Via: 1.0 first",
+                "Via: 1.0 contact-relay \(HeaderHygiene.instance)",
             ]
         )
+    }
+
+    @Test("a request that this process has sent is known again, and another relay's is not")
+    func loops() throws {
+        var headers = HTTPHeaders()
+        HeaderHygiene.addRequestVia(&headers)
+        let own = try #require(headers.first(name: "Via"))
+        #expect(HeaderHygiene.isOwn(via: own))
+        #expect(HeaderHygiene.isOwn(via: "1.0 first, \(own), 1.1 last"))
+        for foreign in ["1.1 contact-relay", "1.1 contact-relay (instance 0)", "", "1.1 x \(HeaderHygiene.instance)"] {
+            #expect(!HeaderHygiene.isOwn(via: foreign))
+        }
     }
 
     @Test("a reply keeps its length and loses what concerned the connection")

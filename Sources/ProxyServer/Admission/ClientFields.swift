@@ -1,5 +1,6 @@
 import DexatelAPI
 import HTTPWire
+import Upstream
 
 /// The header fields by which ``ClientRules`` judges who asks, and for whom.
 struct ClientFields {
@@ -21,6 +22,8 @@ struct ClientFields {
     var forwardedFor: [String] { fields.values(.forwardedFor) }
     /// The values of `Forwarded`.
     var forwarded: [String] { fields.values(.forwarded) }
+    /// Whether the request was sent by this relay.
+    var isOwn: Bool { fields.has(.via) && fields.values(.via).contains { HeaderHygiene.isOwn(via: $0) } }
     /// The first `Authorization`.
     var authorization: String? { fields.first(.authorization) }
     var hasSeveralAuthorizations: Bool { fields.hasSeveral(.authorization) }

@@ -30,6 +30,7 @@ final class ClientGuard: Sendable {
             if let refusal = rules.refusalOfHost(fields, isHTTP10: isHTTP10, from: peer) { throw refusal }
             memo = HostMemo(host: fields.host.map { Latin1.bytes($0) }, guardian: self)
         }
+        if fields.isOwn { throw .forwardingLoop }
         if let refusal = rules.refusalOfOrigin(fields) { throw refusal }
         if needsCredentials, let refusal = rules.refusalOfCredentials(fields, from: peer) { throw refusal }
         // Where no credentials are asked for, none is looked at.

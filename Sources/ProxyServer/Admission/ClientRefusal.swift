@@ -4,6 +4,8 @@ enum ClientRefusal: Error, Equatable {
     case hostMalformed
     /// The relay does not go by this name.
     case hostNotAllowed
+    /// The request was sent by this relay: it goes round in a loop (RFC 9110 §7.6.3).
+    case forwardingLoop
     /// A page of another site has its browser ask.
     case originNotAllowed
     /// A proxy asks for somebody on another host.

@@ -28,6 +28,12 @@ extension RelayErrors {
                 "host_not_allowed",
                 "The relay does not go by the name in the request's Host field; listen.allowed_hosts gives it further ones"
             )
+        case .forwardingLoop:
+            return reply(
+                508,
+                "forwarding_loop",
+                "The request has come from this relay itself: upstream.url leads back to it"
+            )
         case .originNotAllowed:
             return reply(
                 403,

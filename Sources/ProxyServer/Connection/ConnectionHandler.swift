@@ -268,13 +268,18 @@ final class ConnectionHandler: ChannelDuplexHandler {
 
     /// Lets a request in whose head has just come, or says why not.
     func admit(_ fields: ClientFields, needsCredentials: Bool = true) throws(ClientRefusal) -> Caller {
-        try server.clientGuard.admit(
-            fields,
-            isHTTP10: isHTTP10,
-            from: peer,
-            memo: &hostMemo,
-            needsCredentials: needsCredentials
-        ) { lastKey.key(fields, &loop.keyMemo, in: server.outbox.keys) }
+        do throws(ClientRefusal) {
+            return try server.clientGuard.admit(
+                fields,
+                isHTTP10: isHTTP10,
+                from: peer,
+                memo: &hostMemo,
+                needsCredentials: needsCredentials
+            ) { lastKey.key(fields, &loop.keyMemo, in: server.outbox.keys) }
+        } catch {
+            if error == .forwardingLoop { loop.requestCounts.forwardingLoops &+= 1 }
+            throw error
+        }
     }
 
     /// What is wrong with the name in a target in absolute form.

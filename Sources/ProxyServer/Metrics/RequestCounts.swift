@@ -37,6 +37,9 @@ package struct RequestCounts: Sendable, Equatable {
     private var counts = [UInt64](repeating: 0, count: RequestRoute.allCases.count * classes.count)
     private var results = [UInt64](repeating: 0, count: RequestRoute.allCases.count * ReadResult.allCases.count)
 
+    /// Requests that this relay had sent itself.
+    package internal(set) var forwardingLoops: UInt64 = 0
+
     /// None so far.
     package init() {}
 
@@ -63,5 +66,6 @@ package struct RequestCounts: Sendable, Equatable {
     static func += (sum: inout Self, other: Self) {
         for index in sum.counts.indices { sum.counts[index] &+= other.counts[index] }
         for index in sum.results.indices { sum.results[index] &+= other.results[index] }
+        sum.forwardingLoops &+= other.forwardingLoops
     }
 }

@@ -74,7 +74,7 @@ struct ReadRequest: Sendable {
     /// Its fields are those by which replies are chosen (``CacheRequest/forwardedLines(_:)``).
     func forwarded(_ validation: CacheValidation?) -> UpstreamRequest {
         var headers = HTTPHeaders(cacheRequest.forwardedFields)
-        HeaderHygiene.addVia(&headers, version: head.isHTTP10 ? .http1_0 : .http1_1)
+        HeaderHygiene.addRequestVia(&headers, version: head.isHTTP10 ? .http1_0 : .http1_1)
         validation?.addConditions(to: &headers)
         return UpstreamRequest(method: "GET", target: head.target, headers: headers, apiKey: caller.key?.secret)
     }

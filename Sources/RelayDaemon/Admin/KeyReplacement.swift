@@ -82,10 +82,12 @@ struct KeyReplacement: Sendable {
                 "the upstream is down, so that the new key cannot be tried; nothing was changed"
             )
         }
+        var headers: HTTPHeaders = ["Accept": "application/json"]
+        HeaderHygiene.addRequestVia(&headers)
         let request = UpstreamRequest(
             method: "GET",
             target: contact.path,
-            headers: ["Accept": "application/json"],
+            headers: headers,
             apiKey: secret
         )
         let result = await client.send(request)

@@ -62,6 +62,12 @@ struct MetricsDocument {
         }
         text.add("contact_relay_requests_total", .counter, "Requests answered, by route and class of status.", samples)
         text.add(
+            "contact_relay_forwarding_loops_total",
+            .counter,
+            "Requests that this relay had sent itself, answered with 508.",
+            requests.forwardingLoops
+        )
+        text.add(
             "contact_relay_reads_total",
             .counter,
             "Reads by route and how they were answered: from what is stored (hit, stale, revalidated), by the upstream "

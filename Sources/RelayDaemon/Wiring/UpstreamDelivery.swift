@@ -24,10 +24,12 @@ struct UpstreamDelivery: DeliveryTransport {
     }
 
     func send(_ delivery: Delivery, permit: DeliveryPermit) async -> DeliveryOutcome {
+        var headers = delivery.payload.headers
+        HeaderHygiene.addRequestVia(&headers)
         let request = UpstreamRequest(
             method: delivery.method.name,
             target: delivery.payload.target,
-            headers: delivery.payload.headers,
+            headers: headers,
             apiKey: delivery.apiKey,
             body: delivery.payload.body,
             traffic: .delivery

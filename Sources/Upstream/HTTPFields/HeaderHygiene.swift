@@ -6,6 +6,14 @@ package enum HeaderHygiene {
     /// The name in `Via`.
     package static let pseudonym = "contact-relay"
 
+    /// The comment by which this process knows its own requests in `Via`, drawn anew at each start.
+    package static let instance = "(instance \(String(UInt64.random(in: .min ... .max), radix: 16)))"
+
+    /// Whether a `Via` value says that this process has sent the request, so that it goes round in a loop.
+    ///
+    /// Another relay on the way, of the same name, has another instance.
+    package static func isOwn(via value: String) -> Bool { value.contains("\(self.pseudonym) \(self.instance)") }
+
     /// Request fields that are stored with a write and sent with it later; everything else is dropped.
     ///
     /// - `Content-Type`, `Content-Language`: they describe the body that is stored byte for byte.
@@ -40,7 +48,7 @@ package enum HeaderHygiene {
     package static func forwardedRequest(_ headers: HTTPHeaders, version: HTTPVersion = .http1_1) -> HTTPHeaders {
         let names = ForwardedFieldNames(connection: headers["Connection"])
         var forwarded = HTTPHeaders(headers.filter { names.contains($0.name) })
-        self.addVia(&forwarded, version: version)
+        self.addRequestVia(&forwarded, version: version)
         return forwarded
     }
 
@@ -69,7 +77,12 @@ package enum HeaderHygiene {
         self.forwardedWriteHeaders.contains { $0.isSameASCII(as: name) }
     }
 
-    /// Adds the relay to the list of intermediaries (RFC 9110 §7.6.3).
+    /// Adds the relay to the list of intermediaries of a request, with the comment that finds loops (RFC 9110 §7.6.3).
+    package static func addRequestVia(_ headers: inout HTTPHeaders, version: HTTPVersion = .http1_1) {
+        headers.add(name: "Via", value: "\(version.major).\(version.minor) \(self.pseudonym) \(self.instance)")
+    }
+
+    /// Adds the relay to the list of intermediaries of a reply (RFC 9110 §7.6.3).
     package static func addVia(_ headers: inout HTTPHeaders, version: HTTPVersion) {
         headers.add(name: "Via", value: "\(version.major).\(version.minor) \(self.pseudonym)")
     }

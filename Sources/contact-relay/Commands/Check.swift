@@ -11,6 +11,10 @@ struct Check: AsyncParsableCommand {
 
     func run() async throws {
         let configuration = try await options.load(readsSecrets: true)
+        if let problem = configuration.ownListener {
+            ExitStatus.complain("the configuration cannot be used:\n\(problem)")
+            throw ExitStatus.configuration
+        }
         try Output.print(configuration.effectiveDescription(), terminator: "")
         if let addresses = await configuration.namedListenAddresses() {
             Output.note(

@@ -5,6 +5,7 @@ import NIOEmbedded
 import NIOHTTP1
 import Outbox
 import Testing
+import Upstream
 
 @testable import ProxyServer
 
@@ -63,6 +64,10 @@ struct AdmissionTests {
             ("Host: localhost\r\nOrigin: null", 403, "origin_not_allowed"),
             ("Host: localhost\r\nSec-Fetch-Site: cross-site", 403, "origin_not_allowed"),
             ("Host: localhost\r\nX-Forwarded-For: 203.0.113.5", 403, "forwarded_not_allowed"),
+            (
+                "Host: localhost\r\nVia: 1.1 other, 1.1 contact-relay \(HeaderHygiene.instance)", 508,
+                "forwarding_loop"
+            ),
         ] {
             let answer = try Fixture().exchange("\(line) HTTP/1.1\r\n\(field)\r\nX-Dexatel-Key: k\r\n\r\n")
             #expect(answer.statuses == [status] && Self.slug(answer) == slug, "\(field)")
