@@ -181,7 +181,7 @@ let package = Package(
             name: "RelayDaemonTests",
             dependencies: [
                 "RelayDaemon", "AdminAPI", "DexatelAPI", "Outbox", "ProxyServer", "ResponseCache", "Upstream",
-                "TestSupport", logging,
+                "HTTPClient", "TestSupport", logging,
             ] + nio,
             swiftSettings: swiftSettings
         ),

@@ -1,3 +1,4 @@
+import HTTPClient
 import Testing
 
 @testable import RelayDaemon
@@ -67,6 +68,33 @@ import Testing
         configuration.upstream.url = url
         configuration.listen.address = address
         #expect((configuration.ownListener != nil) == isFound)
+    }
+
+    @Test func `a proxy comes from the settings, or from the environment`() throws {
+        func proxy(_ overrides: [String: String], _ environment: [String: String]) throws -> String? {
+            try RelayConfiguration.load(
+                file: nil,
+                defaultFile: "/nonexistent/relay.yaml",
+                environment: environment,
+                overrides: overrides
+            ).proxyConfiguration.map { "\($0.host):\($0.port) \($0.authorization ?? "-")" }
+        }
+        let environment = ["HTTPS_PROXY": "http://user:p%40ss@proxy.example:3128/"]
+        #expect(try proxy([:], [:]) == nil)
+        #expect(try proxy([:], environment) == "proxy.example:3128 Basic dXNlcjpwQHNz")
+        #expect(try proxy(["upstream.proxy": ""], environment) == nil)
+        #expect(try proxy(["upstream.proxy": "http://other.example:8"], environment) == "other.example:8 -")
+        #expect(try proxy(["upstream.url": "http://127.0.0.1:9"], environment) == nil)
+        #expect(try proxy(["upstream.url": "https://localhost:9"], environment) == nil)
+        for list in ["*", "dexatel.com", ".dexatel.com", "x, api.dexatel.com"] {
+            #expect(try proxy([:], environment.merging(["NO_PROXY": list]) { $1 }) == nil)
+        }
+        #expect(try proxy([:], environment.merging(["NO_PROXY": "atel.com"]) { $1 }) != nil)
+        #expect(
+            problems(["upstream.proxy": "http://p:1", "upstream.url": "https://192.0.2.1"]) == [
+                "command line: upstream.proxy: an upstream behind a proxy needs a name, not an address"
+            ]
+        )
     }
 
     @Test func `the two Unix sockets are different`() {

@@ -86,7 +86,7 @@ import Testing
         let candidates = [
             "::1", "false", "true", "2s", "1s", "3", "7KiB", "2MiB", "json", "upstream", "debug", "merge",
         ]
-        let paths = ["https://relay.example:8443", "/dev/null", "/run/other.sock"]
+        let paths = ["https://relay.example:8443", "http://proxy.example:3128", "/dev/null", "/run/other.sock"]
         for text in key.type == "path" || key.type == "URL" ? paths : candidates {
             var overrides = companions[key.name] ?? [:]
             overrides[key.name] = text

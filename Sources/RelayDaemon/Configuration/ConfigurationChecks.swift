@@ -17,6 +17,7 @@ struct ConfigurationChecks {
             injectionOverUnixSocket(),
             plainUpstream(),
             authorities(),
+            proxiedAddress(),
             adminSocketLength(),
             socketsDiffer(),
             atMost(
@@ -92,6 +93,14 @@ struct ConfigurationChecks {
         return ConfigurationFile.obstacle(toReading: path).flatMap {
             problem("upstream.ca_file", "\(path) cannot be read: \($0)")
         }
+    }
+
+    /// In a tunnel the certificate can only be compared with a name: the peer's address is the proxy's.
+    private func proxiedAddress() -> ConfigurationError.Problem? {
+        guard configuration.upstream.proxy != nil, let url = URLComponents(string: configuration.upstream.url),
+            url.scheme == "https", let host = url.host, NetworkHost.octets(host) != nil
+        else { return nil }
+        return problem(["upstream.proxy", "upstream.url"], "an upstream behind a proxy needs a name, not an address")
     }
 
     /// A default made from a long folder's name may not fit, though nobody gave it.

@@ -109,6 +109,32 @@ extension ConfigurationKey {
             "Queued writes in flight at a time."
         ),
         .init(
+            "upstream.keep_alive",
+            \.upstream.keepAlive,
+            .duration(.zero ... .minutes(10)),
+            "Time for which an unused connection to the upstream is kept; the upstream's own `Keep-Alive` shortens it."
+        ),
+        .init(
+            "upstream.max_connection_age",
+            \.upstream.maxConnectionAge,
+            .duration(.seconds(1) ... .hours(24)),
+            "Age beyond which a connection is not used again, so that changes of DNS are followed."
+        ),
+        .init(
+            "upstream.proxy",
+            \.upstream.proxy,
+            .optionalProxy,
+            "Proxy through which an `https://` upstream is reached (CONNECT).",
+            derivedDefault: "`HTTPS_PROXY`, unless `NO_PROXY` names the upstream or it is on loopback"
+        ),
+        .init(
+            "upstream.proxy_credentials_file",
+            \.upstream.proxyCredentialsFile,
+            .optionalPath,
+            "File with `user:password` for the proxy.",
+            derivedDefault: "`$CREDENTIALS_DIRECTORY/upstream-proxy`, if it is there"
+        ),
+        .init(
             "upstream.ca_file",
             \.upstream.caFile,
             .optionalPath,

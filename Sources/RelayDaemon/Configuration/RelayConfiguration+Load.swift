@@ -43,6 +43,7 @@ extension RelayConfiguration {
         let refused = sources.apply(to: &configuration)
         configuration.deriveAdminSocket(environment: environment, isGiven: sources.origin(of: "admin.socket") != nil)
         configuration.deriveSecretFiles(environment, sources)
+        configuration.deriveProxy(environment, isGiven: sources.origin(of: "upstream.proxy") != nil)
         let secretProblems = readsSecrets ? configuration.readSecrets(sources) : []
 
         let checks = ConfigurationChecks(configuration: configuration, sources: sources, refused: refused)

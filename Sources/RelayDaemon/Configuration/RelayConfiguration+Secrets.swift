@@ -7,6 +7,8 @@ extension RelayConfiguration {
     private static let apiKeyCredential = "dexatel-api-key"
     /// The systemd credential with the token that clients show.
     private static let tokenCredential = "listen-token"
+    /// The systemd credential with the proxy's user and password.
+    private static let proxyCredential = "upstream-proxy"
     private static let maxSecretBytes = APIKeySyntax.maxBytes
     /// Shorter ones could be guessed over loopback.
     private static let minTokenBytes = 16
@@ -20,6 +22,9 @@ extension RelayConfiguration {
         }
         if sources.origin(of: "upstream.api_key_file") == nil {
             upstream.apiKeyFile = credential(Self.apiKeyCredential)
+        }
+        if sources.origin(of: "upstream.proxy_credentials_file") == nil {
+            upstream.proxyCredentialsFile = credential(Self.proxyCredential)
         }
         if sources.origin(of: "listen.token_file") == nil { listen.tokenFile = credential(Self.tokenCredential) }
     }
@@ -39,6 +44,14 @@ extension RelayConfiguration {
         }
         upstream.apiKey = take("upstream.api_key_file", upstream.apiKeyFile) { bytes in
             APIKeySyntax.admits(bytes) ? nil : "must hold an API key in one line of printable ASCII"
+        }
+        if upstream.proxyCredentialsFile != nil {
+            upstream.proxyCredentials = take("upstream.proxy_credentials_file", upstream.proxyCredentialsFile) {
+                bytes in
+                let isText = bytes.allSatisfy { (0x20...0x7E).contains($0) }
+                return isText && bytes.contains(UInt8(ascii: ":"))
+                    ? nil : "must hold a user and a password in one line, with a colon between"
+            }
         }
         listen.token = take("listen.token_file", listen.tokenFile) { bytes in
             // What a Bearer token may consist of (RFC 6750 §2.1).

@@ -69,6 +69,16 @@ extension RelayConfiguration {
         package var maxConnections = 32
         /// The number of queued writes in flight at a time.
         package var maxConcurrentWrites = 8
+        /// The time for which an unused connection is kept.
+        package var keepAlive: Duration = .seconds(4)
+        /// The age beyond which a connection is not used again.
+        package var maxConnectionAge: Duration = .seconds(300)
+        /// The URL of a proxy that makes tunnels to the API.
+        package var proxy: String?
+        /// The path of a file with the proxy's user and password.
+        package var proxyCredentialsFile: String?
+        /// What that file, or a proxy's URL in the environment, holds: `user:password`.
+        package var proxyCredentials: Secret?
         /// A PEM file of authorities to trust instead of the system's.
         package var caFile: String?
         /// The path of a file with the API key that the relay sends for its clients.

@@ -80,6 +80,23 @@ extension ValueSyntax where Value == String? {
         return syntax
     }
 
+    /// The URL of a proxy, or nothing; a refused text is not repeated, as it may hold a password.
+    static var optionalProxy: Self {
+        var syntax = optional(
+            ValueSyntax<String>(
+                type: "URL",
+                allowed: "an http:// URL of a host and a port, without a path, query or user",
+                isQuoted: true,
+                parse: { text in
+                    ValueSyntax<String>.origin.parse(text).flatMap { $0.hasPrefix("http://") ? $0 : nil }
+                },
+                format: { $0 }
+            )
+        )
+        syntax.showsRefusedValue = false
+        return syntax
+    }
+
     /// A path, or nothing.
     static var optionalPath: Self { .optional(.path) }
 

@@ -78,6 +78,9 @@ extension RelayConfiguration {
         client.requestTimeout = upstream.requestTimeout
         client.maxConnections = upstream.maxConnections
         client.maxConcurrentWrites = upstream.maxConcurrentWrites
+        client.keepAlive = upstream.keepAlive
+        client.maxConnectionAge = upstream.maxConnectionAge
+        client.proxy = proxyConfiguration
         client.authorities = try upstream.caFile.map { path in
             do {
                 return Array(try Data(contentsOf: URL(fileURLWithPath: path)))
