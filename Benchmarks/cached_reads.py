@@ -1,18 +1,14 @@
 """Reads that the relay, nginx' proxy_cache and a bare epoll loop answer from what they have: servers, filling, measuring."""
 
 import getpass
-import pathlib
 import re
 import resource
 import socket
-import subprocess
 import time
 
 import report
 from loopback import Failure, fetch, fetch_json, free_port, wait_until
-from programs import tool, wrk
-
-HERE = pathlib.Path(__file__).resolve().parent
+from programs import compiled, tool, wrk
 
 CONNECTIONS = 32
 KEYS = [f"{number:032x}" for number in (0xA1, 0xB2, 0xC3, 0xD4)]
@@ -208,12 +204,9 @@ class Measurement:
         sample = self.sample(relay)
         relay.kill()
         origin.kill()
-        reply, program, port = self.folder / "reply", self.folder / "epoll-floor", free_port()
+        reply, port = self.folder / "reply", free_port()
         reply.write_bytes(sample)
-        compiler = [tool("cc"), "-O2", "-o", program, HERE / "epoll-floor.c"]
-        compiled = subprocess.run([str(part) for part in compiler], capture_output=True, text=True)
-        if compiled.returncode:
-            raise Failure(f"the bare epoll loop cannot be compiled: {compiled.stderr.strip()}")
+        program = compiled("epoll-floor", self.folder.parent)
         floor = self.processes.start("epoll-floor", [program, str(port), reply], self.folder / "floor.log")
         floor.port, floor.url = port, f"http://127.0.0.1:{port}"
         wait_until(lambda: fetch(floor.url + SAMPLE)[0] == 200, "it answered", 10, floor)

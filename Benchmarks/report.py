@@ -1,6 +1,7 @@
 """What every benchmark tells: the machine, the commit, each run's raw figures, and ratios to a peer."""
 
 import datetime
+import hashlib
 import json
 import os
 import pathlib
@@ -12,7 +13,7 @@ import sys
 import tempfile
 import time
 
-from loopback import ROOT, Failure
+from loopback import ROOT, Failure, binaries
 
 HERE = pathlib.Path(__file__).resolve().parent
 # What is compared of a measurement: records (or requests) per second, CPU time of the server for each, latencies.
@@ -36,11 +37,15 @@ def require_disk(folder):
         raise Failure(f"{folder} is in memory, where nothing is durable; name a folder on a disk with --folder")
 
 
-def fdatasync_us(folder):
-    """The median time of an append of one page and its fdatasync."""
+def fdatasync_us(folder, is_in_place=False):
+    """The median time of one page's write and its fdatasync: an append, or in place, as in a write-ahead log."""
     times = []
     with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
+        file.write(b"x" * 4096)
+        os.fsync(file.fileno())
         for _ in range(200):
+            if is_in_place:
+                file.seek(0)
             start = time.perf_counter()
             file.write(b"x" * 4096)
             os.fdatasync(file.fileno())
@@ -61,6 +66,7 @@ def machine(folder):
         "kernel": platform.release(),
         "file_system": file_system(folder),
         "fdatasync_us": fdatasync_us(folder),
+        "fdatasync_in_place_us": fdatasync_us(folder, is_in_place=True),
         "load_average_before": os.getloadavg(),
     }
 
@@ -83,12 +89,22 @@ def commit():
     return head.stdout.strip() + ("-dirty" if changed.strip() else "")
 
 
+def program(path):
+    """Which program was measured: it may be of another commit than the one that is checked out."""
+    built_at = datetime.datetime.fromtimestamp(path.stat().st_mtime, datetime.timezone.utc)
+    return {
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "built_at": built_at.isoformat(timespec="seconds"),
+    }
+
+
 def head(benchmark, folder, versions):
     """What is known before the first measurement."""
     return {
         "benchmark": benchmark,
         "commit": commit(),
         "started_at": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "program": program(binaries() / "contact-relay"),
         "command": shlex.join(sys.argv),
         "machine": machine(folder),
         "versions": {name: version(command) for name, command in versions.items()},
@@ -137,25 +153,29 @@ def table(titles, middle, relative, peers, unit):
     return lines
 
 
-def beyond_thresholds(benchmark, titles, relative, peer):
-    """What is not as Benchmarks/thresholds.json demands of the ratios to the first peer, a sentence each."""
+def beyond_thresholds(benchmark, titles, rounds, relative, peer):
+    """What is not as Benchmarks/thresholds.json demands, a sentence each: of the ratios to the first peer, and under
+    `absolute` of the medians of the figures themselves."""
     for name, bounds in json.loads((HERE / "thresholds.json").read_text())[benchmark].items():
-        for part, bound in bounds.items():
-            figure = relative[name][part]
+        absolute = bounds.get("absolute", {})
+        checks = [(part, bounds[part], relative[name][part], f" × {peer.title}") for part in bounds if part in PARTS]
+        median = lambda part: statistics.median(run[part] for run in rounds[name])
+        checks += [(part, absolute[part], median(part), "") for part in absolute]
+        for part, bound, figure, unit in checks:
             if "at_least" in bound and figure < bound["at_least"]:
                 limit = f"at least {bound['at_least']}"
             elif "at_most" in bound and figure > bound["at_most"]:
                 limit = f"at most {bound['at_most']}"
             else:
                 continue
-            yield f"{titles[name]}: {NAMES[part]} is {figure:.2f} × {peer.title}, and must be {limit}"
+            yield f"{titles[name]}: {NAMES.get(part, part)} is {figure:.2f}{unit}, and must be {limit}"
 
 
 def finish(name, benchmark, head, rounds, titles, peers, unit):
     """Writes results/NAME.json, prints the table, and gives the exit status: 1 when a ratio is beyond its threshold."""
     middle, relative = medians(rounds), {peer.title: ratios(rounds, peer) for peer in peers}
     lines = table(titles, middle, relative, peers, unit)
-    beyond = list(beyond_thresholds(benchmark, titles, relative[peers[0].title], peers[0]))
+    beyond = list(beyond_thresholds(benchmark, titles, rounds, relative[peers[0].title], peers[0]))
     whole = head | {"medians": middle, "ratios": relative, "beyond_thresholds": beyond, "table": lines, "runs": rounds}
     results = HERE / "results" / f"{name}.json"
     results.parent.mkdir(exist_ok=True)

@@ -1,8 +1,11 @@
 """What every benchmark with peers does: options, rounds in rotating order, and the result of them all."""
 
 import argparse
+import contextlib
+import os
 import pathlib
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -10,13 +13,38 @@ import time
 import report
 from loopback import ROOT, Failure, Processes, binaries
 
+HERE = pathlib.Path(__file__).resolve().parent
+
 
 class Subject:
     """A server to be measured."""
 
-    def __init__(self, title, measure):
-        """`measure` takes processes, a folder, the options and a seed, and gives report.figures."""
-        self.title, self.measure = title, measure
+    def __init__(self, title, measure, preparation_seconds=180):
+        """`measure` takes processes, a folder, the options and a seed, and gives report.figures.
+
+        `preparation_seconds` are more than starting and filling may take, beside the time that is measured.
+        """
+        self.title, self.measure, self.preparation_seconds = title, measure, preparation_seconds
+
+
+@contextlib.contextmanager
+def _time_limit(seconds, what):
+    """Ends what takes longer with a Failure that says where it stood still."""
+
+    def expired(_, frame):
+        # The innermost of our own functions: those of the library below it say little.
+        while frame.f_back and pathlib.Path(frame.f_code.co_filename).parent not in (HERE, ROOT / "Scripts"):
+            frame = frame.f_back
+        place = f"{pathlib.Path(frame.f_code.co_filename).name}:{frame.f_lineno}, {frame.f_code.co_name}"
+        words = " ".join(str(frame.f_locals[name]) for name in ("words", "url", "what") if name in frame.f_locals)
+        raise Failure(f"{what} was not done after {seconds} s; it was in {place} {words}".rstrip())
+
+    signal.signal(signal.SIGALRM, expired)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
 
 
 def _options(benchmark, description, seed_help):
@@ -40,9 +68,13 @@ def _measure(options, base, subjects):
     width = max(len(subject.title) for subject in subjects.values())
     for number in range(options.rounds):
         for name in names[number % len(names) :] + names[: number % len(names)]:
+            subject, seed = subjects[name], random.Random(f"{options.seed}/{number}/{name}").getrandbits(32)
+            limit = subject.preparation_seconds + 4 * (options.seconds + options.warm_up)
+            # Within the processes' context: a Failure tells the ends of their logs, and none is left behind.
             with tempfile.TemporaryDirectory(prefix=f"{name}-", dir=base) as folder, Processes() as processes:
-                seed = random.Random(f"{options.seed}/{number}/{name}").getrandbits(32)
-                figures = subjects[name].measure(processes, pathlib.Path(folder), options, seed)
+                with _time_limit(limit, f"round {number + 1}: {subject.title}"):
+                    figures = subject.measure(processes, pathlib.Path(folder), options, seed)
+            figures["raw"]["seed"] = seed
             rounds[name].append(figures)
             print(
                 f"round {number + 1}: {subjects[name].title:<{width}} {figures['rate']:9.0f}/s "
@@ -63,6 +95,7 @@ def _run(benchmark, description, seed_help, subjects, peers, unit, facts, versio
     with tempfile.TemporaryDirectory(prefix="benchmark-", dir=folder) as base:
         rounds = _measure(given, base, subjects)
     head["duration_seconds"] = round(time.monotonic() - start)
+    head["load_average_after"] = os.getloadavg()
     titles = {name: subject.title for name, subject in subjects.items()}
     return report.finish(given.name, benchmark, head, rounds, titles, peers, unit)
 
