@@ -1,10 +1,11 @@
 -- wrk: reads of contacts, as four apps with a key and an HTTP client each make them.
 --
--- arguments: ORDER CONTACTS NUMBER KEY KEY KEY KEY (the keys may be the same)
+-- arguments: ORDER CONTACTS NUMBER KEY KEY KEY KEY [PAUSE] (the keys may be the same)
 --   ORDER  all       every contact with every key, one after the other from the NUMBER-th on, and then again; replies
 --                    other than 200 are counted
 --          uniform   contacts at random, all alike; NUMBER is the seed
 --          zipf      contacts at random, the n-th as likely as 1/n; NUMBER is the seed
+--   PAUSE  milliseconds before each request of a connection, for a steady load; none: as many as go
 --
 -- No two requests have the same bytes: each has its own X-Request-Id.
 
@@ -61,6 +62,9 @@ end
 function init(arguments)
     local order, contacts, start = arguments[1], tonumber(arguments[2]), tonumber(arguments[3])
     bad = 0
+    local pause = tonumber(arguments[4 + #clients])
+    -- wrk looks after init whether there is such a function.
+    if pause then delay = function() return pause end end
     for number = 1, contacts do
         paths[number] = "GET /v1/audiences/22089fd7-7b74-4815-8452-3a8e864affbc/contacts/" .. contact(number)
     end

@@ -86,4 +86,4 @@ def books(relay):
 
 def load(relay, seconds, seed):
     """Writes to distinct contacts, as many as go in the time: what wrk told, and its command."""
-    return wrk(relay.url, "durable-put.lua", [seed, KEY], seconds, CONNECTIONS)
+    return wrk(relay.url, "exchanges.lua", ["put-async", seed, KEY], seconds, CONNECTIONS)
