@@ -55,13 +55,15 @@ extension OriginClient {
     /// - Parameters:
     ///   - body: The pieces of the request's body, if the request says that there are any; an error thrown by it ends the
     ///     exchange with ``ExchangeFailure/Code/cancelled``.
+    ///   - sent: Called on the connection's event loop when the request goes out, each time that it does.
     ///   - interim: Takes interim replies but 100, on the connection's event loop.
     package func open(
         _ request: OutboundRequest,
         body: (some AsyncSequence<ByteBuffer, any Error> & Sendable)?,
+        sent: (@Sendable () -> Void)? = nil,
         interim: (@Sendable (ReceivedHead) -> Void)? = nil
     ) async throws(ExchangeFailure) -> ReplyStream {
-        let streaming = Streaming(interim: interim)
+        let streaming = Streaming(sent: sent, interim: interim)
         let result = await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
                 streaming.begin(continuation)

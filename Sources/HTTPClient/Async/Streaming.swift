@@ -34,11 +34,15 @@ final class Streaming: ExchangeDelegate, Sendable {
     }
 
     private let state = Mutex(State())
+    private let onSent: (@Sendable () -> Void)?
     private let onInterim: (@Sendable (ReceivedHead) -> Void)?
 
-    init(interim: (@Sendable (ReceivedHead) -> Void)?) {
+    init(sent: (@Sendable () -> Void)?, interim: (@Sendable (ReceivedHead) -> Void)?) {
+        self.onSent = sent
         self.onInterim = interim
     }
+
+    func sent() { self.onSent?() }
 
     var trailers: HTTPHeaders? {
         self.state.withLock { if case .whole(let trailers) = $0.ending { trailers } else { nil } }

@@ -65,6 +65,7 @@ final class ClientConnection: ChannelDuplexHandler {
         self.exchange = exchange
         self.state.begin(isStreamed: isStreamed)
         self.parser.begin(isHead: request.isHead)
+        exchange.sent()
         context.write(self.wrapOutboundOut(request.bytes), promise: nil)
         if let body = request.body { context.write(self.wrapOutboundOut(body), promise: nil) }
         context.flush()

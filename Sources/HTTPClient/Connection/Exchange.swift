@@ -176,6 +176,9 @@ package final class Exchange {
         if self.hasHead, self.isPaused { self.standsStillSince = nil } else { self.moved() }
     }
 
+    /// Takes the news that the request goes out.
+    func sent() { self.delegate.sent() }
+
     /// Takes the news that the connection takes pieces of the body again.
     func becameWritable() {
         self.moved()

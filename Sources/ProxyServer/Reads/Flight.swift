@@ -53,7 +53,9 @@ final class Flight: Sendable {
     }
 
     private let state = Mutex(State())
-    private let overtaken = Atomic<Bool>(false)
+    private let sent = Mutex(Sent())
+    /// The latest of the requests that were sent after this one's, or may have been, and whose replies are stored.
+    private let overtakenBy = Atomic<UInt64>(0)
     private let queued: Atomic<Bool>
 
     /// - Parameter isQueued: Whether it has not begun: nobody joins it until then.
@@ -66,10 +68,30 @@ final class Flight: Sendable {
 
     fileprivate func begin() { queued.store(false, ordering: .releasing) }
 
-    /// Whether the reply to a later question has been stored: this one's is older, and not to be stored any more.
-    var isOvertaken: Bool { overtaken.load(ordering: .acquiring) }
+    /// When the request went out last.
+    private struct Sent {
+        /// Its place among all requests that were sent; 0 until it is.
+        var order: UInt64 = 0
+        var milliseconds: Int64 = 0
+    }
 
-    fileprivate func overtake() { overtaken.store(true, ordering: .releasing) }
+    private static let sends = Atomic<UInt64>(0)
+
+    /// Notes that the request goes out: what its reply knows depends on that moment, not on when it was asked for.
+    func noteSent(_ milliseconds: Int64) {
+        let order = Self.sends.add(1, ordering: .relaxed).newValue
+        sent.withLock { $0 = Sent(order: order, milliseconds: milliseconds) }
+    }
+
+    /// When the request went out last, on the reads' clock.
+    var sentMilliseconds: Int64 { sent.withLock { $0.milliseconds } }
+
+    private var sentOrder: UInt64 { sent.withLock { $0.order } }
+
+    /// Whether the reply to a request that was sent later has been stored: this one's is older, and not to be stored any more.
+    var isOvertaken: Bool { overtakenBy.load(ordering: .acquiring) > sentOrder }
+
+    fileprivate func overtake(by other: Flight) { overtakenBy.max(other.sentOrder, ordering: .acquiringAndReleasing) }
 
     /// Waits for the end.
     ///
@@ -149,13 +171,10 @@ final class FlightTable: Sendable {
         }
     }
 
-    /// Notes that a flight's reply is stored: those which began before it bring something older.
+    /// Notes that a flight's reply is stored: those whose requests were sent before its own bring something older.
     func noteStored(_ flight: Flight, _ key: CacheKey) {
         flights.withLock { flights in
-            for earlier in flights[key] ?? [] {
-                guard earlier !== flight else { return }
-                earlier.overtake()
-            }
+            for other in flights[key] ?? [] where other !== flight { other.overtake(by: flight) }
         }
     }
 }

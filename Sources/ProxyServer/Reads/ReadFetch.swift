@@ -63,7 +63,6 @@ struct ReadFetch: Sendable {
     private var cache: MemoryCache { server.reads.cache }
 
     private func run(_ permit: Permit, _ validation: CacheValidation?) async {
-        let askedAt = server.reads.clock.milliseconds()
         var request = read.forwarded(validation)
         request.traffic = leader == nil ? .confirmation : .read
         let stream: UpstreamStream
@@ -71,7 +70,8 @@ struct ReadFetch: Sendable {
             stream = try await server.client.open(
                 request,
                 body: nil as RequestBodyPieces?,
-                length: nil
+                length: nil,
+                sent: { [flight, clock = server.reads.clock] in flight.noteSent(clock.milliseconds()) }
             ) { [leader] in leader?.writer.interim(InterimAnswer(status: $0, headers: $1)) }
         } catch {
             server.upstreamHealth.ended(permit, error.signal, error: error.description)
@@ -84,7 +84,7 @@ struct ReadFetch: Sendable {
         let reply = ReplyHead(
             status: stream.status,
             headers: headers,
-            times: server.reads.clock.times(askedAtMilliseconds: askedAt)
+            times: server.reads.clock.times(askedAtMilliseconds: flight.sentMilliseconds)
         )
         await cache.noteRefusal(status: reply.status, read.cacheKey)
         server.noteReply(stream, to: read.head.target, method: .GET, key: read.key)

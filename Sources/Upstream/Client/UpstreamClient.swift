@@ -92,11 +92,13 @@ package final class UpstreamClient: Sendable {
     ///   - body: The body's pieces; an error thrown by it aborts the exchange with
     ///     ``UpstreamFailure/Code/cancelled``.
     ///   - length: The body's length in bytes, or `nil` to send it in chunks.
+    ///   - sent: Called on an event loop when the request goes out, each time that it does.
     ///   - interim: Takes status and fields of interim replies but 100, in order, on an event loop.
     package func open(
         _ request: UpstreamRequest,
         body: (some AsyncSequence<ByteBuffer, any Error> & Sendable)?,
         length: Int64?,
+        sent: (@Sendable () -> Void)? = nil,
         interim: (@Sendable (Int, HTTPHeaders) -> Void)? = nil
     ) async throws(UpstreamFailure) -> UpstreamStream {
         let (configuration, origin) = self.state.withLock { ($0.configuration, $0.origin) }
@@ -104,7 +106,7 @@ package final class UpstreamClient: Sendable {
         do throws(ExchangeFailure) {
             let take = interim.map { interim in { @Sendable (head: ReceivedHead) in interim(head.status, head.headers) }
             }
-            return UpstreamStream(try await origin.open(prepared, body: body, interim: take))
+            return UpstreamStream(try await origin.open(prepared, body: body, sent: sent, interim: take))
         } catch {
             throw UpstreamFailure(error)
         }
