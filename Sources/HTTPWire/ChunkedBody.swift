@@ -97,13 +97,9 @@ package struct ChunkedBody: Sendable {
         }
         // Leading zeros are legal, and no reason to read without end.
         guard index > line.lowerBound, index - line.lowerBound <= 16 else { throw .malformed }
-        var rest = UnsafeRawBufferPointer(rebasing: bytes[index..<line.upperBound])
-        let framingBytes = rest.count
-        while let first = rest.first, first.isOptionalWhitespace {
-            rest = UnsafeRawBufferPointer(rebasing: rest.dropFirst())
-        }
-        guard framingBytes == 0 || rest.first == UInt8(ascii: ";"), rest.isFieldContent else { throw .malformed }
-        return (size, framingBytes)
+        var extensions = ChunkExtensions(bytes: UnsafeRawBufferPointer(rebasing: bytes[index..<line.upperBound]))
+        guard extensions.areValid() else { throw .malformed }
+        return (size, line.upperBound - index)
     }
 
     /// Checks a trailer field; an empty line is the end.
@@ -114,6 +110,65 @@ package struct ChunkedBody: Sendable {
         if line.isEmpty { return (true, 0) }
         _ = try FieldSection.Line(line, in: bytes)
         return (false, line.count + 2)
+    }
+}
+
+/// What follows a chunk's size on its line: `*( BWS ";" BWS name [ BWS "=" BWS value ] )` (RFC 9112 §7.1.1).
+///
+/// All of it is checked, though none of it is used: readers that end a sloppy extension in different places see different
+/// chunks.
+private struct ChunkExtensions {
+    let bytes: UnsafeRawBufferPointer
+    private var index = 0
+
+    init(bytes: UnsafeRawBufferPointer) { self.bytes = bytes }
+
+    mutating func areValid() -> Bool {
+        while index < bytes.count {
+            skipWhitespace()
+            guard take(UInt8(ascii: ";")) else { return false }
+            skipWhitespace()
+            guard takeToken() else { return false }
+            let nameEnd = index
+            skipWhitespace()
+            guard take(UInt8(ascii: "=")) else {
+                // White space belongs to what follows it: at the end of the line it is none of the grammar's.
+                index = nameEnd
+                continue
+            }
+            skipWhitespace()
+            guard takeToken() || takeQuotedString() else { return false }
+        }
+        return true
+    }
+
+    private mutating func skipWhitespace() {
+        while index < bytes.count, bytes[index].isOptionalWhitespace { index += 1 }
+    }
+
+    private mutating func take(_ byte: UInt8) -> Bool {
+        guard index < bytes.count, bytes[index] == byte else { return false }
+        index += 1
+        return true
+    }
+
+    private mutating func takeToken() -> Bool {
+        let start = index
+        while index < bytes.count, bytes[index].isTokenByte { index += 1 }
+        return index > start
+    }
+
+    /// Takes a quoted string (RFC 9110 §5.6.4).
+    private mutating func takeQuotedString() -> Bool {
+        guard take(UInt8(ascii: "\"")) else { return false }
+        while index < bytes.count, bytes[index].isFieldContent {
+            if take(UInt8(ascii: "\"")) { return true }
+            if take(UInt8(ascii: "\\")) {
+                guard index < bytes.count, bytes[index].isFieldContent else { return false }
+            }
+            index += 1
+        }
+        return false
     }
 }
 

@@ -69,11 +69,26 @@ struct RandomRequest {
             rest = rest.dropFirst(piece.count)
             let size = String(piece.count, radix: 16, uppercase: random.chance(oneIn: 2))
             let zeros = random.chance(oneIn: 4) ? "000" : ""
-            let tail = random.chance(oneIn: 4) ? ";" + text("abc=\"", 0...9, &random) : ""
-            framed += Array("\(zeros)\(size)\(tail)\r\n".utf8) + piece + [0x0D, 0x0A]
+            framed += Array("\(zeros)\(size)".utf8) + extensions(&random) + [0x0D, 0x0A] + piece + [0x0D, 0x0A]
         }
         let trailers = random.chance(oneIn: 4) ? "X-Trailer: a\r\n" : ""
         return framed + Array("0\r\n\(trailers)\r\n".utf8)
+    }
+
+    private static func extensions(_ random: inout SeededGenerator) -> [UInt8] {
+        guard random.chance(oneIn: 4) else { return [] }
+        let extensions = (0..<Int.random(in: 1...3, using: &random)).map { _ in
+            let space = text(" \t", 0...2, &random)
+            let name = "\(space);\(space)\(text("abc-", 1...4, &random))"
+            switch Int.random(in: 0...2, using: &random) {
+            case 0: return name
+            case 1: return "\(name)\(space)=\(space)\(text("abc-", 1...4, &random))"
+            default:
+                let escaped = text("a;= \t\u{E9}\"", 0...9, &random).replacingOccurrences(of: "\"", with: "\\\"")
+                return "\(name)=\(space)\"\(escaped)\""
+            }
+        }
+        return Latin1.bytes(extensions.joined())
     }
 }
 

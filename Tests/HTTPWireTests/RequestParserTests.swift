@@ -133,6 +133,19 @@ struct RequestParserTests {
     }
 
     @Test(
+        "extensions of chunks are passed over",
+        arguments: [
+            ";a", ";a=b", " ; a = b", ";a;b=c\t;d", ";a=\"\"", ";a=\"b;c=\\\"\\\\ d\" ; e", ";a=\"\u{E9}\\\u{E9}\"",
+        ]
+    )
+    func extensions(_ text: String) {
+        let head = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+        let parsed = ParsedRequests(head + "5\(text)\r\nhello\r\n0\(text)\r\n\r\n")
+        #expect(parsed.requests.map(\.body) == [Array("hello".utf8)])
+        #expect(parsed.fault == nil)
+    }
+
+    @Test(
         "broken chunks are refused",
         arguments: [
             "\r\n", "x\r\n", "-1\r\n", "0x5\r\n", "5\nhello", "5 \r\nhello", "5\r\nhelloXX", "5\r\nhello\n",
@@ -140,6 +153,10 @@ struct RequestParserTests {
             "10000000000000000\r\n", "8000000000000000\r\n", "00000000000000005\r\n", "0\r\n a\r\n\r\n",
             "0\r\nbad\r\n\r\n",
             ";a\r\n", "5\rhello\r\n",
+            // Extensions are names, perhaps with a token or a quoted string.
+            "5;\r\nhello", "5; \r\nhello", "5;a;\r\nhello", "5;;a\r\nhello", "5;bad[=x\r\nhello", "5;=x\r\nhello",
+            "5;a=\r\nhello", "5;a=b c\r\nhello", "5;a b\r\nhello", "5;a \r\nhello", "5;a=\"b\r\nhello",
+            "5;a=\"b\\\"\r\nhello", "5;a=\"b\"c\r\nhello", "5;a=b=c\r\nhello", "5,a\r\nhello", "0;\r\n\r\n",
         ]
     )
     func brokenChunks(_ chunks: String) {
