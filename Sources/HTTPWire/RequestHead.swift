@@ -55,7 +55,7 @@ package struct RequestHead: Sendable {
             hasVisibleTarget: target.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7F && $0 != UInt8(ascii: "#") },
             isHTTP10: isHTTP10,
             fields: fields,
-            body: (try? Self.bodyLength(fields)) ?? .known(0),
+            body: (try? Self.bodyLength(fields, isHTTP10: isHTTP10)) ?? .known(0),
             keepsAlive: Self.keepsAlive(fields, isHTTP10: isHTTP10)
         )
     }
@@ -79,10 +79,11 @@ package struct RequestHead: Sendable {
 
 extension RequestHead {
     /// What the fields say of the body's length (RFC 9112 §6.3); whatever two readers could understand differently is refused.
-    static func bodyLength(_ fields: FieldSection) throws(RequestFault) -> BodyLength {
+    static func bodyLength(_ fields: FieldSection, isHTTP10: Bool) throws(RequestFault) -> BodyLength {
         if fields.has(.transferEncoding) {
-            // With both, one of the two is a lie, and the next hop might believe the other one.
-            guard !fields.has(.contentLength) else { throw .malformed }
+            // With both, one of the two is a lie, and the next hop might believe the other one. HTTP/1.0 has no transfer
+            // codings: whoever passed the message on may have taken it to end elsewhere (§6.1).
+            guard !fields.has(.contentLength), !isHTTP10 else { throw .malformed }
             let codings = fields.values(.transferEncoding).joined(separator: ",")
                 .split(separator: ",", omittingEmptySubsequences: false)
                 .map { Latin1.text($0.utf8.trimmed).lowercased() }
@@ -119,7 +120,6 @@ extension RequestHead {
         let options = fields.tokens(.connection)
         if options.contains("close") { return false }
         guard isHTTP10 else { return true }
-        // What HTTP/1.0 says of its body's end with Transfer-Encoding is not to be relied on (RFC 9112 §6.1).
-        return options.contains("keep-alive") && !fields.has(.transferEncoding)
+        return options.contains("keep-alive")
     }
 }

@@ -96,7 +96,7 @@ package struct RequestParser: ~Copyable {
             hasVisibleTarget: line.hasVisibleTarget,
             isHTTP10: line.isHTTP10,
             fields: fields,
-            body: try RequestHead.bodyLength(fields),
+            body: try RequestHead.bodyLength(fields, isHTTP10: line.isHTTP10),
             keepsAlive: RequestHead.keepsAlive(fields, isHTTP10: line.isHTTP10)
         )
     }

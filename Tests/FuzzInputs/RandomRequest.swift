@@ -22,7 +22,8 @@ struct RandomRequest {
         }
         var body = (0..<Int.random(in: 0...80, using: &random)).map { _ in UInt8.random(in: 0...255, using: &random) }
         var framed = body
-        switch Int.random(in: 0...2, using: &random) {
+        // HTTP/1.0 has no transfer codings.
+        switch Int.random(in: 0...(isHTTP10 ? 1 : 2), using: &random) {
         case 0: (body, framed) = ([], [])
         case 1: fields.append("Content-Length: \(body.count)")
         default:

@@ -107,10 +107,14 @@ struct RequestParserTests {
         #expect(ParsedRequests("POST / HTTP/1.1\r\nTransfer-Encoding: \(value)\r\n\r\n").fault == .codingNotSupported)
     }
 
-    @Test("an HTTP/1.0 request in chunks is the last of its connection")
-    func oldChunks() throws {
-        let head = try head("POST / HTTP/1.0\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n")
-        #expect(head.body == .chunked && !head.keepsAlive)
+    @Test(
+        "HTTP/1.0 has no transfer codings",
+        arguments: ["chunked", "gzip", "gzip, chunked", "chunked\r\nContent-Length: 5", ""]
+    )
+    func oldCodings(_ value: String) {
+        let head = "POST / HTTP/1.0\r\nConnection: keep-alive\r\nTransfer-Encoding: \(value)\r\n\r\n"
+        let parsed = ParsedRequests(head + "5\r\nhello\r\n0\r\n\r\n")
+        #expect(parsed.fault == .malformed && parsed.requests.isEmpty)
     }
 
     @Test("a connection persists unless the client says otherwise")
