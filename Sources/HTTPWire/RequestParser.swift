@@ -125,8 +125,10 @@ package struct RequestParser: ~Copyable {
             }
         }
         if requestLine == nil { try RequestLine.checkStart(bytes) }
-        if isTooLarge { throw requestLine == nil ? .targetTooLong : .headTooLarge }
-        return nil
+        guard isTooLarge else { return nil }
+        if requestLine != nil { throw .headTooLarge }
+        // Without the space behind a method the target cannot be what is too long.
+        throw bytes.contains(UInt8(ascii: " ")) ? .targetTooLong : .malformed
     }
 }
 

@@ -175,6 +175,9 @@ struct RequestParserTests {
         func fault(_ text: String) -> RequestFault? { ParsedRequests(text, maxHeadBytes: 100).fault }
         #expect(fault("GET /\(long) HTTP/1.1\r\n\r\n") == .targetTooLong)
         #expect(fault("GET /\(long)") == .targetTooLong)
+        #expect(fault("\(long) / HTTP/1.1\r\n\r\n") == .malformed)
+        #expect(fault("\(long)G") == .malformed)
+        #expect(fault("\(long)") == nil)
         #expect(fault("GET / HTTP/1.1\r\nA: \(long)\r\n\r\n") == .headTooLarge)
         #expect(fault("GET / HTTP/1.1\r\nA: \(long)") == .headTooLarge)
         let post = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
