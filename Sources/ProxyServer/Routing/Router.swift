@@ -16,7 +16,7 @@ struct Router: RequestRouter {
     /// Serves the request whose head has come on a connection.
     func serve(_ head: RequestHead, on connection: ConnectionHandler) {
         guard !head.isRefused, let target = head.originForm else {
-            return serveAdmitted(head, connection) { _ in connection.answer(refusal(of: head), from: nil) }
+            return serveAdmitted(head, connection) { _ in connection.answer(answer(toUnforwarded: head), from: nil) }
         }
         if head.target.utf8.first != UInt8(ascii: "/"), let authority = ForwardedTarget.authority(head.target),
             let refusal = connection.refusal(ofAuthority: authority)
@@ -100,11 +100,12 @@ struct Router: RequestRouter {
 
     private static let allowedMethods = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 
-    /// The answer to an OPTIONS request that must not be forwarded any further (RFC 9110 §7.6.2).
+    /// The answer to an OPTIONS request about the relay itself: one that must not be forwarded any further (RFC 9110
+    /// §7.6.2), or whose target is `*` (§9.3.7).
     private static let ownOptions = Reply(status: 200, headers: [("Allow", allowedMethods)])
 
-    /// What is neither served nor forwarded, whatever it names.
-    private func refusal(of head: RequestHead) -> Reply {
+    /// The answer to a request that is never forwarded, whatever it names.
+    private func answer(toUnforwarded head: RequestHead) -> Reply {
         let request = RequestSummary(head)
         switch head.method {
         case .CONNECT, .TRACE:
@@ -119,7 +120,7 @@ struct Router: RequestRouter {
             reply.mustClose = head.method == .CONNECT
             return reply
         case .OPTIONS where head.target == "*":
-            return server.errors.reply(501, "options_asterisk", "The relay does not answer OPTIONS *", for: request)
+            return Self.ownOptions
         default:
             return server.errors.reply(
                 400,
