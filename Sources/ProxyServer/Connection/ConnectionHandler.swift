@@ -294,9 +294,9 @@ final class ConnectionHandler: ChannelDuplexHandler {
     /// Lets an exchange serve the request whose head has just come.
     func serve(with exchange: any Exchange) { self.exchange = exchange }
 
-    /// Asks the client for its body, if it waits for that (RFC 9110 §10.1.1).
+    /// Asks the client for its body, if it waits for that: one that has begun to send it does not (RFC 9110 §10.1.1).
     func writeContinue() {
-        guard state.wantsBody(), let context else { return }
+        guard state.wantsBody(), input.readableBytes == 0, let context else { return }
         var buffer = context.channel.allocator.buffer(capacity: 32)
         buffer.writeStaticString("HTTP/1.1 100 Continue\r\n\r\n")
         context.writeAndFlush(wrapOutboundOut(buffer), promise: nil)

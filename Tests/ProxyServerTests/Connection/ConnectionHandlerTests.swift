@@ -262,6 +262,19 @@ struct ConnectionHandlerTests {
         #expect(fixture.isOpen)
     }
 
+    @Test("a client that does not wait for 100 is not told to continue")
+    func bodyWithoutContinue() throws {
+        let fixture = try ConnectionFixture()
+        fixture.serve = { $0.connection.writeContinue() }
+        fixture.receive("PUT /a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\no")
+        #expect(try fixture.sent() == "")
+        fixture.receive("k")
+        #expect(fixture.exchange.body == "ok" && fixture.exchange.hasEnded)
+        fixture.exchange.answer()
+        #expect(try fixture.sent().statuses == [200])
+        #expect(fixture.isOpen)
+    }
+
     @Test("a client of HTTP/1.0 is never told to continue")
     func continueForHTTP10() throws {
         let fixture = try ConnectionFixture()
