@@ -142,7 +142,7 @@ package struct FieldSection: Sendable {
     }
 
     /// The members of a comma-separated list that all lines of a field make up, in lower case (RFC 9110 §5.6.1).
-    func tokens(_ field: KnownField) -> [String] {
+    package func tokens(_ field: KnownField) -> [String] {
         values(field).flatMap { $0.split(separator: ",") }.map { member in
             Latin1.text(member.utf8.trimmed).lowercased()
         }.filter { !$0.isEmpty }

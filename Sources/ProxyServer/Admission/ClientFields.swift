@@ -14,10 +14,9 @@ struct ClientFields {
     /// The first `Origin`.
     var origin: String? { fields.first(.origin) }
     var hasSeveralOrigins: Bool { fields.hasSeveral(.origin) }
-    /// Whether a browser says that a page of another site asks (`Sec-Fetch-Site`).
-    var isCrossSite: Bool {
-        fields.has(.secFetchSite) && fields.values(.secFetchSite).contains { $0.isASCII("cross-site") }
-    }
+    /// Whether a browser says that a page of another site asks (`Sec-Fetch-Site`), in any of several fields, which a proxy
+    /// may have joined to one.
+    var isCrossSite: Bool { fields.has(.secFetchSite) && fields.tokens(.secFetchSite).contains("cross-site") }
     /// The values of `X-Forwarded-For`.
     var forwardedFor: [String] { fields.values(.forwardedFor) }
     /// The values of `Forwarded`.

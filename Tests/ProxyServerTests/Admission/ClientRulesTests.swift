@@ -54,7 +54,8 @@ struct ClientRulesTests {
             ([("Origin", "https://evil.example")], .originNotAllowed),
             ([("Origin", "http://localhost"), ("Origin", "http://localhost")], .originNotAllowed),
             ([("Sec-Fetch-Site", "cross-site")], .originNotAllowed), ([("Sec-Fetch-Site", "same-origin")], nil),
-            ([("Sec-Fetch-Site", "none")], nil),
+            ([("Sec-Fetch-Site", "none")], nil), ([("Sec-Fetch-Site", "none, Cross-Site")], .originNotAllowed),
+            ([("Sec-Fetch-Site", "none"), ("Sec-Fetch-Site", "cross-site")], .originNotAllowed),
             // A page of an allowed host is of another site than the relay, too.
             ([("Sec-Fetch-Site", "cross-site"), ("Origin", "https://relay.internal")], nil),
             ([("X-Forwarded-For", "127.0.0.1")], nil), ([("X-Forwarded-For", "203.0.113.5")], .forwardedNotAllowed),
