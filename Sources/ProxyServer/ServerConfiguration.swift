@@ -30,6 +30,8 @@ package struct ServerConfiguration: Sendable {
     package var acceptsWithUpstreamStatus = false
     /// Who may ask.
     package var clients = ClientGuardSettings()
+    /// `writes.retry.max_retry_after`: the longest pause of a key's reads after a 429.
+    package var maxRetryAfterMilliseconds: Int64 = 3_600_000
     /// `reads.max_waiters`.
     package var maxReadWaiters = 1024
 

@@ -168,9 +168,12 @@ struct StaleTests {
         #expect(fixture.wordOnError(at: 10) == "stale")
     }
 
-    @Test("RFC 5861 §4 these statuses are failures", arguments: [500, 502, 503, 504])
-    func failures(status: Int) {
-        #expect(MemoryCache.isFailure(status))
-        #expect(![200, 404, 429, 501, 400].contains { MemoryCache.isFailure($0) })
+    @Test("RFC 5861 §4 these statuses are failures, and all but 500 say that the request was not served")
+    func failures() {
+        let unserved = [408, 425, 429, 502, 503, 504] + Array(520...530)
+        for status in 100...599 {
+            #expect(MemoryCache.isUnserved(status) == unserved.contains(status), "\(status)")
+            #expect(MemoryCache.isFailure(status) == (status == 500 || unserved.contains(status)), "\(status)")
+        }
     }
 }

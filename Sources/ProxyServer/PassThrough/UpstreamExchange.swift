@@ -68,6 +68,7 @@ struct UpstreamExchange: Sendable {
             headers: stream.headers,
             times: server.reads.clock.times(askedAtMilliseconds: askedAt)
         )
+        server.noteRateLimit(reply, of: key)
         let (request, cacheKey) = (read.request.cacheRequest, read.request.cacheKey)
         if method == .GET {
             cache.note(unstored: reply, to: request, key: cacheKey)

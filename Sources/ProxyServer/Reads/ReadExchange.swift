@@ -52,7 +52,7 @@ final class ReadExchange: Exchange {
             if let revalidate { routing.refresh(read, revalidate) }
         case .validate(let validation):
             self.validation = validation
-            if routing.mustNotWait(for: validation), answerStale(nil, isDisconnected: true) {
+            if routing.mustNotWait(for: validation, read), answerStale(nil, isDisconnected: true) {
                 return routing.refresh(read, validation)
             }
             fetch(validation.forward, validation.token, validation)
@@ -209,7 +209,8 @@ final class ReadExchange: Exchange {
         switch outcome {
         case .reply(let reply):
             status.forwardStatus = reply.upstreamStatus
-            if reply.isFailure, answerStale(WireAdditions(cacheStatus: status), isDisconnected: false) { return }
+            let attempt = WireAdditions(cacheStatus: status)
+            if reply.isFailure, answerStale(attempt, isDisconnected: reply.isUnserved) { return }
             status.isStored = reply.isStored
             status.detail = reply.detail
             let age = reply.age.map { (name: "Age", value: $0) }
@@ -230,7 +231,8 @@ final class ReadExchange: Exchange {
     ///
     /// - Parameters:
     ///   - additions: What is said of the attempt; nil if there was none.
-    ///   - isDisconnected: Whether the upstream cannot be reached; else it has answered with an error, or is not to be asked.
+    ///   - isDisconnected: Whether the upstream cannot be reached, or has not served the request; else it has answered with
+    ///     an error, or is not to be asked.
     private func answerStale(_ additions: WireAdditions?, isDisconnected: Bool) -> Bool {
         guard let validation,
             let stale = ReadRouting(server: server).standIn(

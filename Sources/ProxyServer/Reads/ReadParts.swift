@@ -13,6 +13,7 @@ final class ReadParts: Sendable {
     private let waiterLimit: Atomic<Int>
     private let waiters = Atomic<Int>(0)
     private let collapsedReads = Atomic<UInt64>(0)
+    private let pauses = Mutex(ExpiringSet<CachePartition>(capacity: 4096))
 
     init(cache: MemoryCache, disk: DiskCache? = nil, overlay: PendingOverlay, clock: ReadClock, maxWaiters: Int) {
         self.cache = cache
@@ -44,4 +45,18 @@ final class ReadParts: Sendable {
     func countCollapsed() { collapsedReads.add(1, ordering: .relaxed) }
 
     func releaseWaiter() { waiters.subtract(1, ordering: .relaxed) }
+
+    // MARK: - Pauses
+
+    /// Pauses the reads of a partition: the upstream has asked for it.
+    func pause(_ partition: CachePartition, milliseconds: Int64) {
+        let now = clock.milliseconds()
+        pauses.withLock { $0.insert(partition, untilMilliseconds: now + milliseconds, nowMilliseconds: now) }
+    }
+
+    /// Whether the upstream has asked for no further requests of a partition, for the time being.
+    func isPaused(_ partition: CachePartition) -> Bool {
+        let now = clock.milliseconds()
+        return pauses.withLock { $0.contains(partition, nowMilliseconds: now) }
+    }
 }

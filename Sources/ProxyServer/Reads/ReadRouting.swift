@@ -98,7 +98,7 @@ struct ReadRouting {
         _ now: Int64,
         on connection: ConnectionHandler
     ) {
-        if mustNotWait(for: validation), let stale = standIn(for: validation, read, isDisconnected: true, now) {
+        if mustNotWait(for: validation, read), let stale = standIn(for: validation, read, isDisconnected: true, now) {
             deliver(stale.hit, read, stale.additions, now, on: connection)
             return refresh(read, validation)
         }
@@ -106,18 +106,20 @@ struct ReadRouting {
             .fetch(validation.forward, validation.token, validation)
     }
 
-    /// Whether the upstream is believed to be away, or has just been silent about this very reply.
+    /// Whether the upstream is believed to be away, has just been silent about this very reply, or has asked for a pause.
     ///
-    /// Nobody waits for it then: what it would confirm is shown as stale, and whoever finds out that it is back does so
-    /// behind the scenes (P6).
-    func mustNotWait(for validation: CacheValidation) -> Bool {
+    /// A read does not wait for it then: the stored reply is served stale, and revalidated behind the scenes as soon as the
+    /// upstream may be asked (P6).
+    func mustNotWait(for validation: CacheValidation, _ read: ReadRequest) -> Bool {
+        if server.reads.isPaused(read.cacheKey.partition) { return true }
         let health = server.upstreamHealth.snapshot()
         return !health.isBelievedHealthy || validation.failedEpisode == health.revision
     }
 
     /// What is stored and may be shown without having been confirmed, as the upstream fails; nil if it must not be.
     ///
-    /// - Parameter isDisconnected: Whether the upstream cannot be reached; else it has answered with an error.
+    /// - Parameter isDisconnected: Whether the upstream cannot be reached, or has not served the request; else it has
+    ///   answered with an error.
     func standIn(
         for validation: CacheValidation,
         _ read: ReadRequest,
@@ -133,11 +135,12 @@ struct ReadRouting {
         )
     }
 
-    /// Confirms what is stored behind the scenes, unless somebody is at it already or the upstream is not there.
+    /// Confirms what is stored behind the scenes, unless somebody is at it already, or the upstream is not there or has
+    /// asked for a pause.
     func refresh(_ read: ReadRequest, _ validation: CacheValidation) {
         let flights = server.reads.flights
         // First without a flight of its own: every hit of something stale comes here.
-        guard flights.isIdle(read.cacheKey) else { return }
+        guard flights.isIdle(read.cacheKey), !server.reads.isPaused(read.cacheKey.partition) else { return }
         let read = read.detached
         let flight = Flight(token: validation.token, isQueued: true)
         guard flights.addIfIdle(flight, read.cacheKey) else { return }
@@ -151,6 +154,8 @@ struct ReadRouting {
     private func startRefresh(_ read: ReadRequest, _ validation: CacheValidation, _ flight: Flight) -> Bool {
         // A client that came meanwhile has asked already.
         guard server.reads.flights.dequeue(flight, read.cacheKey),
+            // The upstream may have asked for a pause since it was queued.
+            !server.reads.isPaused(read.cacheKey.partition),
             case .go(let permit) = server.upstreamHealth.mayStart(origin: read.origin, traffic: .read)
         else {
             giveUp(flight, read)

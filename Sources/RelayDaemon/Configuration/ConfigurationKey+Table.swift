@@ -331,7 +331,7 @@ extension ConfigurationKey {
             "reads.stale_if_error",
             \.reads.staleIfError,
             .duration(.zero ... .days(365)),
-            "How long a stale reply without explicit freshness is served on errors, and any while the upstream is away."
+            "How long a stale reply is served on errors; one that states its lifetime only while the upstream does not serve."
         ),
         .init(
             "reads.negative_ttl",

@@ -135,7 +135,8 @@ package final class MemoryCache: Sendable {
     /// Much can have happened since the validation began: what has come in its place stands in, and nothing does where the
     /// key has been refused or the reply purged (P4).
     ///
-    /// - Parameter isDisconnected: Whether the upstream cannot be reached; else it has answered with an error.
+    /// - Parameter isDisconnected: Whether the upstream cannot be reached, or has not served the request
+    ///   (``isUnserved(_:)``); else it has answered with an error.
     /// - Returns: Nil if nothing that is stored may stand in.
     package func staleIfError(
         _ validation: CacheValidation,
@@ -191,6 +192,9 @@ package final class MemoryCache: Sendable {
 
     /// Whether a reply's status counts as a failure of the upstream for ``staleIfError(_:_:_:nowMilliseconds:)``.
     package static func isFailure(_ status: Int) -> Bool { StatusRules.isFailure(status) }
+
+    /// Whether a failure's status says that the request was not served, which is like an upstream that cannot be reached.
+    package static func isUnserved(_ status: Int) -> Bool { StatusRules.isUnserved(status) }
 
     /// Whether a failure may be shown to everybody who waits for the same: with one API key they are one party, and without
     /// one they need not be; what was asked with credentials beside the key is for the one who has them.

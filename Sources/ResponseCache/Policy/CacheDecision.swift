@@ -38,7 +38,8 @@ enum CacheDecision: Equatable {
     /// A request's own `no-cache` or `max-age` says what it prefers; a reply's `no-cache` and `must-revalidate` forbid. What
     /// a write has invalidated within the lifetime that it was given is served: nobody can say anything newer.
     ///
-    /// - Parameter isDisconnected: Whether the upstream cannot be reached; else it has answered with an error.
+    /// - Parameter isDisconnected: Whether the upstream cannot be reached, or has not served the request; else it has
+    ///   answered with an error.
     static func mayServeOnError(
         _ freshness: Freshness,
         isInvalidated: Bool,

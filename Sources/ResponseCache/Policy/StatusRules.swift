@@ -27,12 +27,20 @@ enum StatusRules {
         }
     }
 
-    /// Whether a reply counts as an error for `stale-if-error` (RFC 5861 §4).
+    /// Whether a reply counts as an error for `stale-if-error` (RFC 5861 §4, which names four statuses and forbids no
+    /// others).
     ///
     /// Such a reply is stored only for the lifetime that it states itself.
-    static func isFailure(_ status: Int) -> Bool {
+    static func isFailure(_ status: Int) -> Bool { status == 500 || isUnserved(status) }
+
+    /// Whether a failure says that the request was not served: the origin has said nothing of what was asked for.
+    ///
+    /// 502 to 504, and 520 to 530 of some content networks, come from a gateway that is cut off from the origin; 408, 425
+    /// and 429 put the client off. A cache behind one of them is as disconnected as behind a broken line (RFC 9111
+    /// §4.2.4), whereas a 500 is the origin's own reply.
+    static func isUnserved(_ status: Int) -> Bool {
         switch status {
-        case 500, 502, 503, 504: true
+        case 408, 425, 429, 502...504, 520...530: true
         default: false
         }
     }

@@ -20,9 +20,14 @@ struct ExplicitFreshnessTests {
     }
 
     @Test(
-        "RFC 5861 §3 past its own lifetime a reply is confirmed first; only an upstream that cannot be reached is replaced"
+        "RFC 5861 §3 past its own lifetime a reply is confirmed first; only an upstream that does not serve is replaced",
+        arguments: [
+            "408 Request Timeout", "425 Too Early", "429 Too Many Requests", "502 Bad Gateway",
+            "503 Service Unavailable", "504 Gateway Timeout", "520 Unknown", "522 Connection Timed Out",
+            "530 Origin Error",
+        ]
     )
-    func ownLifetime() async throws {
+    func ownLifetime(unserved: String) async throws {
         let (script, clock) = (Script(), MovedClock())
         try await withUpstream(script.answer) { upstream in
             try await withServer(upstream: upstream.url, clock: clock.clock) { port, parts in
@@ -31,9 +36,18 @@ struct ExplicitFreshnessTests {
                 let confirmed = try await RawClient.exchange(port: port, Reads.get())
                 #expect(confirmed.cacheStatus == "contact-relay; fwd=stale; fwd-status=200; stored; ttl=2")
                 clock.advance(seconds: 3)
-                script.status.withLock { $0 = "503 Service Unavailable" }
-                let failed = try await RawClient.exchange(port: port, Reads.get())
-                #expect(failed.status == 503)
+                for status in ["500 Internal Server Error", "501 Not Implemented", "505 Version", "519 Odd", "531 Odd"]
+                {
+                    script.status.withLock { $0 = status }
+                    let failed = try await RawClient.exchange(port: port, Reads.get())
+                    #expect(failed.status == Int(status.prefix(3)))
+                }
+                script.status.withLock { $0 = unserved }
+                let standIn = try await RawClient.exchange(port: port, Reads.get())
+                #expect(standIn.status == 200 && standIn.body == Reads.contactBody("Ada"))
+                #expect(
+                    standIn.cacheStatus == "contact-relay; fwd=stale; fwd-status=\(unserved.prefix(3)); ttl=-1"
+                )
                 parts.openBreaker()
                 let stale = try await RawClient.exchange(port: port, Reads.get())
                 #expect(stale.status == 200 && stale.body == Reads.contactBody("Ada"))
