@@ -59,10 +59,15 @@ final class Flight: Sendable {
     /// The latest of the requests that were sent after this one's, or may have been, and whose replies are stored.
     private let overtakenBy = Atomic<UInt64>(0)
     private let queued: Atomic<Bool>
+    /// Whether its reply is for the one request alone that has brought it about; the table does not know it then.
+    fileprivate let isForOne: Bool
 
-    /// - Parameter isQueued: Whether it has not begun: nobody joins it until then.
-    init(token: FetchToken, isQueued: Bool = false) {
+    /// - Parameters:
+    ///   - isQueued: Whether it has not begun: nobody joins it until then.
+    ///   - isForOne: Whether its reply will not be stored, so that nobody is to wait for it.
+    init(token: FetchToken, isQueued: Bool = false, isForOne: Bool = false) {
         self.token = token
+        self.isForOne = isForOne
         queued = Atomic(isQueued)
     }
 
@@ -138,7 +143,7 @@ final class FlightTable: Sendable {
     func join(_ key: CacheKey, canJoin: (Flight) -> Bool, orBegin own: Flight) -> Flight {
         flights.withLock { flights in
             if let latest = flights[key]?.last, !latest.isQueued, canJoin(latest) { return latest }
-            flights[key, default: []].append(own)
+            if !own.isForOne { flights[key, default: []].append(own) }
             return own
         }
     }
@@ -162,7 +167,10 @@ final class FlightTable: Sendable {
     }
 
     /// Makes a flight the one that is joined; those before it go on without newcomers.
-    func add(_ flight: Flight, _ key: CacheKey) { flights.withLock { $0[key, default: []].append(flight) } }
+    func add(_ flight: Flight, _ key: CacheKey) {
+        guard !flight.isForOne else { return }
+        flights.withLock { $0[key, default: []].append(flight) }
+    }
 
     /// Lets nobody join any more; to be called before the end is told.
     func remove(_ flight: Flight, _ key: CacheKey) {

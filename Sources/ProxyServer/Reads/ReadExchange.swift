@@ -105,13 +105,18 @@ final class ReadExchange: Exchange {
         connection.serve(with: self)
         self.validation = validation
         status.forward = forward
-        let own = Flight(token: token)
-        // A client that insists on the upstream's word gets one that was given to itself.
-        guard forward != .request else {
+        let own = ownFlight(token)
+        // A client that insists on the upstream's word gets one that was given to itself, and what cannot be shared is not
+        // worth waiting for.
+        if forward == .request || read.cacheRequest.insistsOnUpstream || server.reads.isUnstorable(read) {
             server.reads.flights.add(own, read.cacheKey)
             return lead(own)
         }
         joinOrLead(own)
+    }
+
+    private func ownFlight(_ token: FetchToken) -> Flight {
+        Flight(token: token, isForOne: read.cacheRequest.forbidsStoring)
     }
 
     /// Waits for what is being fetched already, or fetches it.
@@ -172,7 +177,7 @@ final class ReadExchange: Exchange {
         case .reply, .notShared:
             // It may have been given up because there was something stored by then.
             if case .fresh(let hit) = lookupAgain() { return show(hit.response, nil) }
-            let own = Flight(token: token)
+            let own = ownFlight(token)
             server.reads.flights.add(own, read.cacheKey)
             lead(own)
         }

@@ -142,6 +142,7 @@ struct ReadFetch: Sendable {
             return await run(permit, nil)
         }
         if !isOvertaken, !fresh.isForOneClient { server.reads.flights.noteStored(flight, read.cacheKey) }
+        noteStorability(fresh)
         let fetched = FetchedReply(
             response: fresh.response,
             upstreamStatus: 304,
@@ -152,6 +153,14 @@ struct ReadFetch: Sendable {
         guard read.cacheRequest.carriesCredentials, fresh.isForOneClient else { return end(.reply(fetched), reply) }
         endSharing(.notShared)
         leader?.take(FlightOutcome.reply(fetched).with(cookiesOf: reply.headers))
+    }
+
+    private func noteStorability(_ fresh: FreshenedResponse) {
+        switch fresh.refusal {
+        case nil where !fresh.isForOneClient: server.reads.noteStorable(read)
+        case nil: server.reads.noteUnstorable(read)
+        case let refusal?: if refusal.isLasting { server.reads.noteUnstorable(read) }
+        }
     }
 
     /// The upstream fails: what is stored may stand in, and else everybody who waits gets to see the error, which is stored
@@ -217,6 +226,7 @@ struct ReadFetch: Sendable {
                 // Longer than it is worth: from here on it is only streamed, to the one who began.
                 isStored = false
                 cache.note(unstored: reply, to: read.cacheRequest, key: read.cacheKey)
+                server.reads.noteUnstorable(read)
                 endSharing(.notShared)
                 guard let leader else { return }
                 if streamed == nil {
@@ -245,6 +255,7 @@ struct ReadFetch: Sendable {
                 return server.reads.overlay.admits(read.cacheKey, response) ? nil : .superseded
             }
             server.reads.flights.noteStored(flight, read.cacheKey)
+            server.reads.noteStorable(read)
             return FetchedReply(
                 response: response,
                 upstreamStatus: reply.status,
@@ -265,6 +276,8 @@ struct ReadFetch: Sendable {
     /// Hands a reply on that must not be stored: to the one who began, and to nobody else.
     private func passOn(_ reply: ReplyHead, _ stream: UpstreamStream, refusal: StoreRefusal) async {
         cache.note(unstored: reply, to: read.cacheRequest, key: read.cacheKey)
+        // First, so that those who have waited and those who come now do not wait for each other.
+        if refusal.isLasting { server.reads.noteUnstorable(read) }
         endSharing(.notShared)
         guard let leader else { return }
         var gathered = ByteBuffer()

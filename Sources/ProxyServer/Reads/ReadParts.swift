@@ -14,6 +14,7 @@ final class ReadParts: Sendable {
     private let waiters = Atomic<Int>(0)
     private let collapsedReads = Atomic<UInt64>(0)
     private let pauses = Mutex(ExpiringSet<CachePartition>(capacity: 4096))
+    private let unstorable = Mutex(ExpiringSet<UnstorableRead>(capacity: 8192))
 
     init(cache: MemoryCache, disk: DiskCache? = nil, overlay: PendingOverlay, clock: ReadClock, maxWaiters: Int) {
         self.cache = cache
@@ -46,6 +47,36 @@ final class ReadParts: Sendable {
 
     func releaseWaiter() { waiters.subtract(1, ordering: .relaxed) }
 
+    // MARK: - Hit-for-miss
+
+    /// Remembers that the reply to a read was not storable.
+    ///
+    /// Further reads of the same are not worth coalescing: each would wait for a reply that it cannot share, and then ask
+    /// for its own.
+    func noteUnstorable(_ read: ReadRequest) {
+        let now = clock.milliseconds()
+        let member = UnstorableRead(read)
+        unstorable.withLock {
+            $0.insert(member, untilMilliseconds: now + Self.unstorableMilliseconds, nowMilliseconds: now)
+        }
+    }
+
+    /// Notes that the reply to a read has been stored.
+    func noteStorable(_ read: ReadRequest) {
+        let member = UnstorableRead(read)
+        unstorable.withLock { $0.remove(member) }
+    }
+
+    /// Whether the reply to a read like this one was not storable a while ago.
+    func isUnstorable(_ read: ReadRequest) -> Bool {
+        let now = clock.milliseconds()
+        let member = UnstorableRead(read)
+        return unstorable.withLock { $0.contains(member, nowMilliseconds: now) }
+    }
+
+    /// After this time reads try to share a reply again.
+    static let unstorableMilliseconds: Int64 = 120_000
+
     // MARK: - Pauses
 
     /// Pauses the reads of a partition: the upstream has asked for it.
@@ -58,5 +89,18 @@ final class ReadParts: Sendable {
     func isPaused(_ partition: CachePartition) -> Bool {
         let now = clock.milliseconds()
         return pauses.withLock { $0.contains(partition, nowMilliseconds: now) }
+    }
+}
+
+/// What tells reads apart whose replies cannot be stored.
+private struct UnstorableRead: Hashable, Sendable {
+    /// The cache key's: at worst another read's requests are not coalesced.
+    let keyHash: UInt64
+    /// One user's credentials say nothing of replies to requests without any.
+    let carriesCredentials: Bool
+
+    init(_ read: ReadRequest) {
+        keyHash = read.cacheKey.hash
+        carriesCredentials = read.cacheRequest.carriesCredentials
     }
 }

@@ -33,4 +33,16 @@ package enum StoreRefusal: String, Error, Sendable {
     case unexpected = "unexpected-reply"
     /// The head cannot be written out again as it came.
     case malformed
+
+    /// Whether the next reply to a like request will most likely not be stored either.
+    ///
+    /// The others are one request's own doing, or of the moment.
+    package var isLasting: Bool {
+        switch self {
+        case .status, .noStore, .isPrivate, .authorization, .credentials, .setCookie, .vary, .noFreshness, .tooLarge,
+            .malformed:
+            true
+        case .method, .requestNoStore, .goodStored, .incomplete, .superseded, .unexpected: false
+        }
+    }
 }

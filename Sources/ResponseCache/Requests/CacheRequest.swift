@@ -89,6 +89,12 @@ package struct CacheRequest: Sendable {
         return !Self.answeredHere.contains { name.isSameASCII(as: $0) } && names.contains(name)
     }
 
+    /// Whether the client asks for the upstream's word as of now: `no-cache`, or `max-age=0`.
+    package var insistsOnUpstream: Bool { directives.noCache || directives.maxAgeSeconds == 0 }
+
+    /// Whether the client forbids that the reply is stored (RFC 9111 §5.2.1.5).
+    package var forbidsStoring: Bool { directives.noStore }
+
     /// Whether the upstream sees an `Authorization`, which several clients may have different ones of (RFC 9111 §3.5).
     var carriesAuthorization: Bool { hasAuthorization && !forwardedLines("authorization").isEmpty }
 
