@@ -30,6 +30,8 @@ package struct ServerConfiguration: Sendable {
     package var acceptsWithUpstreamStatus = false
     /// Who may ask.
     package var clients = ClientGuardSettings()
+    /// `reads.reply_wait`: how long a read waits for the upstream while something stale may be served.
+    package var readReplyWaitMilliseconds: Int64 = 2_000
     /// `writes.retry.max_retry_after`: the longest pause of a key's reads after a 429.
     package var maxRetryAfterMilliseconds: Int64 = 3_600_000
     /// `reads.max_waiters`.

@@ -33,7 +33,7 @@ import Testing
               replywait: 2s
               retry:
                 initial: 5
-            reply_wait: 2s
+            max_reply_wait: 2s
             colour: red
             """
         #expect(
@@ -43,7 +43,7 @@ import Testing
                 ":5: upsteam.url: is not a known key; did you mean upstream.url?",
                 ":7: writes.replywait: is not a known key; did you mean writes.reply_wait?",
                 ":9: writes.retry.initial: must be a duration from 10ms to 1h, such as 250ms, 2s, 5m, 1h or 7d, not \"5\"",
-                ":10: reply_wait: is not a known key; did you mean writes.reply_wait?",
+                ":10: max_reply_wait: is not a known key; did you mean writes.max_reply_wait?",
                 ":11: colour: is not a known key",
             ]
         )

@@ -5,6 +5,8 @@ final class AnswerOutlet {
     private let connection: ConnectionHandler
     private var exchange: (any Exchange)?
     private var waiting: CheckedContinuation<Void, any Error>?
+    /// Whether the connection has been given an answer, or the beginning of one.
+    private(set) var hasBegun = false
 
     init(_ connection: ConnectionHandler, for exchange: any Exchange) {
         self.connection = connection
@@ -13,6 +15,7 @@ final class AnswerOutlet {
 
     fileprivate func answer(_ reply: Reply) {
         guard let exchange else { return }
+        hasBegun = true
         connection.answer(reply, from: exchange)
     }
 
@@ -23,6 +26,7 @@ final class AnswerOutlet {
 
     fileprivate func begin(_ head: AnswerHead) {
         guard let exchange else { return }
+        hasBegun = true
         connection.beginAnswer(head, from: exchange)
     }
 

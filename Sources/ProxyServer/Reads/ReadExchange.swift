@@ -15,6 +15,10 @@ final class ReadExchange: Exchange {
     private var outlet: AnswerOutlet?
     /// The flight that this one waits for without leading it.
     private var joined: (flight: Flight, waiter: UInt64)?
+    /// When something stale is served in the place of the upstream's reply.
+    private var replyWait: Scheduled<Void>?
+    /// Whether it is decided what to answer with, so that the upstream's reply comes too late.
+    private var isSettled = false
     private var isOver = false
 
     init(_ read: ReadRequest, mayFetch: Bool, server: ServerCore, connection: ConnectionHandler) {
@@ -105,6 +109,7 @@ final class ReadExchange: Exchange {
         connection.serve(with: self)
         self.validation = validation
         status.forward = forward
+        limitWait()
         let own = ownFlight(token)
         // A client that insists on the upstream's word gets one that was given to itself, and what cannot be shared is not
         // worth waiting for.
@@ -161,6 +166,54 @@ final class ReadExchange: Exchange {
         joined = (flight, waiter)
     }
 
+    // MARK: - Waiting for the upstream
+
+    /// Bounds the wait for the upstream where something stale may be served instead (`reads.reply_wait`).
+    ///
+    /// Not for a client that asks for the upstream's own word, nor for what a write has invalidated: that is not a matter
+    /// of time.
+    private func limitWait() {
+        guard let validation, validation.forward == .stale, !validation.isInvalidated,
+            !read.cacheRequest.insistsOnUpstream
+        else { return }
+        let bound = NIOLoopBound(self, eventLoop: eventLoop)
+        replyWait = eventLoop.scheduleTask(in: .milliseconds(server.configuration.readReplyWaitMilliseconds)) {
+            bound.value.endWait()
+        }
+    }
+
+    /// Serves stale what may be; the fetch goes on, and the next reads do not wait for it.
+    private func endWait() {
+        replyWait = nil
+        let now = server.reads.clock.milliseconds()
+        guard !isOver, !isSettled, outlet?.hasBegun != true, let validation,
+            let stale = ReadRouting(server: server).standIn(for: validation, read, isDisconnected: true, now),
+            !stale.isInvalidated
+        else { return }
+        stopWaiting()
+        server.reads.cache.noteFailure(
+            read.cacheKey,
+            read.cacheRequest,
+            episode: server.upstreamHealth.snapshot().revision,
+            isSlow: true,
+            nowMilliseconds: now
+        )
+        status.detail = "reply-wait"
+        show(stale.hit.response, WireAdditions(cacheStatus: status))
+    }
+
+    /// Takes no notice of what is being fetched any more.
+    private func stopWaiting() {
+        replyWait?.cancel()
+        replyWait = nil
+        outlet?.cancel()
+        outlet = nil
+        guard let joined else { return }
+        self.joined = nil
+        joined.flight.leave(joined.waiter)
+        server.reads.releaseWaiter()
+    }
+
     private func takeShared(_ outcome: FlightOutcome, _ token: FetchToken) {
         guard !isOver, joined != nil else { return }
         joined = nil
@@ -210,7 +263,7 @@ final class ReadExchange: Exchange {
 
     /// Answers with what was fetched, or with what stands in for it.
     private func take(_ outcome: FlightOutcome) {
-        guard !isOver else { return }
+        guard !isOver, !isSettled else { return }
         switch outcome {
         case .reply(let reply):
             status.forwardStatus = reply.upstreamStatus
@@ -262,6 +315,7 @@ final class ReadExchange: Exchange {
 
     /// Answers with an error of the relay's own, unless what is pending says more than it.
     private func answerError(_ reply: Reply) {
+        isSettled = true
         guard server.reads.overlay.mayBePending(read, server.outbox) else { return answer(reply) }
         render(nil) { exchange, rendering in
             var reply = reply
@@ -280,6 +334,7 @@ final class ReadExchange: Exchange {
 
     /// Answers with a reply, and with what is pending laid over it.
     func show(_ base: StoredResponse, _ additions: WireAdditions?) {
+        isSettled = true
         connection.serve(with: self)
         switch server.reads.overlay.need(read, over: base, server.outbox) {
         case .none: answer(base, additions)
@@ -341,11 +396,6 @@ final class ReadExchange: Exchange {
     /// The client has gone, or has its answer; what is being fetched is fetched all the same.
     func cancel() {
         isOver = true
-        outlet?.cancel()
-        outlet = nil
-        guard let joined else { return }
-        self.joined = nil
-        joined.flight.leave(joined.waiter)
-        server.reads.releaseWaiter()
+        stopWaiting()
     }
 }

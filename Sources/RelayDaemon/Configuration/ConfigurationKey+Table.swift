@@ -334,6 +334,12 @@ extension ConfigurationKey {
             "How long a stale reply is served on errors; one that states its lifetime only while the upstream does not serve."
         ),
         .init(
+            "reads.reply_wait",
+            \.reads.replyWait,
+            .duration(.zero ... .minutes(10)),
+            "How long a read waits for the upstream while a stored reply past its lifetime may be served in its place."
+        ),
+        .init(
             "reads.negative_ttl",
             \.reads.negativeTTL,
             .duration(.zero ... .days(365)),

@@ -7,6 +7,8 @@ extension RelayConfiguration {
         package var staleWhileRevalidate: Duration = .seconds(30)
         /// For how long a stale reply is served while the upstream fails; same paths.
         package var staleIfError: Duration = .seconds(7 * 86_400)
+        /// How long a read waits for the upstream before it is answered with something stale.
+        package var replyWait: Duration = .seconds(2)
         /// The freshness of a 404 without explicit freshness; same paths.
         package var negativeTTL: Duration = .seconds(10)
         /// What all stored replies together may take in memory.

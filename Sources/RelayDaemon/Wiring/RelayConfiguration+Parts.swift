@@ -53,6 +53,7 @@ extension RelayConfiguration {
         server.fieldLimits.date = writes.limits.date
         server.replyWaitMilliseconds = writes.replyWait.wholeMilliseconds
         server.maxReplyWaitMilliseconds = writes.maxReplyWait.wholeMilliseconds
+        server.readReplyWaitMilliseconds = reads.replyWait.wholeMilliseconds
         server.maxRetryAfterMilliseconds = writes.retry.maxRetryAfter.wholeMilliseconds
         server.maxReadWaiters = reads.maxWaiters
         server.acceptsWithUpstreamStatus = writes.acceptedStatus == .upstream

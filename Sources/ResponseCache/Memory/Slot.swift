@@ -13,6 +13,8 @@ struct Slot {
     struct Failure {
         var untilMilliseconds: Int64
         var episode: UInt64
+        /// Whether the upstream may yet answer, and was only slow.
+        var isSlow: Bool
     }
 
     struct Link {
