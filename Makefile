@@ -26,7 +26,7 @@ build_flags = $(if $(filter release,$(CONFIGURATION)),$(release_flags),-c $(CONF
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo test crash model fuzz fuzz-client clients lint format bench bench-quick hits backlog
-.PHONY: manuals build release clean packages
+.PHONY: outages manuals build release clean packages
 .PHONY: install uninstall tarball deb test-systemd test-package
 
 help: ## list the targets
@@ -99,6 +99,10 @@ hits: release ## measure cached reads with and without pending writes, for 1 000
 backlog: release ## measure start, memory and delivery with up to a million pending writes (BACKLOG="--pending 100000")
 	@Scripts/install-packages nginx=nginx python3=python3 wrk=wrk
 	@BIN=.build/release Benchmarks/backlog $(BACKLOG)
+
+outages: release ## measure how soon a relay works again after its upstream was away (OUTAGES="--outages 5 30 --relays 5")
+	@Scripts/install-packages python3=python3
+	@BIN=.build/release Benchmarks/outages $(OUTAGES)
 
 manuals: packages ## write manual pages and shell completions to .build/share, for a package to install
 	@SWIFT=$(SWIFT) Scripts/manuals .build/share

@@ -74,10 +74,9 @@ package struct RelayDaemon: Sendable {
     ) async throws {
         let upstream = try fitted.upstreamConfiguration()
         let client = UpstreamClient(configuration: upstream, eventLoopGroup: group)
-        let upstreamHealth = UpstreamHealth(
-            configuration: BreakerConfiguration(maxConcurrentDeliveries: upstream.maxConcurrentWrites),
-            logger: logger
-        )
+        var breaker = BreakerConfiguration(maxConcurrentDeliveries: upstream.maxConcurrentWrites)
+        breaker.probeInterval = configuration.upstream.probeInterval
+        let upstreamHealth = UpstreamHealth(configuration: breaker, logger: logger)
         let disk = configuration.reads.diskBytes > 0 ? diskCache(of: upstream.url) : nil
         let cache = MemoryCache(configuration.cacheConfiguration, journal: disk?.journal)
         let overlay = PendingOverlay(cache: cache, semantics: configuration.writes.putSemantics)
@@ -104,6 +103,7 @@ package struct RelayDaemon: Sendable {
         upstreamHealth.setObserver { snapshot in
             if snapshot.isBelievedHealthy { outbox.upstreamRecovered() } else { outbox.upstreamLost() }
         }
+        upstreamHealth.setRetryObserver { outbox.upstreamRecovered() }
         let state = ConfigurationState(configuration)
         let budget = ShutdownBudget(timeout: configuration.shutdown.timeout)
         let health = DaemonHealth(
@@ -289,6 +289,12 @@ package struct RelayDaemon: Sendable {
                 progress: DaemonProgress(group: group, outbox: outbox, configuration: changes.state),
                 watch: watch,
                 budget: budget
+            ),
+            UpstreamProbeService(
+                client: client,
+                health: upstreamHealth,
+                configuration: changes.state,
+                group: group
             ),
             SignalService(signals: changes.signals, reload: reload, notifier: notifier, health: health),
         ]

@@ -9,6 +9,7 @@ package final class UpstreamHealth: Sendable {
         var transitions = BreakerTransitions()
         var lastError: String?
         var observer: (@Sendable (HealthSnapshot) -> Void)?
+        var retryObserver: (@Sendable () -> Void)?
     }
 
     private let shared: Mutex<Shared>
@@ -66,6 +67,33 @@ package final class UpstreamHealth: Sendable {
             return self.noteChange(in: &shared, from: before, wasReachable: wasReachable, now)
         }
         self.announce(change)
+    }
+
+    /// Takes the outcome of a connection of the daemon's own: nil if it stood, else why not, in words.
+    package func connectionTried(_ error: String?) {
+        let now = self.now()
+        let (change, observer) = self.shared.withLock { shared in
+            let before = shared.breaker.state
+            let wasReachable = shared.breaker.isReachable
+            let isWorthATry = shared.breaker.connectionTried(error == nil, now: now)
+            if let error { shared.lastError = error }
+            return (
+                self.noteChange(in: &shared, from: before, wasReachable: wasReachable, now),
+                isWorthATry ? shared.retryObserver : nil
+            )
+        }
+        self.announce(change)
+        observer?()
+    }
+
+    /// Sets what is called, never under a lock, when requests that were refused may be worth another try.
+    package func setRetryObserver(_ observer: @escaping @Sendable () -> Void) {
+        self.shared.withLock { $0.retryObserver = observer }
+    }
+
+    /// Takes another interval between the daemon's own connections.
+    package func setProbeInterval(_ interval: Duration) {
+        self.shared.withLock { $0.breaker.setProbeInterval(interval) }
     }
 
     /// The health at this moment.

@@ -34,6 +34,9 @@ final class BreakerDriver {
         return true
     }
 
+    /// Whether requests may be worth another try after a connection of the daemon's own.
+    func tryConnection(_ stands: Bool) -> Bool { self.breaker.connectionTried(stands, now: self.now) }
+
     /// Opens the breaker with refused connections.
     func openByRefusal() {
         for _ in 0..<5 { self.exchange("only", .unreachable) }

@@ -6,33 +6,30 @@ import Upstream
 @Suite("Circuit breaker against its model")
 struct CircuitBreakerModelTests {
     private struct Model {
-        enum Event {
-            case success
-            case failure(String?)
+        struct Event {
+            var at: ContinuousClock.Instant
+            /// The origin that is blamed; nil for a success and for a connection that could not be made.
+            var origin: String?
+            var isFailure = true
         }
         var sinceClosed: [Event] = []
 
+        /// Walks through everything since the breaker closed, and keeps of it what a window of twenty outcomes and a
+        /// minute would.
         var saysGone: Bool {
-            var run: [String?] = []
             var window: [Event] = []
+            var refusals = 0
             for event in self.sinceClosed {
-                switch event {
-                case .success:
-                    run = []
-                    window.append(event)
-                case .failure(nil):
-                    run.append(nil)
-                    window.append(event)
-                case .failure(let origin):
-                    if !run.contains(origin) { run.append(origin) }
-                    let isKnown = window.suffix(20).contains {
-                        if case .failure(origin) = $0 { true } else { false }
-                    }
-                    if !isKnown { window.append(event) }
+                window = window.filter { event.at - $0.at <= .seconds(60) }
+                if event.isFailure, let origin = event.origin, window.contains(where: { $0.origin == origin }) {
+                    continue
                 }
+                if !event.isFailure { refusals = 0 }
+                if event.isFailure, event.origin == nil { refusals += 1 }
+                window = (window + [event]).suffix(20)
             }
-            let failures = window.suffix(20).count { if case .failure = $0 { true } else { false } }
-            return run.count >= 5 || failures >= 10
+            let failures = window.count { $0.isFailure }
+            return refusals >= 5 || failures >= 5 && failures * 2 >= window.count
         }
     }
 
@@ -41,6 +38,8 @@ struct CircuitBreakerModelTests {
         let origin: String
         let traffic: Traffic
         let closings: Int
+        /// Successes of all traffic before it began.
+        let successes: Int
     }
 
     static let seeds: [UInt64] = {
@@ -50,7 +49,7 @@ struct CircuitBreakerModelTests {
 
     private static func isCounted(_ signal: Signal) -> Bool {
         switch signal {
-        case .answered(let status): (502...504).contains(status)
+        case .answered(let status): (502...504).contains(status) || (520...530).contains(status)
         case .unreachable, .timeout, .broken: true
         case .abandoned: false
         }
@@ -66,15 +65,17 @@ struct CircuitBreakerModelTests {
         var model = Model()
         var running: [Running] = []
         var closings = 0
+        var successes = 0
         var openings = 0
         // Some histories are mostly good, some mostly bad, so that both sides of every threshold are seen.
+        let pace = [40, 400, 8000].randomElement(using: &choice) ?? 40
         let badness = Int.random(in: 1...9, using: &choice)
-        let signals: [Signal] = [.unreachable, .timeout, .broken, .answered(status: 502), .answered(status: 503)]
+        let signals: [Signal] = [.unreachable, .timeout, .broken, .answered(status: 502), .answered(status: 521)]
         let neutral: [Signal] = [.answered(status: 500), .abandoned]
         let good: [Signal] = [.answered(status: 200), .answered(status: 404), .answered(status: 429)]
 
         for step in 0..<3000 {
-            driver.now += .milliseconds(Int.random(in: 0...40, using: &choice))
+            driver.now += .milliseconds(Int.random(in: 0...pace, using: &choice))
             if Bool.random(using: &choice), running.count < 30 {
                 let origin = "origin\(Int.random(in: 0...12, using: &choice))"
                 let traffic = [Traffic.delivery, .read, .passThrough].randomElement(using: &choice) ?? .read
@@ -87,7 +88,15 @@ struct CircuitBreakerModelTests {
                         #expect(!running.contains { $0.permit.isProbe && $0.closings == closings }, "seed \(seed)")
                     }
                     if wasClosed, traffic == .delivery { #expect(deliveries < driver.breaker.concurrencyLimit) }
-                    running.append(Running(permit: permit, origin: origin, traffic: traffic, closings: closings))
+                    running.append(
+                        Running(
+                            permit: permit,
+                            origin: origin,
+                            traffic: traffic,
+                            closings: closings,
+                            successes: successes
+                        )
+                    )
                 case .refused(let retryAt):
                     #expect(!wasClosed, "seed \(seed), step \(step)")
                     #expect(retryAt > driver.now)
@@ -105,15 +114,20 @@ struct CircuitBreakerModelTests {
                 driver.end(ended.permit, signal)
                 if case .answered(..<500) = signal {
                     #expect(driver.isClosed, "seed \(seed), step \(step)")
+                    successes += 1
                     if wasClosed {
-                        model.sinceClosed.append(.success)
+                        model.sinceClosed.append(.init(at: driver.now, isFailure: false))
                     } else {
                         closings += 1
                         model.sinceClosed = []
                         #expect(driver.breaker.concurrencyLimit == 1)
                     }
                 } else if wasClosed, Self.isCounted(signal), ended.closings == closings {
-                    model.sinceClosed.append(.failure(signal == .unreachable ? nil : ended.origin))
+                    if signal == .unreachable {
+                        model.sinceClosed.append(.init(at: driver.now))
+                    } else if ended.traffic != .passThrough, signal != .timeout || ended.successes == successes {
+                        model.sinceClosed.append(.init(at: driver.now, origin: ended.origin))
+                    }
                 }
                 if wasClosed {
                     #expect(driver.isClosed == !model.saysGone, "seed \(seed), step \(step)")

@@ -27,8 +27,11 @@ struct CircuitBreakerTests {
     }
 
     @Test(
-        "five distinct origins in a row open it",
-        arguments: [Signal.timeout, .broken, .answered(status: 502), .answered(status: 503), .answered(status: 504)]
+        "five distinct origins that fail while none succeeds open it",
+        arguments: [
+            Signal.timeout, .broken, .answered(status: 502), .answered(status: 503), .answered(status: 504),
+            .answered(status: 520), .answered(status: 522), .answered(status: 525), .answered(status: 530),
+        ]
     )
     func fiveOpen(signal: Signal) throws {
         let driver = BreakerDriver()
@@ -42,25 +45,61 @@ struct CircuitBreakerTests {
         #expect(driver.breaker.since == driver.now)
     }
 
-    @Test("a reply below 500 in between starts the row afresh")
-    func rowIsBroken() {
+    @Test("five failures are not half of eleven outcomes, six of twelve are")
+    func rate() {
         let driver = BreakerDriver()
-        for index in 0..<4 { driver.exchange("origin\(index)", .timeout) }
-        driver.exchange("healthy", .answered(status: 404))
-        driver.exchange("origin4", .timeout)
+        for _ in 0..<6 { driver.exchange("good", .answered(status: 404)) }
+        for index in 0..<5 { driver.exchange("bad\(index)", .answered(status: 503)) }
         #expect(driver.isClosed)
-        #expect(driver.breaker.failuresSinceSuccess == 1)
+        #expect(driver.breaker.failuresSinceSuccess == 5)
+        driver.exchange("bad5", .answered(status: 503))
+        #expect(driver.isOpen)
     }
 
-    @Test("half of the last twenty opens it even without a row")
+    @Test("half of the last twenty open it after any number of successes")
     func halfOfTwenty() {
         let driver = BreakerDriver()
-        for index in 0..<9 {
-            driver.exchange("bad\(index)", .answered(status: 503))
-            driver.exchange("good\(index)", .answered(status: 200))
-        }
+        for _ in 0..<100 { driver.exchange("good", .answered(status: 200)) }
+        for index in 0..<9 { driver.exchange("bad\(index)", .answered(status: 503)) }
         #expect(driver.isClosed)
         driver.exchange("bad9", .answered(status: 503))
+        #expect(driver.isOpen)
+    }
+
+    @Test("outcomes of more than a minute ago say nothing")
+    func windowAges() {
+        let driver = BreakerDriver()
+        for _ in 0..<20 { driver.exchange("good", .answered(status: 200)) }
+        for index in 0..<4 { driver.exchange("old\(index)", .broken) }
+        driver.now += .seconds(61)
+        for index in 0..<4 { driver.exchange("new\(index)", .broken) }
+        #expect(driver.isClosed)
+        driver.exchange("new4", .broken)
+        #expect(driver.isOpen)
+    }
+
+    @Test("any number of slow resources does not open it while one other request succeeds as they wait")
+    func slowResources() throws {
+        let driver = BreakerDriver()
+        for round in 0..<50 {
+            let slow = try (0..<8).map { try #require(driver.permit("slow\(round).\($0)")) }
+            driver.now += .seconds(5)
+            driver.exchange("other", .answered(status: 200))
+            driver.now += .seconds(5)
+            for permit in slow { driver.end(permit, .timeout) }
+            #expect(driver.isClosed)
+        }
+    }
+
+    @Test("what pass-through runs into never opens it, but for connections that cannot be made")
+    func passThroughDoesNotOpen() {
+        let driver = BreakerDriver()
+        for index in 0..<200 {
+            let signal = [Signal.timeout, .broken, .answered(status: 503), .answered(status: 522)][index % 4]
+            #expect(driver.exchange("POST /\(index)", signal, .passThrough))
+            #expect(driver.isClosed)
+        }
+        for _ in 0..<5 { driver.exchange("POST /", .unreachable, .passThrough) }
         #expect(driver.isOpen)
     }
 
@@ -68,8 +107,9 @@ struct CircuitBreakerTests {
     func windowSlides() {
         let driver = BreakerDriver()
         for index in 0..<9 {
-            driver.exchange("bad\(index)", .timeout)
             driver.exchange("good", .answered(status: 200))
+            driver.exchange("good", .answered(status: 200))
+            driver.exchange("bad\(index)", .timeout)
         }
         for _ in 0..<20 { driver.exchange("good", .answered(status: 200)) }
         for index in 20..<24 { driver.exchange("bad\(index)", .timeout) }
@@ -326,5 +366,74 @@ struct CircuitBreakerTests {
         #expect(breaker.concurrencyLimit == 1)
         breaker.setMaxConcurrentDeliveries(9)
         #expect(breaker.concurrencyLimit == 1)
+    }
+
+    // MARK: - Connections of the daemon's own
+
+    private static func probing(seed: UInt64 = 1) -> BreakerDriver {
+        var configuration = BreakerConfiguration()
+        configuration.probeInterval = .seconds(2)
+        return BreakerDriver(configuration, seed: seed)
+    }
+
+    @Test("while the daemon tries connections, no request goes before one stands")
+    func requestsWait() {
+        let driver = Self.probing()
+        driver.openByRefusal()
+        for _ in 0..<20 {
+            driver.now += .seconds(2)
+            #expect(driver.permit("app") == nil)
+            #expect(driver.permit("app", .delivery) == nil)
+            #expect(driver.permit("app", .passThrough) == nil)
+            #expect(!driver.tryConnection(false))
+        }
+        driver.now += .seconds(2)
+        #expect(driver.tryConnection(true))
+        #expect(driver.isClosed && driver.breaker.isReachable && driver.breaker.concurrencyLimit == 1)
+        #expect(driver.permit("app") != nil)
+        #expect(driver.permit("app", .delivery) != nil)
+    }
+
+    @Test("after errors a connection that stands lets one request find out, again and again")
+    func requestFindsOut() throws {
+        let driver = Self.probing()
+        driver.openBy503()
+        for round in 0..<20 {
+            #expect(driver.permit("app\(round)") == nil)
+            driver.now += .seconds(2)
+            #expect(driver.tryConnection(true))
+            #expect(!driver.isClosed)
+            let probe = try #require(driver.permit("app\(round)"))
+            #expect(probe.isProbe)
+            #expect(driver.permit("other\(round)") == nil)
+            #expect(!driver.tryConnection(true))
+            driver.end(probe, .answered(status: 503))
+        }
+        driver.now += .seconds(2)
+        #expect(driver.tryConnection(true))
+        #expect(driver.exchange("last", .answered(status: 200)))
+        #expect(driver.isClosed)
+    }
+
+    @Test("requests go by themselves if no connection is tried for a long time")
+    func forgottenTrials() throws {
+        let driver = Self.probing()
+        driver.openByRefusal()
+        for _ in 0..<1000 where driver.permit("app") == nil {
+            guard case .refused(let retryAt) = driver.ask("app") else { break }
+            #expect(retryAt > driver.now)
+            driver.now = retryAt
+        }
+        #expect(driver.breaker.state == .halfOpen)
+    }
+
+    @Test("a connection that stands ends a doubt that has not opened it")
+    func doubtEnds() {
+        let driver = Self.probing()
+        driver.exchange("only", .unreachable)
+        #expect(driver.isClosed && !driver.breaker.isReachable)
+        #expect(driver.tryConnection(true))
+        #expect(driver.breaker.isReachable)
+        #expect(!driver.tryConnection(true))
     }
 }

@@ -97,6 +97,12 @@ extension ConfigurationKey {
             "Time from sending a request to the end of its reply."
         ),
         .init(
+            "upstream.probe_interval",
+            \.upstream.probeInterval,
+            .duration(.milliseconds(100) ... .minutes(5)),
+            "Time between the relay's own connections that find out whether an upstream that was away is there again."
+        ),
+        .init(
             "upstream.max_connections",
             \.upstream.maxConnections,
             .count(1...10_000),

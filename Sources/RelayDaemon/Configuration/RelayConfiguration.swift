@@ -65,6 +65,8 @@ extension RelayConfiguration {
         package var connectTimeout: Duration = .seconds(2)
         /// The time from sending a request to the end of its reply.
         package var requestTimeout: Duration = .seconds(10)
+        /// The time between connections that find out whether the upstream is there again.
+        package var probeInterval: Duration = .seconds(2)
         /// The number of connections at a time.
         package var maxConnections = 32
         /// The number of queued writes in flight at a time.

@@ -73,6 +73,7 @@ actor ConfigurationReload {
         parts.cache.reload(configuration.cacheConfiguration)
         parts.client.reload(upstream)
         parts.upstreamHealth.setMaxConcurrentDeliveries(upstream.maxConcurrentWrites)
+        parts.upstreamHealth.setProbeInterval(configuration.upstream.probeInterval)
         if isOtherUpstream {
             parts.upstreamHealth.replaceUpstream()
             // What the old one said, the new one has not said; that it is asked by now is why this comes later.

@@ -4,7 +4,7 @@ package enum Traffic: Sendable {
     case delivery
     /// Reads and revalidations: refused while the breaker is open, not limited by slow start.
     case read
-    /// Pass-through: refused only while the breaker is open *and* the upstream does not answer at all (design §4).
+    /// Pass-through: refused only while the breaker is open *and* no connection to the upstream can be made (design §4).
     case passThrough
 }
 

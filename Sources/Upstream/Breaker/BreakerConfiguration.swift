@@ -1,9 +1,17 @@
 /// The numbers of design §4, named.
 package struct BreakerConfiguration: Sendable, Hashable {
-    /// Failures of distinct origins in a row that open the breaker.
-    package var consecutiveFailures = 5
-    /// How many outcomes the window remembers; half of them being failures opens the breaker.
+    /// Failures of distinct origins that open the breaker at the least, if they are half of all outcomes in the window;
+    /// so many connections in a row that cannot be made open it whatever succeeded before.
+    package var minFailures = 5
+    /// Outcomes, successes included, that the window remembers at most.
     package var windowOutcomes = 20
+    /// How long the window remembers an outcome.
+    package var windowAge: Duration = .seconds(60)
+    /// How often the daemon tries a connection of its own while the upstream is away (`upstream.probe_interval`); with it
+    /// requests are let through when such a connection stood, and by themselves only after `maxOpenInterval`.
+    ///
+    /// Without it requests probe, after intervals that grow.
+    package var probeInterval: Duration?
     /// The first open interval's upper bound; doubles with every failed probe.
     package var initialOpenInterval: Duration = .seconds(1)
     /// The upper bound of every open interval.

@@ -2,13 +2,20 @@
 ///
 /// A pure state machine: time and randomness come in with each call. What counts as evidence:
 ///
-/// - 502, 503, 504, timeouts and broken connections count once per origin. They may be one entry's own fault (a body
-///   that crashes a worker, a path that a gateway cannot route), so one origin alone never opens the breaker.
+/// - 502, 503, 504, 520–530, timeouts and broken connections count once per origin. They may be one entry's own fault (a
+///   body that crashes a worker, a path that a gateway cannot route), so one origin alone never opens the breaker, and
+///   several do only if they are half of all outcomes in the window.
+/// - A timeout counts only if no other request succeeded while it waited: else its resource is slow, and the upstream is
+///   there.
+/// - Pass-through goes to URLs of its client's choosing, and is not refused for anything but connections that cannot be
+///   made: its other failures do not count.
 /// - A connection that cannot be made counts every time. It fails before a byte of the request is sent, so it cannot
 ///   be the request's fault, and a host with a single app that writes a single contact must learn of an outage as
 ///   quickly as any other (P6).
 /// - Other 5xx count against their entry alone, and say nothing either way.
 /// - Every reply below 500, 401 and 429 included, says that the upstream is there.
+/// - A connection of the daemon's own that stands ends an outage that consisted of connections that could not be made,
+///   and lets the next request find out about any other.
 package struct CircuitBreaker: Sendable {
     /// The numbers in force.
     package private(set) var configuration: BreakerConfiguration
@@ -24,8 +31,8 @@ package struct CircuitBreaker: Sendable {
     /// of them open the breaker: who has to decide whether waiting for a reply makes sense asks here.
     package private(set) var isReachable = true
 
-    /// Whether the latest attempt got any reply at all, a 503 included.
-    private var isAnswering = true
+    /// The newest permit that had been given when a request last succeeded.
+    private var lastPermitAtSuccess: UInt64 = 0
     private var openings = 0
     private var epoch: UInt64 = 0
     private var lastPermit: UInt64 = 0
@@ -39,10 +46,7 @@ package struct CircuitBreaker: Sendable {
         self.configuration = configuration
         self.since = now
         self.probesFrom = now
-        self.window = FailureWindow(
-            maxOutcomes: configuration.windowOutcomes,
-            maxRun: configuration.consecutiveFailures
-        )
+        self.window = FailureWindow(configuration)
         self.slowStart = SlowStart(maximum: configuration.maxConcurrentDeliveries)
         self.probes = ProbeTurns(preference: configuration.probePreference)
     }
@@ -65,14 +69,14 @@ package struct CircuitBreaker: Sendable {
             if traffic == .delivery, self.slowStart.isFull { return .saturated }
             return .go(self.givePermit(to: origin, traffic, isProbe: false))
         case .open, .halfOpen:
-            if traffic == .passThrough, self.isAnswering {
+            if traffic == .passThrough, self.isReachable {
                 return .go(self.givePermit(to: origin, traffic, isProbe: false))
             }
             if let probe = self.probes.current, now < probe.givenUpAt {
                 return .refused(retryAt: min(probe.givenUpAt, now + self.configuration.probeRetryInterval))
             }
             let turn = self.probes.turn(of: origin, from: self.probesFrom)
-            guard now >= turn else { return .refused(retryAt: turn) }
+            guard now >= turn else { return .refused(retryAt: self.nextTry(turn: turn, now: now)) }
             self.state = .halfOpen
             let permit = self.givePermit(to: origin, traffic, isProbe: true)
             self.probes.start(permit, givenUpAt: now + self.configuration.maxProbeDuration)
@@ -98,11 +102,10 @@ package struct CircuitBreaker: Sendable {
             if wasProbe { self.probesFrom = now }
         case .answered(let status):
             self.isReachable = true
-            self.isAnswering = true
             switch status {
             case ..<500:
                 self.succeeded(permit, wasDelivery: wasDelivery, isRateLimit: status == 429, now: now)
-            case 502...504:
+            case 502...504, 520...530:
                 self.failed(permit, signal, wasDelivery: wasDelivery, wasProbe: wasProbe, now: now, using: &generator)
             default:
                 // A probe with a 500 neither closes the breaker nor speaks against the upstream: the next
@@ -111,10 +114,38 @@ package struct CircuitBreaker: Sendable {
             }
         case .unreachable, .timeout, .broken:
             self.isReachable = signal != .unreachable
-            self.isAnswering = false
             self.failed(permit, signal, wasDelivery: wasDelivery, wasProbe: wasProbe, now: now, using: &generator)
         }
         return before == self.state ? nil : BreakerTransition(from: before, to: self.state)
+    }
+
+    /// Takes the outcome of a connection that the daemon made to find out whether the upstream is there again.
+    ///
+    /// - Returns: Whether requests that were refused may be worth another try now.
+    @discardableResult
+    package mutating func connectionTried(_ stands: Bool, now: ContinuousClock.Instant) -> Bool {
+        let wasReachable = self.isReachable
+        self.isReachable = stands
+        guard self.state != .closed else { return stands && !wasReachable }
+        guard stands else {
+            if self.probes.current == nil { self.rest(now: now) }
+            return false
+        }
+        if wasReachable {
+            // It answers with errors, or not at all: only a request finds out whether it still does.
+            guard self.probes.current == nil else { return false }
+            self.probesFrom = min(self.probesFrom, now)
+            self.state = .open(until: self.probesFrom)
+        } else {
+            self.failuresSinceSuccess = 0
+            self.close(now: now)
+        }
+        return true
+    }
+
+    /// Takes another interval between the daemon's own connections; the present pause goes on as it began.
+    package mutating func setProbeInterval(_ interval: Duration) {
+        self.configuration.probeInterval = interval
     }
 
     /// Takes another limit of concurrent deliveries (at least 1).
@@ -128,7 +159,6 @@ package struct CircuitBreaker: Sendable {
         self.close(now: now)
         self.failuresSinceSuccess = 0
         self.isReachable = true
-        self.isAnswering = true
     }
 
     private mutating func givePermit(to origin: OriginKey, _ traffic: Traffic, isProbe: Bool) -> Permit {
@@ -144,13 +174,14 @@ package struct CircuitBreaker: Sendable {
         now: ContinuousClock.Instant
     ) {
         self.failuresSinceSuccess = 0
+        self.lastPermitAtSuccess = self.lastPermit
         self.probes.noteSuccess(of: permit.origin)
         guard self.state == .closed else {
             // Also when this is not the probe: a request from before the opening that is answered now says the same.
             self.close(now: now)
             return
         }
-        self.window.recordSuccess()
+        self.window.recordSuccess(now: now)
         // Only deliveries move their own limit: an app whose reads run into a rate limit must not slow down
         // others' writes.
         guard wasDelivery else { return }
@@ -184,10 +215,11 @@ package struct CircuitBreaker: Sendable {
         if wasDelivery, signal == .timeout {
             self.slowStart.halve(for: permit.id, lastGiven: self.lastPermit)
         }
-        if signal == .unreachable {
-            self.window.recordUnreachable()
-        } else {
-            self.window.recordFailure(of: permit.origin)
+        switch signal {
+        case .unreachable: self.window.recordUnreachable(now: now)
+        case _ where permit.traffic == .passThrough: return
+        case .timeout where permit.id <= self.lastPermitAtSuccess: return
+        default: self.window.recordFailure(of: permit.origin, now: now)
         }
         if self.window.saysGone {
             self.openings = 1
@@ -200,10 +232,23 @@ package struct CircuitBreaker: Sendable {
         now: ContinuousClock.Instant,
         using generator: inout some RandomNumberGenerator
     ) {
+        guard self.configuration.probeInterval == nil else { return self.rest(now: now) }
         let drawn = Backoff(initial: self.configuration.initialOpenInterval, max: self.configuration.maxOpenInterval)
             .delay(attempt: self.openings, using: &generator)
         self.probesFrom = now + max(drawn, self.configuration.minOpenInterval)
         self.state = .open(until: self.probesFrom)
+    }
+
+    /// Waits for a connection of the daemon's own, and for no longer than the longest open interval.
+    private mutating func rest(now: ContinuousClock.Instant) {
+        self.probesFrom = now + self.configuration.maxOpenInterval
+        self.state = .open(until: min(now + (self.configuration.probeInterval ?? .zero), self.probesFrom))
+    }
+
+    /// When a request that is refused now is worth another try.
+    private func nextTry(turn: ContinuousClock.Instant, now: ContinuousClock.Instant) -> ContinuousClock.Instant {
+        guard self.configuration.probeInterval != nil, case .open(let until) = self.state else { return turn }
+        return min(turn, max(until, now + self.configuration.minOpenInterval))
     }
 
     private mutating func close(now: ContinuousClock.Instant) {

@@ -1,64 +1,65 @@
-/// The last outcomes, and whether they say that the upstream is not there.
+/// The latest outcomes, and whether they say that the upstream is not there.
+///
+/// Successes count as much as failures: an upstream that answers most requests is there, whatever the others ran into.
 struct FailureWindow {
-    private enum Outcome {
-        case success
+    private struct Outcome {
+        var at: ContinuousClock.Instant
+        var isFailure: Bool
         /// `nil` where the failure is evidence about the upstream and about no origin.
-        case failure(OriginKey?)
-
-        func isFailure(of origin: OriginKey) -> Bool {
-            if case .failure(origin) = self { true } else { false }
-        }
+        var origin: OriginKey?
     }
 
     private let maxOutcomes: Int
-    private let maxRun: Int
+    private let maxAge: Duration
+    private let minFailures: Int
     private var outcomes: [Outcome] = []
-    private var failures = 0
-    private var runLength = 0
-    private var runOrigins: Set<OriginKey> = []
+    private var unreachableRun = 0
 
-    init(maxOutcomes: Int, maxRun: Int) {
-        self.maxOutcomes = maxOutcomes
-        self.maxRun = maxRun
-        self.outcomes.reserveCapacity(maxOutcomes + 1)
+    init(_ configuration: BreakerConfiguration) {
+        self.maxOutcomes = configuration.windowOutcomes
+        self.maxAge = configuration.windowAge
+        self.minFailures = configuration.minFailures
+        self.outcomes.reserveCapacity(self.maxOutcomes + 1)
     }
 
-    /// Whether there were enough failures in a row, or half of a full window.
+    /// Whether enough failures make up at least half of the outcomes, or enough connections in a row could not be made.
     var saysGone: Bool {
-        self.runLength >= self.maxRun || self.failures * 2 >= self.maxOutcomes
+        let failures = self.outcomes.count { $0.isFailure }
+        return self.unreachableRun >= self.minFailures
+            || failures >= self.minFailures && failures * 2 >= self.outcomes.count
     }
 
-    mutating func recordSuccess() {
-        self.append(.success)
-        self.runLength = 0
-        self.runOrigins.removeAll(keepingCapacity: true)
+    mutating func recordSuccess(now: ContinuousClock.Instant) {
+        self.unreachableRun = 0
+        self.append(Outcome(at: now, isFailure: false, origin: nil))
     }
 
-    /// Records a failure that blames the upstream whoever asked, so every one of them counts.
-    mutating func recordUnreachable() {
-        self.append(.failure(nil))
-        self.runLength += 1
+    /// Records a connection that could not be made, which is no request's fault, so that every one counts.
+    mutating func recordUnreachable(now: ContinuousClock.Instant) {
+        self.unreachableRun += 1
+        self.append(Outcome(at: now, isFailure: true, origin: nil))
     }
 
-    /// Records a failure that may be the origin's own fault, so it counts once in the run and once in the window.
-    mutating func recordFailure(of origin: OriginKey) {
-        if self.runOrigins.insert(origin).inserted {
-            self.runLength += 1
-        }
-        if !self.outcomes.contains(where: { $0.isFailure(of: origin) }) {
-            self.append(.failure(origin))
-        }
+    /// Records a failure that may be the origin's own fault, so that it counts once in the window.
+    mutating func recordFailure(of origin: OriginKey, now: ContinuousClock.Instant) {
+        self.forgetOld(now)
+        guard !self.outcomes.contains(where: { $0.origin == origin }) else { return }
+        self.append(Outcome(at: now, isFailure: true, origin: origin))
     }
 
     mutating func reset() {
-        self = FailureWindow(maxOutcomes: self.maxOutcomes, maxRun: self.maxRun)
+        self.outcomes.removeAll(keepingCapacity: true)
+        self.unreachableRun = 0
     }
 
     private mutating func append(_ outcome: Outcome) {
+        self.forgetOld(outcome.at)
         self.outcomes.append(outcome)
-        if case .failure = outcome { self.failures += 1 }
-        if self.outcomes.count > self.maxOutcomes, case .failure = self.outcomes.removeFirst() {
-            self.failures -= 1
-        }
+        if self.outcomes.count > self.maxOutcomes { self.outcomes.removeFirst() }
+    }
+
+    private mutating func forgetOld(_ now: ContinuousClock.Instant) {
+        guard let first = self.outcomes.first, now - first.at > self.maxAge else { return }
+        self.outcomes.removeAll { now - $0.at > self.maxAge }
     }
 }
