@@ -2,6 +2,7 @@ import DexatelAPI
 import NIOCore
 import NIOHTTP1
 import Outbox
+import ResponseCache
 import Synchronization
 import Upstream
 
@@ -65,6 +66,17 @@ final class ServerCore: Sendable {
             let type = stream.headers.first(name: "Content-Type"), WriteRequestFields.isJSON(type)
         else { return }
         outbox.noteTaken(key)
+    }
+
+    /// Takes away what a key may not see any more, as the upstream refuses it with 401 or 403.
+    ///
+    /// A page of a proxy or firewall on the way says nothing of that; the API's errors are JSON. One that does not say what
+    /// it is counts, to be safe.
+    func noteRefusal(_ stream: UpstreamStream, _ key: @autoclosure () -> CacheKey) async {
+        guard stream.status == 401 || stream.status == 403,
+            stream.headers.first(name: "Content-Type").map(WriteRequestFields.isJSON) ?? true
+        else { return }
+        await reads.cache.noteRefusal(status: stream.status, key())
     }
 
     /// What replies about a contact say of the key's writes to it that have died (design §3.5); nil where there are none.

@@ -48,10 +48,7 @@ struct UpstreamExchange: Sendable {
         let cache = server.reads.cache
         let target = forwarded.request.target
         if let key {
-            await cache.noteRefusal(
-                status: stream.status,
-                CacheKey(partition: CachePartition(key.fingerprint), target: target)
-            )
+            await server.noteRefusal(stream, CacheKey(partition: CachePartition(key.fingerprint), target: target))
         }
         let origin = server.client.configuration.url.origin
         let changed = UnsafeReply.invalidatedTargets(

@@ -86,7 +86,7 @@ struct ReadFetch: Sendable {
             headers: headers,
             times: server.reads.clock.times(askedAtMilliseconds: flight.sentMilliseconds)
         )
-        await cache.noteRefusal(status: reply.status, read.cacheKey)
+        await server.noteRefusal(stream, read.cacheKey)
         server.noteRateLimit(reply, of: read.key)
         server.noteReply(stream, to: read.head.target, method: .GET, key: read.key)
         if reply.status == 304, let validation { return await confirm(validation, reply, stream) }
