@@ -32,6 +32,8 @@ package struct OutboxConfiguration: Sendable {
     package var keepReceiptsMilliseconds: Int64
     /// `writes.not_found_grace`.
     package var notFoundGraceMilliseconds: Int64
+    /// `writes.foreign_reply_grace`.
+    package var foreignReplyGraceMilliseconds: Int64
     /// `writes.hold_probe`.
     package var holdProbeMilliseconds: Int64
     /// `writes.settle`.
@@ -62,6 +64,7 @@ package struct OutboxConfiguration: Sendable {
         maxAgeMilliseconds = 7 * 86_400_000
         keepReceiptsMilliseconds = 86_400_000
         notFoundGraceMilliseconds = 300_000
+        foreignReplyGraceMilliseconds = 3_600_000
         holdProbeMilliseconds = 300_000
         settleMilliseconds = 0
         maxRetryAfterMilliseconds = 3_600_000
@@ -90,6 +93,7 @@ package struct OutboxConfiguration: Sendable {
         limits.maxInFlight = maxConcurrentWrites
         limits.maxAgeMilliseconds = maxAgeMilliseconds
         limits.notFoundGraceMilliseconds = notFoundGraceMilliseconds
+        limits.foreignReplyGraceMilliseconds = foreignReplyGraceMilliseconds
         limits.holdProbeMilliseconds = holdProbeMilliseconds
         limits.settleMilliseconds = settleMilliseconds
         limits.maxRetryAfterMilliseconds = maxRetryAfterMilliseconds

@@ -17,7 +17,7 @@ import Testing
 
     @Test func `a sender that waits sees the upstream's own reply, and the receipt says so`() async throws {
         let transport = ScriptedTransport { attempt, _ in
-            attempt.contact == Sample.contact(1) ? Sample.outcome(200, #"{"data":{}}"#) : Sample.outcome(422, "no")
+            attempt.contact == Sample.contact(1) ? Sample.outcome(200, #"{"data":{}}"#) : Sample.outcome(422)
         }
         let rig = try OutboxRig(directory, transport)
         #expect(rig.submit(1, 1, body: #"{"data":{"first_name":"A"}}"#) == nil)
@@ -27,7 +27,7 @@ import Testing
         let delivered = try #require(try await rig.receipt(1))
         #expect(delivered.state == .delivered && delivered.attempts == 1 && delivered.responseStatus == 200)
         let rejected = try #require(try await rig.receipt(2))
-        #expect(rejected.state == .rejected && rejected.responseBody == Array("no".utf8))
+        #expect(rejected.state == .rejected && rejected.responseBody == Array(Sample.apiError.utf8))
         #expect(try await rig.receipt(1, key: "another") == nil, "a receipt is for the key that made the write")
         #expect(transport.attempts.first { $0.contact == Sample.contact(1) }?.body == #"{"data":{"first_name":"A"}}"#)
         #expect(transport.attempts.allSatisfy { $0.apiKey == Secret("api-key") })
@@ -36,7 +36,7 @@ import Testing
     }
 
     @Test func `a sender that does not wait gets 202, and a refusal then leaves a dead write`() async throws {
-        let rig = try OutboxRig(directory, ScriptedTransport { _, _ in Sample.outcome(400, "bad") })
+        let rig = try OutboxRig(directory, ScriptedTransport { _, _ in Sample.outcome(400) })
         rig.submit(1, 1, wait: 0)
         #expect(try await rig.answer(1).status == 202)
         try await rig.waitFor(1, .dead)

@@ -4,7 +4,7 @@ package struct WriteSummary: Codable, Sendable, Equatable {
     package var id: String
     /// `pending`, `in_flight`, `held`, `delivered`, `rejected`, `superseded`, `dead` or `discarded`.
     package var state: String
-    /// Why it is held: `key`, `write` (403), `contact` (stopped) or `overtaken`; nil when it is not.
+    /// Why it is held: `key`, `write` (403), `contact` (stopped), `overtaken` or `unexpected`; nil when it is not.
     package var hold: String?
     /// PUT or DELETE.
     package var method: String

@@ -372,7 +372,7 @@ final class DeliveryEngine: CommitObserver {
         // Before the end of the write is durable: in between, a read would find neither it nor what it has made.
         if let sent { tellDelivered(write, sent, outcome) }
         let now = parts.clock.now()
-        let ended = state.withLock { state in
+        let (ended, notice) = state.withLock { state in
             state.claimedAt[write.pending.id.sequence] = nil
             let ended = state.schedule.attemptEnded(
                 write.pending.contact,
@@ -385,8 +385,9 @@ final class DeliveryEngine: CommitObserver {
             // dropped there with the rest: it must not be committed after memory has been loaded again.
             if let ended { parts.commits.record(ended.record) }
             recordLeaving(&state)
-            return ended
+            return (ended, state.schedule.foreignReplies.takeNotice())
         }
+        if let notice { log(notice) }
         guard let ended else {
             // Suspended: what became of the write is found out from the database, once that is back.
             wakeAfterAttempt()
@@ -424,6 +425,17 @@ final class DeliveryEngine: CommitObserver {
                 "error": "\(attempt.lastError)",
             ]
         )
+    }
+
+    private func log(_ notice: ForeignReplies.Notice) {
+        switch notice {
+        case .began(let reason):
+            parts.logger.warning(
+                "deliveries pause: something else than the API answers them; one at a time finds out when it is back",
+                metadata: ["contacts": "\(ForeignReplies.maxContacts)", "error": "\(reason)"]
+            )
+        case .ended: parts.logger.notice("deliveries go on: the API answers them again")
+        }
     }
 
     func send(_ answers: [LaneSchedule.Answer]) {

@@ -59,7 +59,7 @@ package enum DeliveryOutcome: Sendable {
     case failure(DeliveryFailure)
 }
 
-/// A complete, correctly framed reply of the upstream.
+/// A reply of the upstream, with any content coding of its body undone.
 package struct DeliveryReply: Sendable {
     /// The status.
     package let status: Int
@@ -69,9 +69,18 @@ package struct DeliveryReply: Sendable {
     package let body: ByteBuffer
     /// `Retry-After`, read: milliseconds.
     package let retryAfterMilliseconds: Int64?
+    /// Whether its length or its chunks say that it is whole; else it ended with its connection.
+    package let isCompletelyFramed: Bool
 
     /// Puts a reply together.
-    package init(status: Int, headers: HTTPHeaders, body: ByteBuffer, retryAfterMilliseconds: Int64?) {
+    package init(
+        status: Int,
+        headers: HTTPHeaders,
+        body: ByteBuffer,
+        retryAfterMilliseconds: Int64?,
+        isCompletelyFramed: Bool = true
+    ) {
+        self.isCompletelyFramed = isCompletelyFramed
         self.status = status
         self.headers = headers
         self.body = body

@@ -28,6 +28,8 @@ enum DeliveryVerdict: Sendable, Equatable {
         var isAmbiguous = false
         /// A 404 without the upstream's error shape, as a proxy or a deployment answers.
         var isForeignNotFound = false
+        /// A reply that is not the API's own; until `writes.foreign_reply_grace` is over, if it refuses the write.
+        var isForeign = false
         /// There is no reason to wait.
         var isAtOnce = false
         /// The upstream was not there; when it is back there is no reason to wait any longer.
@@ -54,6 +56,8 @@ enum DeliveryVerdict: Sendable, Equatable {
         var isAcknowledgedOrRetried: Bool
         /// `writes.not_found_grace` has passed since the first foreign 404.
         var isNotFoundGraceOver: Bool
+        /// `writes.foreign_reply_grace` has passed since the first foreign refusal.
+        var isForeignGraceOver = false
     }
 
     static func judge(_ outcome: DeliveryOutcome, _ circumstances: Circumstances) -> DeliveryVerdict {
@@ -73,18 +77,21 @@ enum DeliveryVerdict: Sendable, Equatable {
     }
 
     private static func judge(_ reply: DeliveryReply, _ circumstances: Circumstances) -> DeliveryVerdict {
-        switch reply.status {
-        case 200..<300:
-            if reply.isConfirmation { return .delivered }
-            // Whoever sent that page, the upstream may have got the write.
+        if reply.isForeign {
+            guard reply.status < 400 || !circumstances.isForeignGraceOver else { return .refused }
             return .retry(
                 Retry(
-                    reason: "unexpected_reply: \(reply.status) with a body that is not a JSON object",
-                    isAmbiguous: true
+                    reason: reply.foreignReason,
+                    // Whoever sent a page with a 2xx, the upstream may have got the write.
+                    isAmbiguous: (200..<300).contains(reply.status),
+                    isForeign: true,
+                    endsWithOutage: true
                 )
             )
-        case ..<400:
-            return .retry(Retry(reason: "unexpected_reply: \(reply.status)"))
+        }
+        switch reply.status {
+        case 200..<300:
+            return .delivered
         case 401:
             return .holdKey
         case 403:
@@ -99,7 +106,7 @@ enum DeliveryVerdict: Sendable, Equatable {
                     retryAfterMilliseconds: reply.retryAfterMilliseconds,
                     pausesKey: reply.status == 429,
                     pausesUpstream: reply.status == 503 && reply.retryAfterMilliseconds != nil,
-                    endsWithOutage: (502...504).contains(reply.status) && reply.retryAfterMilliseconds == nil
+                    endsWithOutage: reply.saysUpstreamIsAway && reply.retryAfterMilliseconds == nil
                 )
             )
         default:
@@ -118,18 +125,56 @@ enum DeliveryVerdict: Sendable, Equatable {
 }
 
 extension DeliveryReply {
-    /// Whether the upstream confirms a write: 2xx, and a body that is empty or a JSON object.
+    /// Whether the upstream confirms a write: 2xx, and a body that is a JSON object, or empty and certain to be whole.
     ///
-    /// Anything else may be some proxy's page.
+    /// Anything else may be some proxy's page, or a reply that was cut short.
     var isConfirmation: Bool {
-        (200..<300).contains(status)
-            && (body.readableBytes == 0 || body.withUnsafeReadableBytes(JSONDocument.isObject))
+        guard (200..<300).contains(status) else { return false }
+        return body.withUnsafeReadableBytes { bytes in
+            // Some servers put a byte order mark before JSON, which RFC 8259 §8.1 lets readers ignore.
+            let isMarked = bytes.starts(with: [0xEF, 0xBB, 0xBF])
+            let text = UnsafeRawBufferPointer(rebasing: bytes.dropFirst(isMarked ? 3 : 0))
+            if !isMarked, text.allSatisfy({ [0x20, 0x09, 0x0A, 0x0D].contains($0) }) { return isCompletelyFramed }
+            return JSONDocument.isObject(text)
+        }
     }
+
+    /// Whether its body is an error in the API's shape.
+    private var isErrorOfAPI: Bool { body.withUnsafeReadableBytes(DexatelErrorBody.firstCode) != nil }
+
+    /// Whether something else than the API has answered, a proxy or a firewall: a 2xx that confirms nothing, an interim
+    /// status or a redirect, and a final refusal without the API's error body.
+    ///
+    /// A 404 has rules of its own, and 408, 425, 429 and 5xx are retried whoever says them.
+    package var isForeign: Bool {
+        switch status {
+        case 200..<300: !isConfirmation
+        case ..<400: true
+        case 404, 408, 425, 429: false
+        case 400..<500, 501: !isErrorOfAPI
+        default: false
+        }
+    }
+
+    /// What is wrong with it, as receipts show it.
+    var foreignReason: String {
+        switch status {
+        case 200..<300: "unexpected_reply: \(status) with a body that is not a JSON object"
+        case ..<400: "unexpected_reply: \(status)"
+        default: "unexpected_reply: \(status) without the API's error body"
+        }
+    }
+
+    /// Whether the upstream, or what stands before it, says that it is not there.
+    var saysUpstreamIsAway: Bool { (502...504).contains(status) || (520...530).contains(status) }
 
     /// Whether it is the upstream itself that knows no such contact (any more).
     var saysContactIsGone: Bool {
-        status == 410
-            || status == 404
-                && body.withUnsafeReadableBytes(DexatelErrorBody.firstCode) == DexatelErrorCode.contactNotFound.rawValue
+        switch status {
+        case 404:
+            body.withUnsafeReadableBytes(DexatelErrorBody.firstCode) == DexatelErrorCode.contactNotFound.rawValue
+        case 410: isErrorOfAPI
+        default: false
+        }
     }
 }

@@ -9,10 +9,12 @@ extension LaneSchedule {
     ///
     /// Fresh ones and backlog alternate, and within each the keys.
     mutating func nextReady(now: RelayTime) -> ContactReference? {
-        guard !isSuspended, inFlight.count < limits.maxInFlight else { return nil }
+        guard !isSuspended, inFlight.count < (foreignReplies.isPausing ? 1 : limits.maxInFlight) else { return nil }
         if let pause = upstreamPausedUntil {
             guard pause <= now else { return nil }
             upstreamPausedUntil = nil
+            // One of those that wait finds out, and not always the same.
+            if foreignReplies.isPausing { upstreamRecovered() }
         }
         wakeParked(now)
         while let turn = peekReady() {

@@ -81,7 +81,7 @@ extension LaneSchedule {
             case .key: .key(write.keyRow)
             case .contact: .contact(write.pending.contact)
             case .queued: .queued
-            case .none, .write, .overtaken: .due
+            case .none, .write, .overtaken, .unexpected: .due
             }
         if refilling != nil { gone.insert(write.pending.sequence) }
         departing[write.pending.sequence] = recall

@@ -29,17 +29,27 @@ extension LaneSchedule {
         let isOfOldKey = lane.currentKeyRow != write.keyRow
         if isOfOldKey, let again = verdict.withoutKey { verdict = .retry(again) }
         switch verdict {
-        case .retry(let retry) where retry.isForeignNotFound:
+        case .retry(let retry) where retry.isForeignNotFound || retry.isForeign:
             write.pending.notFoundSince = write.pending.notFoundSince ?? now
         default: write.pending.notFoundSince = nil
         }
+        let unconfirmedCount = countUnconfirmed(&write, outcome)
         write.pending.attempts += 1
         write.pending.log.append(Self.entry(outcome, timing))
         let change = Change(contact: contact, index: index, before: before, write: write)
+        noteOwn(outcome)
         if (verdict.retry?.pausesKey ?? false) == false, !isOfOldKey { pausesInARow[write.keyRow] = nil }
         switch verdict {
         case .retry(let retry):
-            return tryAgain(change, retry, now: now, backoffMilliseconds)
+            let answers = noteForeign(change, outcome, retry, now)
+            if unconfirmedCount >= limits.maxUnconfirmed {
+                var ended = holdUnconfirmed(change, retry, now)
+                ended.answers += answers
+                return ended
+            }
+            var ended = tryAgain(change, retry, now: now, backoffMilliseconds)
+            ended.answers += answers
+            return ended
         case .delivered:
             // Only what a 401 has held: a success that was under way already says nothing about a 429's Retry-After.
             if !isOfOldKey { release(key: write.keyRow) }
@@ -66,6 +76,52 @@ extension LaneSchedule {
         }
     }
 
+    // MARK: - Replies that are not the API's
+
+    /// How often in a row the write has met the same 2xx that does not confirm it; what finds out whether a pause is over
+    /// does not count.
+    private func countUnconfirmed(_ write: inout Write, _ outcome: DeliveryOutcome) -> Int {
+        guard case .reply(let reply) = outcome, (200..<300).contains(reply.status), reply.isForeign else {
+            write.unconfirmed = (0, 0)
+            return 0
+        }
+        guard !foreignReplies.isPausing else { return write.unconfirmed.count }
+        write.unconfirmed = (reply.status, write.unconfirmed.status == reply.status ? write.unconfirmed.count + 1 : 1)
+        return write.unconfirmed.count
+    }
+
+    private mutating func noteForeign(
+        _ change: Change,
+        _ outcome: DeliveryOutcome,
+        _ retry: DeliveryVerdict.Retry,
+        _ now: RelayTime
+    ) -> [Answer] {
+        guard retry.isForeign else { return [] }
+        guard foreignReplies.note(change.contact, reason: retry.reason) else { return [] }
+        upstreamPausedUntil = max(now + limits.foreignPauseMilliseconds, upstreamPausedUntil ?? now)
+        return releaseWaiters { _ in true }
+    }
+
+    /// A reply of the API's own ends a pause that others' replies have brought about.
+    private mutating func noteOwn(_ outcome: DeliveryOutcome) {
+        guard case .reply(let reply) = outcome, !reply.isForeign, reply.status < 500, reply.status != 404,
+            foreignReplies.end()
+        else { return }
+        upstreamPausedUntil = nil
+        upstreamRecovered()
+    }
+
+    /// Sending it on and on would apply it on and on, perhaps.
+    private mutating func holdUnconfirmed(
+        _ change: Change,
+        _ retry: DeliveryVerdict.Retry,
+        _ now: RelayTime
+    ) -> Ended {
+        var change = change
+        change.write.pending.isAmbiguous = true
+        return held(change, .unexpected, error: "\(retry.reason), \(limits.maxUnconfirmed) times in a row", until: now)
+    }
+
     /// The write whose attempt has ended, as it was and as it is.
     private struct Change {
         var contact: ContactReference
@@ -79,7 +135,9 @@ extension LaneSchedule {
             method: write.pending.method,
             isAcknowledgedOrRetried: write.waiter == nil || write.pending.attempts > 0,
             isNotFoundGraceOver: write.pending.notFoundSince.map { now - $0 >= limits.notFoundGraceMilliseconds }
-                ?? (limits.notFoundGraceMilliseconds == 0)
+                ?? (limits.notFoundGraceMilliseconds == 0),
+            isForeignGraceOver: write.pending.notFoundSince.map { now - $0 >= limits.foreignReplyGraceMilliseconds }
+                ?? (limits.foreignReplyGraceMilliseconds == 0)
         )
     }
 

@@ -34,6 +34,11 @@ struct LaneSchedule: Sendable {
         var maxCovered = 256
         var maxAgeMilliseconds: Int64 = 7 * 86_400_000
         var notFoundGraceMilliseconds: Int64 = 300_000
+        var foreignReplyGraceMilliseconds: Int64 = 3_600_000
+        /// How long delivery pauses at a time while something else than the API answers.
+        var foreignPauseMilliseconds: Int64 = 2_000
+        /// 2xx in a row with the same status that confirm nothing, after which a write is held.
+        var maxUnconfirmed = 20
         var holdProbeMilliseconds: Int64 = 300_000
         var settleMilliseconds: Int64 = 0
         var maxRetryAfterMilliseconds: Int64 = 3_600_000
@@ -100,6 +105,8 @@ struct LaneSchedule: Sendable {
         var waiter: Waiter?
         /// The write under way covers this one.
         var isCovered = false
+        /// The last 2xx that did not confirm it, and how often in a row it came.
+        var unconfirmed = (status: 0, count: 0)
         /// How it came into the window.
         var part = WindowPart.fresh
         var predecessor = Predecessor.unknown
@@ -203,6 +210,8 @@ struct LaneSchedule: Sendable {
     var pauseSuspect: (contact: ContactReference, until: RelayTime)?
     /// The upstream wants to be left alone until then (503 with `Retry-After`, confirmed).
     var upstreamPausedUntil: RelayTime?
+    /// Replies that are not the API's.
+    var foreignReplies = ForeignReplies()
     /// Keys that the upstream has refused with 401: one write at a time probes them.
     var heldKeys: [Int64: HeldKey] = [:]
     var probeAlarms = Heap<ProbeAlarm>()

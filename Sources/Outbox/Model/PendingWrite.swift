@@ -16,7 +16,7 @@ struct PendingWrite: Sendable, Equatable {
     var isAmbiguous = false
     /// What it sets; nil when nobody can say.
     var fields: FieldSet? = nil
-    /// When the first 404 without the upstream's error body came.
+    /// When the first refusal without the upstream's error body came, with no other outcome since.
     var notFoundSince: RelayTime? = nil
     var log = AttemptLog()
 

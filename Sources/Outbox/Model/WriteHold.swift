@@ -12,9 +12,11 @@ package enum WriteHold: Int64, Sendable, Hashable, CaseIterable {
     case overtaken = 4
     /// It was let go, and waits for room in the window.
     case queued = 5
+    /// The same 2xx that does not confirm it has come too often: it may have been applied each time.
+    case unexpected = 6
 
     /// Whether the write counts, and shows, as held.
-    package var isHeld: Bool { (1...4).contains(rawValue) }
+    package var isHeld: Bool { self != .none && self != .queued }
 
     /// Its name in listings; nil when the write is not held.
     package var name: String? {
@@ -24,6 +26,7 @@ package enum WriteHold: Int64, Sendable, Hashable, CaseIterable {
         case .write: "write"
         case .contact: "contact"
         case .overtaken: "overtaken"
+        case .unexpected: "unexpected"
         }
     }
 }

@@ -70,7 +70,7 @@ struct ChangeWrites: CommitOperation {
         case .none, .queued: return .otherState
         case .contact: return .contactStopped
         case .key where desk.keys.key(row: stored.write.keyRow)?.current.isRefused ?? false: return .keyRefused
-        case .key, .write, .overtaken: break
+        case .key, .write, .overtaken, .unexpected: break
         }
         switch try desk.release(stored, to: .queued, semantics: semantics, isForced: isForced) {
         case .released, .superseded: return nil

@@ -149,7 +149,7 @@ extension SQLiteOutboxStorage {
     /// What must be 0: the books and the other counts, against the rows.
     static let recounts: [(String, String)] = [
         ("pending", "SELECT (SELECT pending FROM books) - (SELECT count(*) FROM pending_write)"),
-        ("held", "SELECT (SELECT held FROM books) - (SELECT count(*) FROM pending_write WHERE hold BETWEEN 1 AND 4)"),
+        ("held", "SELECT (SELECT held FROM books) - (SELECT count(*) FROM pending_write WHERE hold NOT IN (0, 5))"),
         ("dead", "SELECT (SELECT dead FROM books) - (SELECT count(*) FROM ended_write WHERE state = 4)"),
         ("receipts", "SELECT (SELECT receipts FROM books) - (SELECT count(*) FROM ended_write WHERE state <> 4)"),
         (

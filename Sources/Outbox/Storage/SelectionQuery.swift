@@ -63,7 +63,7 @@ struct SelectionQuery {
         if states.isEmpty || !pending.isEmpty {
             // Pending writes have neither of these columns: they match nothing there.
             let columns = "(SELECT *, NULL AS response_status, NULL AS response_body FROM pending_write) w"
-            let isHeld = "w.hold BETWEEN 1 AND 4"
+            let isHeld = "w.hold NOT IN (0, 5)"
             let onlyHeld = !states.isEmpty && pending == [.held]
             let noneHeld = !states.isEmpty && !pending.contains(.held)
             tables.append(

@@ -262,6 +262,12 @@ extension ConfigurationKey {
             "How long a 404 that does not have the upstream's error shape is retried."
         ),
         .init(
+            "writes.foreign_reply_grace",
+            \.writes.foreignReplyGrace,
+            .duration(.zero ... .days(7)),
+            "How long another refusal (4xx) that does not have the upstream's error shape is retried."
+        ),
+        .init(
             "writes.hold_probe",
             \.writes.holdProbe,
             .duration(.milliseconds(100) ... .days(1)),

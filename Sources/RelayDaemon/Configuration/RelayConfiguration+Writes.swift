@@ -39,6 +39,8 @@ extension RelayConfiguration {
         package var minFreeDiskBytes = 64 << 20
         /// How long a 404 without the upstream's error shape is retried.
         package var notFoundGrace: Duration = .seconds(300)
+        /// How long a refusal without the upstream's error shape is retried.
+        package var foreignReplyGrace: Duration = .seconds(3600)
         /// The time between two attempts with a key that the upstream refuses.
         package var holdProbe: Duration = .seconds(300)
         /// How long a contact's next write waits after an attempt with an unknown outcome.

@@ -25,6 +25,7 @@ extension RelayConfiguration {
         outbox.maxAgeMilliseconds = writes.maxAge.wholeMilliseconds
         outbox.keepReceiptsMilliseconds = writes.keepReceipts.wholeMilliseconds
         outbox.notFoundGraceMilliseconds = writes.notFoundGrace.wholeMilliseconds
+        outbox.foreignReplyGraceMilliseconds = writes.foreignReplyGrace.wholeMilliseconds
         outbox.holdProbeMilliseconds = writes.holdProbe.wholeMilliseconds
         outbox.settleMilliseconds = writes.settle.wholeMilliseconds
         outbox.maxRetryAfterMilliseconds = writes.retry.maxRetryAfter.wholeMilliseconds

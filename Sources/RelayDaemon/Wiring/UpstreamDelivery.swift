@@ -26,6 +26,7 @@ struct UpstreamDelivery: DeliveryTransport {
     func send(_ delivery: Delivery, permit: DeliveryPermit) async -> DeliveryOutcome {
         var headers = delivery.payload.headers
         HeaderHygiene.addRequestVia(&headers)
+        headers.replaceOrAdd(name: "Accept-Encoding", value: "identity")
         let request = UpstreamRequest(
             method: delivery.method.name,
             target: delivery.payload.target,
@@ -36,17 +37,15 @@ struct UpstreamDelivery: DeliveryTransport {
         )
         let result = await client.send(request)
         end(permit, result)
-        if case .success(let reply) = result {
-            let partition = CachePartition(delivery.key)
-            await cache.noteRefusal(status: reply.status, CacheKey(partition: partition, target: delivery.contact.path))
-        }
         switch result {
-        case .success(let reply) where reply.isCompletelyFramed || !(200..<300).contains(reply.status):
-            return .reply(Self.reply(reply))
-        case .success(let reply):
-            // A body that ends with its connection may have been cut short: not a confirmation (§3.3).
-            let message = "unexpected_reply: \(reply.status) without a length"
-            return .failure(DeliveryFailure(message: message, isAmbiguous: true))
+        case .success(let received):
+            let reply = reply(received)
+            // A refusal by something on the way says nothing of what the key may see.
+            if !reply.isForeign {
+                let key = CacheKey(partition: CachePartition(delivery.key), target: delivery.contact.path)
+                await cache.noteRefusal(status: reply.status, key)
+            }
+            return .reply(reply)
         case .failure(let failure):
             return .failure(
                 DeliveryFailure(
@@ -77,15 +76,32 @@ struct UpstreamDelivery: DeliveryTransport {
         return OriginKey(hash: UInt64(bitPattern: Int64(hasher.finalize())))
     }
 
-    private static func reply(_ reply: UpstreamReply) -> DeliveryReply {
+    private func reply(_ reply: UpstreamReply) -> DeliveryReply {
         let retryAfter = reply.headers.first(name: "Retry-After").flatMap {
             RetryAfter.parse($0, replyDate: reply.headers.first(name: "Date"))
         }
+        var (headers, body) = (HeaderHygiene.forwardedReply(reply.headers), reply.body)
+        if let plain = decoded(reply) {
+            headers.remove(name: "Content-Encoding")
+            headers.replaceOrAdd(name: "Content-Length", value: String(plain.readableBytes))
+            body = plain
+        }
         return DeliveryReply(
             status: reply.status,
-            headers: HeaderHygiene.forwardedReply(reply.headers),
-            body: reply.body,
-            retryAfterMilliseconds: retryAfter?.wholeMilliseconds
+            headers: headers,
+            body: body,
+            retryAfterMilliseconds: retryAfter?.wholeMilliseconds,
+            isCompletelyFramed: reply.isCompletelyFramed
         )
+    }
+
+    /// The body of a reply that was compressed though `identity` was asked for; nil where there is nothing to undo.
+    private func decoded(_ reply: UpstreamReply) -> ByteBuffer? {
+        let codings = reply.headers[canonicalForm: "Content-Encoding"].map { $0.lowercased() }.filter {
+            $0 != "identity"
+        }
+        guard codings == ["gzip"] || codings == ["x-gzip"] else { return nil }
+        return GzipBody.decoded(Array(reply.body.readableBytesView), maxBytes: client.configuration.maxReplyBytes)
+            .map(ByteBuffer.init(bytes:))
     }
 }

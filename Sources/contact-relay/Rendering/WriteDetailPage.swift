@@ -52,6 +52,7 @@ struct WriteDetailPage {
         case "key": "its key, which the upstream refused with 401"
         case "write": "the upstream's 403"
         case "contact": "an operator, who stopped its contact"
+        case "unexpected": "2xx replies that do not confirm it: look at the contact, then release or discard it"
         case "overtaken": "the replay rule: a later write was delivered"
         default: reason
         }

@@ -267,6 +267,100 @@ import Testing
         #expect(lanes.finish(1, Sample.outcome(404, ""))?.endState == .dead)
     }
 
+    @Test func `a foreign refusal becomes final after foreign_reply_grace, and another outcome begins it anew`() {
+        let lanes = LaneHarness {
+            $0.foreignReplyGraceMilliseconds = 1_000
+            $0.notFoundGraceMilliseconds = 0
+        }
+        let page = Sample.outcome(403, "<html>denied</html>")
+        lanes.accept(1)
+        _ = lanes.claim()
+        #expect(lanes.finish(1, page, backoff: 900)?.attempt != nil)
+        lanes.now = lanes.now + 900
+        _ = lanes.claim()
+        #expect(lanes.finish(1, Sample.outcome(503), backoff: 100)?.attempt != nil)
+        lanes.now = lanes.now + 100
+        _ = lanes.claim()
+        #expect(lanes.finish(1, page, backoff: 1_000)?.attempt != nil)
+        lanes.now = lanes.now + 1_000
+        _ = lanes.claim()
+        #expect(lanes.finish(1, page)?.endState == .dead)
+    }
+
+    // MARK: - Replies that are not the API's
+
+    @Test(arguments: [(200, "<html>maintenance</html>"), (302, ""), (401, "<html/>"), (403, "denied")])
+    func `the same foreign reply to five contacts pauses delivery, and one write at a time finds out when it is over`(
+        status: Int,
+        body: String
+    ) {
+        let lanes = LaneHarness { $0.maxInFlight = 8 }
+        let page = Sample.outcome(status, body)
+        for contact in 1...200 { lanes.accept(contact) }
+        for _ in 1...8 { _ = lanes.claim() }
+        for contact in 1...4 { lanes.finish(contact, page, backoff: 900_000) }
+        #expect(lanes.schedule.foreignReplies.takeNotice() == nil)
+        for contact in 5...8 { lanes.finish(contact, page, backoff: 900_000) }
+        guard case .began = lanes.schedule.foreignReplies.takeNotice() else {
+            Issue.record("a pause is said once")
+            return
+        }
+        var probed: Set<Int64> = []
+        for _ in 1...50 {
+            #expect(lanes.claim() == nil)
+            lanes.now = lanes.now + lanes.schedule.limits.foreignPauseMilliseconds
+            guard let sequence = lanes.claimSequence() else {
+                Issue.record("one must find out")
+                return
+            }
+            #expect(lanes.claim() == nil, "and one alone")
+            probed.insert(sequence)
+            lanes.finish(Int(sequence), page, backoff: 900_000)
+            #expect(lanes.schedule.foreignReplies.takeNotice() == nil)
+        }
+        #expect(probed.count > 10)
+        lanes.now = lanes.now + lanes.schedule.limits.foreignPauseMilliseconds
+        let last = lanes.claimSequence() ?? 0
+        #expect(lanes.finish(Int(last), Sample.outcome(200))?.endState == .delivered)
+        #expect(lanes.schedule.foreignReplies.takeNotice() == .ended)
+        var delivered = 1
+        while let sequence = lanes.claimSequence() {
+            lanes.finish(Int(sequence), Sample.outcome(200))
+            delivered += 1
+        }
+        #expect(delivered == 200, "nothing sleeps out what it waited only for that")
+    }
+
+    @Test func `foreign replies to a few contacts among others do not pause delivery`() {
+        let lanes = LaneHarness { $0.maxInFlight = 8 }
+        for round in 0..<20 {
+            for contact in 1...4 {
+                lanes.accept(round * 10 + contact)
+                _ = lanes.claim()
+                lanes.finish(round * 10 + contact, Sample.outcome(302), backoff: 900_000)
+            }
+            lanes.accept(round * 10 + 5)
+            #expect(lanes.claim() != nil)
+            lanes.finish(round * 10 + 5, Sample.outcome(200))
+        }
+        #expect(lanes.schedule.foreignReplies.takeNotice() == nil)
+    }
+
+    @Test func `a write is held when the same 2xx has not confirmed it twenty times in a row`() {
+        let lanes = LaneHarness()
+        lanes.accept(1)
+        for attempt in 1...40 {
+            _ = lanes.claim()
+            // Another outcome in between begins the count anew.
+            let outcome = attempt == 20 ? Sample.outcome(500) : Sample.outcome(200, "OK")
+            let record = lanes.finish(1, outcome, backoff: 10)?.attempt
+            #expect(record?.after.hold == (attempt == 40 ? .unexpected : WriteHold.none))
+            if attempt == 40 { #expect(record?.after.isAmbiguous == true) }
+            lanes.now = lanes.now + 10
+        }
+        #expect(lanes.claim() == nil)
+    }
+
     @Test func `a write older than max_age dies unsent`() {
         let lanes = LaneHarness { $0.maxAgeMilliseconds = 1_000 }
         lanes.accept(1)
@@ -332,6 +426,6 @@ import Testing
         lanes.schedule.upstreamRecovered()
         var awake: Set<Int64> = []
         while let sequence = lanes.claimSequence() { awake.insert(sequence) }
-        #expect(awake == [1, 2, 3, 4, 5])
+        #expect(awake == [1, 2, 3, 4, 5, 8])
     }
 }

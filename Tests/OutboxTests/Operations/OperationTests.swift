@@ -82,7 +82,7 @@ import Testing
         async throws
     {
         let rig = try rig()
-        replies.contact(1, Sample.outcome(422, "bad"))
+        replies.contact(1, Sample.outcome(422))
         let body = #"{"data":{"date":"1","tags":2}}"#
         let dead = try await rig.accept(1, 1, body: body)
         let done = try await rig.accept(2, 2, body: body)
@@ -91,7 +91,7 @@ import Testing
         let details = try #require(try await rig.outbox.show(dead))
         #expect(details.payload?.body == ByteBuffer(string: body))
         #expect(details.fieldNames == ["date", "tags"])
-        #expect(details.entry.receipt.responseBody == Array("bad".utf8))
+        #expect(details.entry.receipt.responseBody == Array(Sample.apiError.utf8))
         #expect(details.entry.receipt.lastAttempts.entries.map(\.status) == [422])
         #expect(details.entry.storedBytes > body.utf8.count)
         let delivered = try #require(try await rig.outbox.show(done))
@@ -246,14 +246,17 @@ import Testing
         let told = Mutex<[WriteID]>([])
         let rig = try rig()
         rig.outbox.setDeathObserver { dead in told.withLock { $0.append(dead) } }
-        replies.contact(1, Sample.outcome(422, "no"))
+        replies.contact(1, Sample.outcome(422))
         let first = try await rig.accept(1, 1)
         try await rig.waitFor(first, .dead)
         let second = try await rig.accept(2, 1)
         try await eventually("both to be told") { told.withLock { $0.count } == 2 }
         let untold = try await rig.outbox.untoldDeadWrites(limit: 10)
         let dead = try #require(untold.first)
-        #expect(dead.id == first && dead.status == 422 && dead.body == Array("no".utf8) && dead.reason == "status 422")
+        #expect(
+            dead.id == first && dead.status == 422 && dead.body == Array(Sample.apiError.utf8)
+                && dead.reason == "status 422"
+        )
         #expect(dead.keyFingerprint == rig.outbox.keys.key(for: Secret("api-key")).fingerprint.description)
         #expect(dead.attempts == 1 && dead.acceptedAtMilliseconds <= dead.endedAtMilliseconds)
         #expect(untold.map(\.id) == [first, second])
@@ -274,7 +277,7 @@ import Testing
         async throws
     {
         let rig = try rig()
-        replies.contact(1, Sample.outcome(422, "no"))
+        replies.contact(1, Sample.outcome(422))
         let first = try await rig.accept(1, 1)
         let second = try await rig.accept(2, 1)
         for id in [first, second] { try await rig.waitFor(id, .dead) }

@@ -23,7 +23,7 @@ import Testing
 
     /// A dead write to contact 1, then later ones that are delivered.
     private func makeDead(_ rig: OutboxRig, _ body: String, then later: [String]) async throws -> WriteID {
-        replies.contact(1, Sample.outcome(422, "no"))
+        replies.contact(1, Sample.outcome(422))
         let dead = try await rig.accept(1, 1, body: body)
         try await rig.waitFor(dead, .dead)
         replies.contact(1, nil)

@@ -32,21 +32,25 @@ enum Sample {
         )
     }
 
-    static func reply(_ status: Int, _ body: String = "{}", retryAfter: Int64? = nil) -> DeliveryReply {
+    /// A reply of the API: without a body of its own an error is in the API's shape.
+    static func reply(_ status: Int, _ body: String? = nil, retryAfter: Int64? = nil) -> DeliveryReply {
         DeliveryReply(
             status: status,
             headers: ["Content-Type": "application/json"],
-            body: ByteBuffer(string: body),
+            body: ByteBuffer(string: body ?? ((400..<600).contains(status) && status != 404 ? apiError : "{}")),
             retryAfterMilliseconds: retryAfter
         )
     }
 
-    static func outcome(_ status: Int, _ body: String = "{}", retryAfter: Int64? = nil) -> DeliveryOutcome {
+    static func outcome(_ status: Int, _ body: String? = nil, retryAfter: Int64? = nil) -> DeliveryOutcome {
         .reply(reply(status, body, retryAfter: retryAfter))
     }
 
     static let timeout = DeliveryOutcome.failure(DeliveryFailure(message: "timeout", isAmbiguous: true))
     static let unreachable = DeliveryOutcome.failure(DeliveryFailure(message: "unreachable", isAmbiguous: false))
+
+    /// An error in the API's shape.
+    static let apiError = #"{"errors":[{"message":"no","code":1352}]}"#
 
     /// The upstream's own 404.
     static let contactNotFound = #"{"errors":[{"status":404,"message":"Contact is not found","code":1351}]}"#

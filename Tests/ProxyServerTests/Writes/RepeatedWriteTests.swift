@@ -80,6 +80,7 @@ import Testing
             let first = try await RawClient.exchange(port: port, Self.put("{}", idempotencyKey: "k"))
             #expect(first.status == 202)
             parts.transport.replyStatus.withLock { $0 = 401 }
+            parts.transport.replyBody.withLock { $0 = #"{"errors":[{"status":401,"code":0}]}"# }
             parts.transport.open()
             parts.outbox.upstreamRecovered()
             try await eventually("a hold") { parts.outbox.keys.key(for: Secret("one")).isHeld }
