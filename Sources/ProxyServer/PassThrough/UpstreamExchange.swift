@@ -24,8 +24,9 @@ struct UpstreamExchange: Sendable {
             stream = try await server.client.open(
                 forwarded.request,
                 body: inlet.map(RequestBodyPieces.init),
-                length: forwarded.length
-            ) { [writer] in writer.interim(InterimAnswer(status: $0, headers: $1)) }
+                length: forwarded.length,
+                interim: { [writer] in writer.interim(InterimAnswer(status: $0, headers: $1)) }
+            )
         } catch {
             return fail(permit, error)
         }

@@ -71,8 +71,9 @@ struct ReadFetch: Sendable {
                 request,
                 body: nil as RequestBodyPieces?,
                 length: nil,
-                sent: { [flight, clock = server.reads.clock] in flight.noteSent(clock.milliseconds()) }
-            ) { [leader] in leader?.writer.interim(InterimAnswer(status: $0, headers: $1)) }
+                sent: { [flight, clock = server.reads.clock] in flight.noteSent(clock.milliseconds()) },
+                interim: { [leader] in leader?.writer.interim(InterimAnswer(status: $0, headers: $1)) }
+            )
         } catch {
             server.upstreamHealth.ended(permit, error.signal, error: error.description)
             noteFailure()

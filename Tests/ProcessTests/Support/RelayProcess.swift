@@ -142,7 +142,6 @@ struct RelayProcess: Sendable {
         return value
     }
 
-    /// Ends it as a power failure would, as far as a process can tell.
     /// The memory that the process has in the machine's (`VmRSS`).
     func residentBytes() async throws -> Int {
         let status = try String(contentsOfFile: "/proc/\(try await process.pid())/status", encoding: .utf8)
@@ -150,6 +149,7 @@ struct RelayProcess: Sendable {
         return (line?.split(separator: " ").dropFirst().first.flatMap { Int($0) } ?? 0) * 1024
     }
 
+    /// Ends it as a power failure would, as far as a process can tell.
     func kill() async throws {
         process.signal(SIGKILL)
         _ = try await process.waitForEnd()
