@@ -61,6 +61,6 @@ import Testing
     }
 
     @Test func `every key's default is pinned above`() {
-        #expect(ConfigurationKey.all.count == 67)
+        #expect(ConfigurationKey.all.count == 68)
     }
 }
