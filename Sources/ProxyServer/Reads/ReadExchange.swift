@@ -195,7 +195,6 @@ final class ReadExchange: Exchange {
             read.cacheKey,
             read.cacheRequest,
             episode: server.upstreamHealth.snapshot().revision,
-            isSlow: true,
             nowMilliseconds: now
         )
         status.detail = "reply-wait"

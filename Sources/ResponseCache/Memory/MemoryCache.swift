@@ -108,8 +108,8 @@ package final class MemoryCache: Sendable {
                     // Who insists on the upstream's word waits for it.
                     failedEpisode: forward == .stale
                         ? shard.slots[slot].failure.flatMap {
-                            // A slow upstream is no reason to show what a write has invalidated.
-                            nowMilliseconds < $0.untilMilliseconds && !($0.isSlow && isInvalidated) ? $0.episode : nil
+                            // A failure that is remembered is no reason to show what a write has invalidated.
+                            nowMilliseconds < $0.untilMilliseconds && !isInvalidated ? $0.episode : nil
                         } : nil
                 )
             }
@@ -180,18 +180,9 @@ package final class MemoryCache: Sendable {
     /// Remembers that the upstream did not answer when a stored reply was to be confirmed: for ``failureMilliseconds`` the
     /// next requests are told so (``CacheValidation/failedEpisode``), and nobody waits for another time-out (P6).
     ///
-    /// - Parameters:
-    ///   - episode: Tells one time of the upstream's health from another.
-    ///   - isSlow: Whether it may yet answer; nothing that is invalidated is served stale for that alone.
-    package func noteFailure(
-        _ key: CacheKey,
-        _ request: CacheRequest,
-        episode: UInt64,
-        isSlow: Bool = false,
-        nowMilliseconds: Int64
-    ) {
-        let until = nowMilliseconds + Self.failureMilliseconds
-        let failure = Slot.Failure(untilMilliseconds: until, episode: episode, isSlow: isSlow)
+    /// - Parameter episode: Tells one time of the upstream's health from another.
+    package func noteFailure(_ key: CacheKey, _ request: CacheRequest, episode: UInt64, nowMilliseconds: Int64) {
+        let failure = Slot.Failure(untilMilliseconds: nowMilliseconds + Self.failureMilliseconds, episode: episode)
         shard(key).state.withLock { shard in
             if let slot = shard.find(key, request).slot { shard.note(failure, of: slot) }
         }

@@ -13,8 +13,6 @@ struct Slot {
     struct Failure {
         var untilMilliseconds: Int64
         var episode: UInt64
-        /// Whether the upstream may yet answer, and was only slow.
-        var isSlow: Bool
     }
 
     struct Link {
