@@ -12,7 +12,7 @@ package final class MonotonicSemaphore: @unchecked Sendable {
     private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
     private var count = 0
 
-    /// A semaphore that nobody has signalled.
+    /// A semaphore at zero.
     package init() {
         pthread_mutex_init(mutex, nil)
         pthread_cond_init(condition, nil)

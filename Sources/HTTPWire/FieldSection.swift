@@ -79,9 +79,6 @@ package struct FieldSection: Sendable {
         return section
     }
 
-    /// The number of fields.
-    package var count: Int { lines.count }
-
     /// The bytes that keeping it takes, roughly, once it is ``detached``.
     package var memoryBytes: Int { 128 + bytes.readableBytes + lines.count * MemoryLayout<Line>.stride }
 

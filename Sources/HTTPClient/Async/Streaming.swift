@@ -175,7 +175,7 @@ final class Streaming: ExchangeDelegate, Sendable {
     }
 
     private func send(_ body: @escaping @Sendable (Exchange) -> Void) {
-        // Until the loop has seen it nobody knows whether another piece is taken.
+        // Only the loop can tell, once it has seen this piece, whether it takes another.
         let exchange = self.state.withLock { state in
             state.isWritable = false
             return state.exchange

@@ -1,4 +1,4 @@
-/// The life of one connection, exchange after exchange: events go in, what is to be done comes out.
+/// The life of one connection, exchange after exchange: events go in, actions come out.
 ///
 /// It has no I/O and no clock. The bytes of replies are read by ``ReplyParser``, whose events come in here.
 struct ExchangeState {
@@ -69,7 +69,7 @@ struct ExchangeState {
         self.state = .exchanging(.sent, reply)
     }
 
-    /// Notes arriving bytes; false when nobody asked for any, which costs the connection.
+    /// Notes arriving bytes; false when no exchange awaits any: the connection is closed then.
     mutating func bytesArrived() -> Bool {
         guard case .exchanging = self.state else {
             self.state = .closed
@@ -91,7 +91,7 @@ struct ExchangeState {
 
     /// Takes the end of the reply.
     ///
-    /// - Parameter hasMore: Whether bytes follow that nobody asked for.
+    /// - Parameter hasMore: Whether unsolicited bytes follow.
     mutating func replyEnded(hasMore: Bool) -> Afterwards {
         guard case .exchanging(let request, .begun) = self.state else {
             self.state = .closed

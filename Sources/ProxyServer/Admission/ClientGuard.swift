@@ -17,7 +17,7 @@ final class ClientGuard: Sendable {
     ///
     /// - Parameters:
     ///   - needsCredentials: False where everybody may ask who comes by an allowed way: health.
-    ///   - keys: Where the client's own key is known.
+    ///   - key: Finds the client's own key; called only where credentials count.
     func admit(
         _ fields: ClientFields,
         isHTTP10: Bool,
