@@ -240,8 +240,7 @@ extension LaneSchedule {
     private mutating func append(_ write: Write, _ now: RelayTime) {
         let contact = write.pending.contact
         guard let lane = lanes[contact], lane.isCut, !isKnown(write), !missedContacts.contains(contact) else { return }
-        guard leavesAtOnce(write, now) || lane.writes.isEmpty || room(for: .backlog) > 0 && roomInLane(contact) > 0
-        else {
+        guard leavesAtOnce(write, now) || room(for: .backlog) > 0 && roomInLane(contact) > 0 else {
             missedContacts.insert(contact)
             return
         }

@@ -7,9 +7,13 @@ extension LaneSchedule {
         var byKey: [Int64: Int] = [:]
     }
 
-    /// Writes of a part that there is still room for.
+    /// Writes of a part that there is still room for, beside those that a recall under way may bring.
     func room(for part: WindowPart) -> Int {
-        min(limits.room(for: part) - shares[part.rawValue].count, limits.maxWindowWrites - windowCount)
+        let recalled = recalling?.limit ?? 0
+        return min(
+            limits.room(for: part) - shares[part.rawValue].count,
+            limits.maxWindowWrites - windowCount - recalled
+        )
     }
 
     func count(ofKey row: Int64) -> Int { WindowPart.allCases.reduce(0) { $0 + count(ofKey: row, in: $1) } }

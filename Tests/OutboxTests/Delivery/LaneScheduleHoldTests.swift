@@ -400,4 +400,27 @@ import Testing
         lanes.schedule.recallFailed()
         #expect(lanes.recall([]) == .queued)
     }
+
+    @Test func `new writes do not take the room of a probe that is on its way`() throws {
+        // Room for one new write, one that comes back, and two of the backlog.
+        let lanes = LaneHarness { $0.maxWindowWrites = 4 }
+        lanes.accept(1, key: 1)
+        _ = lanes.claim()
+        lanes.finish(1, Sample.outcome(401))
+        var probe = lanes.write(1, 1, attempts: 1, replay: .underRule)
+        probe.predecessor = .first
+        lanes.schedule.queuedWritesAdded()
+        #expect(lanes.recall([lanes.write(100, 2, key: 2, nextAttempt: lanes.now + 3_600_000)]) == .queued)
+        lanes.append([(contact: 3, key: 3), (contact: 4, key: 4)])
+        lanes.read()
+        #expect(lanes.schedule.windowCount == 3)
+        lanes.now = lanes.now + lanes.schedule.limits.holdProbeMilliseconds
+        let next = lanes.schedule.nextRecall(now: lanes.now)
+        let request = try #require(next)
+        #expect(request.recall == .probe(1))
+        lanes.accept(5, key: 5)
+        lanes.schedule.recalled(.init(request: request, writes: [probe], isExhausted: false), now: lanes.now)
+        #expect(lanes.schedule.heldKeys[1]?.probe == 1)
+        #expect(lanes.schedule.windowCount == 4)
+    }
 }
