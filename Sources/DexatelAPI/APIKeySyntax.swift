@@ -7,9 +7,14 @@ package enum APIKeySyntax {
     package static let maxBytes = 4_096
 
     /// Whether these bytes may be an API key.
-    @inlinable
     package static func admits(_ bytes: some Collection<UInt8>) -> Bool {
-        let count = bytes.count
-        return count > 0 && count <= maxBytes && bytes.allSatisfy { $0 > 0x20 && $0 < 0x7F }
+        Array(bytes).withUnsafeBytes { admits($0) }
+    }
+
+    /// Whether these bytes may be an API key; asked with each request.
+    package static func admits(_ bytes: UnsafeRawBufferPointer) -> Bool {
+        guard !bytes.isEmpty, bytes.count <= maxBytes else { return false }
+        for byte in bytes where byte <= 0x20 || byte >= 0x7F { return false }
+        return true
     }
 }

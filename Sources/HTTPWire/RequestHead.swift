@@ -1,7 +1,9 @@
 package import NIOHTTP1
 
 /// The head of a request: its line, its fields, and what they say of the body and of the connection (RFC 9112 §3, §6, §9).
-package struct RequestHead: Sendable {
+///
+/// It does not change. A class, as it is handed from one to the next a dozen times while a read is answered from memory.
+package final class RequestHead: Sendable {
     /// How the end of the body is found.
     package enum BodyLength: Sendable, Equatable {
         /// So many bytes; 0 where the head says nothing of a body.
@@ -16,13 +18,13 @@ package struct RequestHead: Sendable {
     /// The method, spelled as it came where it is not one of RFC 9110's.
     package let method: HTTPMethod
     /// The request target, byte for byte (``Latin1``).
-    package var target: String
+    package let target: String
     /// Whether the target is visible ASCII without a fragment, which alone may be forwarded (RFC 3986 §3.3).
     package let hasVisibleTarget: Bool
     /// Whether the client speaks HTTP/1.0; every other minor version is as good as 1.1 (RFC 9110 §2.5).
     package let isHTTP10: Bool
     /// The header section.
-    package private(set) var fields: FieldSection
+    package let fields: FieldSection
     /// How long the body is.
     package let body: BodyLength
     /// Whether the client lets the connection persist (RFC 9112 §9.3).
@@ -47,7 +49,12 @@ package struct RequestHead: Sendable {
     }
 
     /// A head that did not come over a connection; its fields are taken at their word.
-    package init(_ method: HTTPMethod, _ target: String, _ headers: HTTPHeaders = [:], isHTTP10: Bool = false) {
+    package convenience init(
+        _ method: HTTPMethod,
+        _ target: String,
+        _ headers: HTTPHeaders = [:],
+        isHTTP10: Bool = false
+    ) {
         let fields = FieldSection(headers)
         self.init(
             method: method,
@@ -61,10 +68,21 @@ package struct RequestHead: Sendable {
     }
 
     /// The same head in memory of its own, so that a request that takes long does not keep what was read with it.
-    package var detached: RequestHead {
-        var head = self
-        head.fields = fields.detached
-        return head
+    package var detached: RequestHead { with(target: target, fields: fields.detached) }
+
+    /// The same head for another spelling of its target.
+    package func with(target: String) -> RequestHead { with(target: target, fields: fields) }
+
+    private func with(target: String, fields: FieldSection) -> RequestHead {
+        RequestHead(
+            method: method,
+            target: target,
+            hasVisibleTarget: hasVisibleTarget,
+            isHTTP10: isHTTP10,
+            fields: fields,
+            body: body,
+            keepsAlive: keepsAlive
+        )
     }
 
     /// The header section as text (``Latin1``).

@@ -150,12 +150,8 @@ struct RequestLine {
         else { throw .malformed }
         isHTTP10 = try Self.isHTTP10(UnsafeRawBufferPointer(rebasing: line[versionStart...]))
         let target = UnsafeRawBufferPointer(rebasing: line[(methodEnd + 1)..<versionStart - 1])
-        var (isBad, isVisible) = (false, true)
-        for byte in target {
-            isBad = isBad || byte <= 0x20 || byte == 0x7F
-            isVisible = isVisible && byte < 0x7F && byte != UInt8(ascii: "#")
-        }
-        guard !isBad else { throw .malformed }
+        let isVisible = target.isVisibleTarget
+        guard isVisible || target.allSatisfy({ $0 > 0x20 && $0 != 0x7F }) else { throw .malformed }
         hasVisibleTarget = isVisible
         self.target = isVisible ? String(decoding: target, as: UTF8.self) : Latin1.text(target)
         method = Self.method(UnsafeRawBufferPointer(rebasing: line[..<methodEnd]))
@@ -199,10 +195,38 @@ struct RequestLine {
 }
 
 extension UnsafeRawBufferPointer {
+    /// Whether all bytes are visible ASCII, and none of them begins a fragment; eight at a time, as targets are long.
+    @inline(__always)
+    fileprivate var isVisibleTarget: Bool {
+        var offset = 0
+        while offset + 8 <= count {
+            let word = loadUnaligned(fromByteOffset: offset, as: UInt64.self)
+            let fragments = word ^ 0x2323_2323_2323_2323
+            // Below 0x21, above 0x7E, or a number sign; a byte above one of these may be suspected, too.
+            let suspects =
+                (word &- 0x2121_2121_2121_2121) & ~word | (word &+ 0x0101_0101_0101_0101) | word
+                | (fragments &- 0x0101_0101_0101_0101) & ~fragments
+            if suspects & 0x8080_8080_8080_8080 != 0 {
+                for index in offset..<offset + 8 where !self[index].isVisibleInTarget { return false }
+            }
+            offset += 8
+        }
+        while offset < count {
+            guard self[offset].isVisibleInTarget else { return false }
+            offset += 1
+        }
+        return true
+    }
+
     /// Whether these bytes begin with those of `literal`, which is no longer.
     @inline(__always)
     fileprivate func starts(_ literal: StaticString) -> Bool {
         for index in 0..<literal.utf8CodeUnitCount where self[index] != literal.utf8Start[index] { return false }
         return true
     }
+}
+
+extension UInt8 {
+    @inline(__always)
+    fileprivate var isVisibleInTarget: Bool { self > 0x20 && self < 0x7F && self != UInt8(ascii: "#") }
 }

@@ -51,6 +51,27 @@ struct RequestParserTests {
         #expect(ParsedRequests("\(method) / HTTP/1.1\r\n\r\n").requests.map(\.method) == [method])
     }
 
+    @Test("each byte of a target is looked at, wherever it stands")
+    func targetBytes() {
+        for length in [1, 7, 8, 9, 17] {
+            for place in 0..<length {
+                for byte in UInt8.min...UInt8.max {
+                    var target = [UInt8](repeating: UInt8(ascii: "z"), count: length)
+                    target[place] = byte
+                    // A neighbour that borrows or carries must not hide or make up a fault.
+                    if place + 1 < length { target[place + 1] = [0x21, 0x22, 0x24, 0x7E][Int(byte) % 4] }
+                    var parser = RequestParser(maxHeadBytes: 1_024)
+                    var input = ByteBuffer(bytes: Array("GET ".utf8) + target + Array(" HTTP/1.1\r\n\r\n".utf8))
+                    var isVisible: Bool?
+                    if case .head(let head) = try? parser.next(&input) { isVisible = head.hasVisibleTarget }
+                    let isMalformed = byte <= 0x20 || byte == 0x7F
+                    let expected = isMalformed ? nil : byte < 0x7F && byte != UInt8(ascii: "#")
+                    if isVisible != expected { Issue.record("\(byte) at \(place) of \(length)") }
+                }
+            }
+        }
+    }
+
     @Test("every minor version but 0 is as good as 1.1")
     func versions() throws {
         #expect(try head("GET / HTTP/1.0\r\n\r\n").isHTTP10)

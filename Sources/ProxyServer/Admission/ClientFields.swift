@@ -4,9 +4,11 @@ import Upstream
 
 /// The header fields by which ``ClientRules`` judges who asks, and for whom.
 struct ClientFields {
-    private let fields: FieldSection
+    private let head: RequestHead
 
-    init(_ fields: FieldSection) { self.fields = fields }
+    init(_ head: RequestHead) { self.head = head }
+
+    private var fields: FieldSection { head.fields }
 
     /// The first `Host`.
     var host: String? { fields.first(.host) }

@@ -15,31 +15,30 @@ struct ReadRequest: Sendable {
         case other
     }
 
-    /// The request, its target in origin form.
-    private(set) var head: RequestHead
     let subject: Subject
     /// Who asks.
     let caller: Caller
     let cacheKey: CacheKey
     private(set) var cacheRequest: CacheRequest
 
-    /// - Parameter cacheRequest: What of the head concerns the cache.
-    init(_ head: RequestHead, _ subject: Subject, _ caller: Caller, _ cacheRequest: CacheRequest) {
-        self.head = head
+    /// - Parameter cacheRequest: What of the request concerns the cache; its target is in origin form.
+    init(_ subject: Subject, _ caller: Caller, _ cacheRequest: CacheRequest) {
         self.subject = subject
         self.caller = caller
         self.cacheRequest = cacheRequest
         let partition = caller.key.map { CachePartition($0.fingerprint) } ?? .shared
-        cacheKey = CacheKey(partition: partition, target: head.target)
+        cacheKey = CacheKey(partition: partition, target: cacheRequest.head.target)
     }
 
     /// The same request in memory of its own, for what outlives the read that brought it.
     var detached: ReadRequest {
         var read = self
-        read.head = head.detached
         read.cacheRequest = cacheRequest.detached
         return read
     }
+
+    /// The request, its target in origin form.
+    var head: RequestHead { cacheRequest.head }
 
     /// The key that it is made with.
     var key: KnownKey? { caller.key }

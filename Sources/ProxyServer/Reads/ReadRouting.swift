@@ -16,14 +16,14 @@ struct ReadRouting {
         var cacheRequest = CacheRequest(head)
         let caller: Caller
         do throws(ClientRefusal) {
-            caller = try connection.admit(ClientFields(head.fields))
+            caller = try connection.admit(ClientFields(head))
         } catch {
             let reply = server.errors.refused(error, isRelayEndpoint: false, for: RequestSummary(head))
             return connection.answer(reply, from: nil)
         }
         if caller.takesAuthorization { cacheRequest.disregardAuthorization() }
         cacheRequest.asksForIdentity = subject != .other
-        let read = ReadRequest(head, subject, caller, cacheRequest)
+        let read = ReadRequest(subject, caller, cacheRequest)
         // A read that waits for the key's writes, or has a body, is the upstream's alone.
         if head.body != .known(0) || head.fields.has(.prefer) && Preference(head.fields).relayBarrier {
             return passThrough(read, .bypass, nil, on: connection)

@@ -28,7 +28,7 @@ final class RelayEndpointExchange: Exchange {
         do throws(ClientRefusal) {
             // Who supervises has no token, and learns nothing there but how the relay does.
             let isHealth = path == "/_relay/live" || path == "/_relay/ready"
-            caller = try connection.admit(ClientFields(head.fields), needsCredentials: !isHealth)
+            caller = try connection.admit(ClientFields(head), needsCredentials: !isHealth)
         } catch {
             return connection.answer(
                 server.errors.refused(error, isRelayEndpoint: true, for: RequestSummary(head)),

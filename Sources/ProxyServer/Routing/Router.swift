@@ -18,14 +18,20 @@ struct Router: RequestRouter {
         guard !head.isRefused, let target = head.originForm else {
             return serveAdmitted(head, connection) { _ in connection.answer(answer(toUnforwarded: head), from: nil) }
         }
-        if head.target.utf8.first != UInt8(ascii: "/"), let authority = ForwardedTarget.authority(head.target),
-            let refusal = connection.refusal(ofAuthority: authority)
-        {
-            return connection.answer(refused(refusal, head), from: nil)
+        guard head.target.utf8.first == UInt8(ascii: "/") else {
+            if let authority = ForwardedTarget.authority(head.target),
+                let refusal = connection.refusal(ofAuthority: authority)
+            {
+                return connection.answer(refused(refusal, head), from: nil)
+            }
+            // From here on absolute form is no matter: what is stored or forwarded is the path.
+            return serve(head.with(target: target), target, connection)
         }
-        var head = head
-        // From here on absolute form is no matter: what is stored or forwarded is the path.
-        head.target = target
+        serve(head, target, connection)
+    }
+
+    /// Serves a request that may be forwarded by its path.
+    private func serve(_ head: RequestHead, _ target: String, _ connection: ConnectionHandler) {
         switch RequestTarget.classify(target) {
         case .relay(let path):
             RelayEndpointExchange(head, path: path, server: server, connection: connection).begin()
@@ -76,7 +82,7 @@ struct Router: RequestRouter {
     /// Serves a request whose fields nobody else looks at, if its client may ask.
     private func serveAdmitted(_ head: RequestHead, _ connection: ConnectionHandler, _ serve: (Caller) -> Void) {
         do throws(ClientRefusal) {
-            serve(try connection.admit(ClientFields(head.fields)))
+            serve(try connection.admit(ClientFields(head)))
         } catch {
             connection.answer(refused(error, head), from: nil)
         }

@@ -52,7 +52,7 @@ final class ContactWriteExchange: Exchange {
     private func refusalOfHead() -> Reply? {
         let caller: Caller
         do throws(ClientRefusal) {
-            caller = try connection.admit(ClientFields(head.fields))
+            caller = try connection.admit(ClientFields(head))
         } catch {
             return server.errors.refused(error, isRelayEndpoint: false, for: request)
         }

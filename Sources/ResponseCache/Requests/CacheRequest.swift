@@ -4,8 +4,8 @@ package import NIOHTTP1
 
 /// What of a request concerns the cache, found in one pass over its fields.
 package struct CacheRequest: Sendable {
-    /// The fields as they came.
-    package private(set) var fields: FieldSection
+    /// The head as it came.
+    package private(set) var head: RequestHead
     /// Whether the client wants the head only.
     package let isHead: Bool
     /// Whether only the upstream may answer: other methods, and conditions that only an origin may evaluate
@@ -26,17 +26,16 @@ package struct CacheRequest: Sendable {
 
     private static let answeredHere = fieldsAnsweredHere.map { $0.lowercased() }
 
-    /// Reads a request's head.
-    package init(_ head: RequestHead) { self.init(method: head.method, fields: head.fields) }
-
     /// Reads what is known of a request.
-    package init(method: HTTPMethod, headers: HTTPHeaders) { self.init(method: method, fields: FieldSection(headers)) }
+    package init(method: HTTPMethod, headers: HTTPHeaders) { self.init(RequestHead(method, "/", headers)) }
 
-    private init(method: HTTPMethod, fields: FieldSection) {
-        self.fields = fields
+    /// Reads a request's head.
+    package init(_ head: RequestHead) {
+        self.head = head
+        let fields = head.fields
         // By pattern: `==` on methods compares their names as text.
-        if case .GET = method { isGet = true } else { isGet = false }
-        if case .HEAD = method { isHead = true } else { isHead = false }
+        if case .GET = head.method { isGet = true } else { isGet = false }
+        if case .HEAD = head.method { isHead = true } else { isHead = false }
         mustBypass = !isGet && !isHead || fields.has(.ifMatch) || fields.has(.ifUnmodifiedSince)
         hasConditions = fields.has(.range) || fields.has(.ifNoneMatch) || fields.has(.ifModifiedSince)
         hasAuthorization = fields.has(.authorization)
@@ -47,10 +46,13 @@ package struct CacheRequest: Sendable {
         }
     }
 
+    /// The fields as they came.
+    package var fields: FieldSection { head.fields }
+
     /// The same request in memory of its own, for what outlives the read that brought it.
     package var detached: CacheRequest {
         var request = self
-        request.fields = fields.detached
+        request.head = head.detached
         return request
     }
 

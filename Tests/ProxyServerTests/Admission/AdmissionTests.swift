@@ -146,7 +146,7 @@ struct AdmissionTests {
             configuration.clients.allowedHosts = [host]
             return ClientGuard(configuration, ConnectionFixture.parts.outbox.keys)
         }
-        let fields = ClientFields(FieldSection(["Host": "one.example"]))
+        let fields = ClientFields(RequestHead(.GET, "/", ["Host": "one.example"]))
         var memo = HostMemo()
         func admit(_ guardian: ClientGuard) throws(ClientRefusal) {
             _ = try guardian.admit(fields, isHTTP10: false, from: .network, memo: &memo) { nil }

@@ -16,7 +16,7 @@ struct ClientRulesTests {
     }
 
     private static func fields(_ lines: [(String, String)]) -> ClientFields {
-        ClientFields(FieldSection(HTTPHeaders(lines)))
+        ClientFields(RequestHead(.GET, "/", HTTPHeaders(lines)))
     }
 
     @Test(
