@@ -96,7 +96,6 @@ final class ConnectionHandler: ChannelDuplexHandler {
     func channelReadComplete(context: ChannelHandlerContext) {
         isReading = false
         flushIfNeeded()
-        context.fireChannelReadComplete()
     }
 
     func read(context: ChannelHandlerContext) {
@@ -380,8 +379,9 @@ final class ConnectionHandler: ChannelDuplexHandler {
         context?.close(mode: .output, promise: nil)
     }
 
-    /// Ends an answer in the middle, so that its client knows; what was written and is not sent yet is lost.
+    /// Ends an answer in the middle, so that its client knows; what the kernel does not take at once is lost.
     func breakOff() {
+        flushIfNeeded()
         state.abort()
         let ended = exchange
         exchange = nil
@@ -399,13 +399,16 @@ final class ConnectionHandler: ChannelDuplexHandler {
         context.close(promise: nil)
     }
 
-    /// Has what was written sent, at the end of the read that is being processed if there is one.
+    /// Has what was written sent when no more of it comes for now: with the end of the read that is being processed, or of
+    /// the turn of the loop, so that a head and what there is of the body leave together.
     func flushSoon() {
+        guard !needsFlush else { return }
         needsFlush = true
-        if !isReading { flushIfNeeded() }
+        if !isReading { loop.sendSoon(self) }
     }
 
-    private func flushIfNeeded() {
+    /// Sends what was written and is not sent yet.
+    func flushIfNeeded() {
         guard needsFlush else { return }
         needsFlush = false
         context?.flush()

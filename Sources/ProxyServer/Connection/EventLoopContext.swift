@@ -20,6 +20,8 @@ final class EventLoopContext {
     /// The value of `Date` fields, made anew once a second.
     private(set) var date: String
     private var ticker: RepeatedTask?
+    /// Connections that have written something which is to be sent at the end of this turn of the loop.
+    private var unsent: [ConnectionHandler] = []
     private let wallSeconds: @Sendable () -> Int64
 
     init(eventLoop: any EventLoop, wallSeconds: @escaping @Sendable () -> Int64) {
@@ -46,6 +48,20 @@ final class EventLoopContext {
         ticks += 1
         date = HTTPDate.format(wallSeconds())
         for connection in Array(connections.values) { connection.checkTimeouts(ticks) }
+    }
+
+    /// Has what a connection has written sent at the end of this turn of the loop, together with what it still writes in it.
+    func sendSoon(_ connection: ConnectionHandler) {
+        unsent.append(connection)
+        guard unsent.count == 1 else { return }
+        let bound = NIOLoopBound(self, eventLoop: eventLoop)
+        eventLoop.execute { bound.value.send() }
+    }
+
+    private func send() {
+        let connections = unsent
+        unsent.removeAll(keepingCapacity: true)
+        for connection in connections { connection.flushIfNeeded() }
     }
 
     func add(_ connection: ConnectionHandler) { connections[ObjectIdentifier(connection)] = connection }

@@ -1,4 +1,5 @@
 import NIOCore
+import Synchronization
 import TestSupport
 import Testing
 import Upstream
@@ -223,9 +224,11 @@ struct PassThroughTests {
 
     @Test("a client that hangs up takes the upstream's connection with it", arguments: [false, true])
     func hangUp(hasReply: Bool) async throws {
+        let hasEnded = Mutex(false)
         try await withUpstream { peer, _ in
             if hasReply { try await peer.write("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc") }
             await peer.closed()
+            hasEnded.withLock { $0 = true }
             return false
         } _: { upstream in
             try await withServer(upstream: upstream.url) {
@@ -238,8 +241,8 @@ struct PassThroughTests {
                     if hasReply { #expect(await client.head() != nil) }
                     try await client.vanish()
                 }
-                // The upstream's script ends with its connection, and `stop` waits for the script.
-                await upstream.stop()
+                // Stopping the upstream before would be what ends the connection.
+                try await eventually("the upstream's connection ends") { hasEnded.withLock { $0 } }
                 #expect(parts.upstreamHealth.snapshot().consecutiveFailures == 0)
             }
         }

@@ -66,6 +66,7 @@ final class ConnectionFixture {
 
     /// Everything that was sent since the last call.
     func sent() throws -> String {
+        channel.embeddedEventLoop.run()
         var text = ""
         while let bytes = try channel.readOutbound(as: ByteBuffer.self) { text += String(buffer: bytes) }
         return text
