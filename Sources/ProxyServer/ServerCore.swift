@@ -57,26 +57,38 @@ final class ServerCore: Sendable {
         )
     }
 
-    /// Tells the outbox when the upstream has taken a key with a read, or with what is passed through.
-    ///
-    /// Only what is the upstream's own counts, and asks for a key: a JSON reply under `/v1/`. A page of some proxy must not
-    /// vouch for keys that somebody has made up.
-    func noteReply(_ stream: UpstreamStream, to target: String, method: HTTPMethod, key: KnownKey?) {
-        guard let key, (200..<300).contains(stream.status), method != .OPTIONS, target.hasPrefix("/v1/"),
-            let type = stream.headers.first(name: "Content-Type"), WriteRequestFields.isJSON(type)
-        else { return }
-        outbox.noteTaken(key)
+    /// The meaning of a reply, as far as it depends on the configuration.
+    func meaning(
+        _ stream: UpstreamStream,
+        to target: String,
+        _ asker: ReplyMeaning.Asker,
+        _ key: KnownKey?
+    ) -> ReplyMeaning {
+        ReplyMeaning(
+            status: stream.status,
+            headers: stream.headers,
+            to: ReplyMeaning.Question(
+                asker,
+                target: target,
+                hasKey: key != nil,
+                origin: client.configuration.url.origin,
+                maxPauseMilliseconds: configuration.maxRetryAfterMilliseconds
+            ),
+            nowUnixSeconds: reads.clock.unixSeconds()
+        )
     }
 
-    /// Takes away what a key may not see any more, as the upstream refuses it with 401 or 403.
-    ///
-    /// A page of a proxy or firewall on the way says nothing of that; the API's errors are JSON. One that does not say what
-    /// it is counts, to be safe.
-    func noteRefusal(_ stream: UpstreamStream, _ key: @autoclosure () -> CacheKey) async {
-        guard stream.status == 401 || stream.status == 403,
-            stream.headers.first(name: "Content-Type").map(WriteRequestFields.isJSON) ?? true
-        else { return }
-        await reads.cache.noteRefusal(status: stream.status, key())
+    /// Carries out what a reply says of the key that was shown; a refusal is on disk for good when this returns.
+    func note(_ news: ReplyMeaning.OfKey, of key: KnownKey?, target: String) async {
+        guard let key else { return }
+        let partition = CachePartition(key.fingerprint)
+        switch news {
+        case .nothing: break
+        case .taken: outbox.noteTaken(key)
+        case .refused(let refusal):
+            await reads.cache.noteRefusal(refusal, of: CacheKey(partition: partition, target: target))
+        case .pause(let milliseconds): reads.pause(partition, milliseconds: milliseconds)
+        }
     }
 
     /// What replies about a contact say of the key's writes to it that have died (design §3.5); nil where there are none.

@@ -30,9 +30,10 @@ struct UpstreamExchange: Sendable {
         } catch {
             return fail(permit, error)
         }
-        server.upstreamHealth.ended(permit, .answered(status: stream.status))
-        await tellCache(stream, askedAt)
-        server.noteReply(stream, to: forwarded.request.target, method: method, key: key)
+        let meaning = server.meaning(stream, to: forwarded.request.target, asker, key)
+        server.upstreamHealth.ended(permit, meaning.breaker)
+        await server.note(meaning.key, of: key, target: forwarded.request.target)
+        note(meaning.cache, stream, askedAt)
         writer.begin(head(stream))
         do {
             for try await piece in stream.body { try await writer.write(piece) }
@@ -44,51 +45,45 @@ struct UpstreamExchange: Sendable {
         }
     }
 
-    /// What the reply means for what is stored: it is put in doubt, dropped, or confirmed (RFC 9111 §4.3.5, §4.4).
-    private func tellCache(_ stream: UpstreamStream, _ askedAt: Int64) async {
+    private var asker: ReplyMeaning.Asker {
+        read == nil ? .forwarded(method) : .forwardedRead(isHead: method == .HEAD)
+    }
+
+    /// Carries out what the reply says of what is stored.
+    private func note(_ news: ReplyMeaning.OfCache, _ stream: UpstreamStream, _ askedAt: Int64) {
         let cache = server.reads.cache
-        let target = forwarded.request.target
-        if let key {
-            await server.noteRefusal(stream, CacheKey(partition: CachePartition(key.fingerprint), target: target))
-        }
-        let origin = server.client.configuration.url.origin
-        let changed = UnsafeReply.invalidatedTargets(
-            method: method,
-            target: target,
-            status: stream.status,
-            headers: stream.headers,
-            origin: origin
-        )
-        for target in changed { cache.invalidate(target: target) }
+        if case .changes(let targets) = news { for target in targets { cache.invalidate(target: target) } }
         guard let read else { return }
         let reply = ReplyHead(
             status: stream.status,
             headers: stream.headers,
             times: server.reads.clock.times(askedAtMilliseconds: askedAt)
         )
-        server.noteRateLimit(reply, of: key)
         let (request, cacheKey) = (read.request.cacheRequest, read.request.cacheKey)
-        if method == .GET {
-            cache.note(unstored: reply, to: request, key: cacheKey)
-        } else if let token = read.token, !request.hasConditions {
+        switch news {
+        case .outdates: cache.note(unstored: reply, to: request, key: cacheKey)
+        case .describes:
             // A head that was asked for with conditions or ranges is not that of the whole reply.
+            guard let token = read.token, !request.hasConditions else { return }
             cache.note(head: reply, to: request, key: cacheKey, since: token)
+        case .nothing, .changes, .confirms, .fails, .replaces: break
         }
     }
 
     private func fail(_ permit: Permit, _ failure: UpstreamFailure) {
-        guard !Task.isCancelled else {
-            // The client has gone, and whatever the connection died of meanwhile, the upstream is not to blame.
-            return server.upstreamHealth.ended(permit, .abandoned)
-        }
-        if failure.code == .timeout, inlet?.isStarved == true {
-            // It is the client's body that did not come: nothing is learnt of the upstream.
-            server.upstreamHealth.ended(permit, .abandoned)
+        // Whatever the connection died of once the client had gone, the upstream is not to blame, and neither is it for a
+        // client's body that did not come.
+        let isClientGone = Task.isCancelled
+        let isClientLate = failure.code == .timeout && inlet?.isStarved == true
+        let isOwnDoing = isClientGone || isClientLate
+        let meaning = ReplyMeaning(failure, to: asker, isOwnDoing: isOwnDoing)
+        server.upstreamHealth.ended(permit, meaning.breaker, error: isOwnDoing ? nil : failure.description)
+        if isClientGone { return }
+        if isClientLate {
             var reply = server.errors.bodyTimeout(for: summary)
             reply.mustClose = true
             return writer.answer(reply)
         }
-        server.upstreamHealth.ended(permit, failure.signal, error: failure.description)
         var reply = server.errors.upstream(failure, unreachableStatus: read == nil ? 503 : 504, for: summary)
         if let read { reply.headers.append(read.unanswered(detail: failure.code.detail)) }
         writer.answer(reply)

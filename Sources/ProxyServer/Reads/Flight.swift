@@ -35,10 +35,14 @@ struct FetchedReply: Sendable {
     var age: [String] = []
     /// `Set-Cookie`, for the client alone whose request has fetched it (RFC 9111 §7.3).
     var cookies: [(name: String, value: String)] = []
-    /// Whether it says that the upstream has failed, so that a stale reply may be served in its place (RFC 5861 §4).
-    var isFailure = false
-    /// Whether that failure says that the request was not served at all, as if the upstream could not be reached.
-    var isUnserved: Bool { isFailure && MemoryCache.isUnserved(upstreamStatus) }
+    /// How the upstream has failed, if it has: a stale reply may be served in its place (RFC 5861 §4).
+    var failure: Failure?
+
+    /// A failure of the upstream's.
+    struct Failure: Sendable {
+        /// Whether it says that the request was not served at all, as if the upstream could not be reached.
+        var isUnserved: Bool
+    }
 }
 
 /// One request to the upstream, and everybody who waits for what it brings.

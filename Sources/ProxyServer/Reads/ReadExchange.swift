@@ -267,7 +267,7 @@ final class ReadExchange: Exchange {
         case .reply(let reply):
             status.forwardStatus = reply.upstreamStatus
             let attempt = WireAdditions(cacheStatus: status)
-            if reply.isFailure, answerStale(attempt, isDisconnected: reply.isUnserved) { return }
+            if let failure = reply.failure, answerStale(attempt, isDisconnected: failure.isUnserved) { return }
             status.isStored = reply.isStored
             status.detail = reply.detail
             let age = reply.age.map { (name: "Age", value: $0) }

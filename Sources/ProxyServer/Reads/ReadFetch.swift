@@ -75,11 +75,18 @@ struct ReadFetch: Sendable {
                 interim: { [leader] in leader?.writer.interim(InterimAnswer(status: $0, headers: $1)) }
             )
         } catch {
-            server.upstreamHealth.ended(permit, error.signal, error: error.description)
+            let meaning = ReplyMeaning(error, to: .fetch(isConditional: validation != nil))
+            server.upstreamHealth.ended(permit, meaning.breaker, error: error.description)
             noteFailure()
             return end(.failed(error))
         }
-        server.upstreamHealth.ended(permit, .answered(status: stream.status))
+        let meaning = server.meaning(
+            stream,
+            to: read.head.target,
+            .fetch(isConditional: validation != nil),
+            read.key
+        )
+        server.upstreamHealth.ended(permit, meaning.breaker)
         var headers = stream.headers
         HeaderHygiene.addVia(&headers, version: .http1_1)
         let reply = ReplyHead(
@@ -87,16 +94,17 @@ struct ReadFetch: Sendable {
             headers: headers,
             times: server.reads.clock.times(askedAtMilliseconds: flight.sentMilliseconds)
         )
-        await server.noteRefusal(stream, read.cacheKey)
-        server.noteRateLimit(reply, of: read.key)
-        server.noteReply(stream, to: read.head.target, method: .GET, key: read.key)
-        if reply.status == 304, let validation { return await confirm(validation, reply, stream) }
-        if MemoryCache.isFailure(reply.status) { return await takeError(reply, stream) }
-        do {
-            let plan = try storagePlan(reply)
-            await store(plan, reply, stream)
-        } catch {
-            await passOn(reply, stream, refusal: error)
+        await server.note(meaning.key, of: read.key, target: read.head.target)
+        switch (meaning.cache, validation) {
+        case (.confirms, let validation?): await confirm(validation, reply, stream)
+        case (.fails(let isUnserved), _): await takeError(reply, stream, isUnserved: isUnserved)
+        default:
+            do {
+                let plan = try storagePlan(reply)
+                await store(plan, reply, stream)
+            } catch {
+                await passOn(reply, stream, refusal: error)
+            }
         }
     }
 
@@ -166,7 +174,7 @@ struct ReadFetch: Sendable {
 
     /// The upstream fails: what is stored may stand in, and else everybody who waits gets to see the error, which is stored
     /// if it says for how long.
-    private func takeError(_ reply: ReplyHead, _ stream: UpstreamStream) async {
+    private func takeError(_ reply: ReplyHead, _ stream: UpstreamStream, isUnserved: Bool) async {
         var body = ByteBuffer()
         var isWhole = true
         do {
@@ -189,7 +197,7 @@ struct ReadFetch: Sendable {
             age: reply.headers["Age"]
         )
         if isWhole, let plan = try? storagePlan(reply) { outcome = keep(plan, reply, body) }
-        outcome.isFailure = true
+        outcome.failure = .init(isUnserved: isUnserved)
         if outcome.isStored || MemoryCache.isForAll(reply, to: read.cacheRequest, key: read.cacheKey) {
             return end(.reply(outcome), reply)
         }

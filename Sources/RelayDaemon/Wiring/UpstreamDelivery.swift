@@ -35,18 +35,28 @@ struct UpstreamDelivery: DeliveryTransport {
             body: delivery.payload.body,
             traffic: .delivery
         )
-        let result = await client.send(request)
-        end(permit, result)
-        switch result {
+        switch await client.send(request) {
         case .success(let received):
             let reply = reply(received)
-            // A refusal by something on the way says nothing of what the key may see.
-            if !reply.isForeign {
+            let meaning = ReplyMeaning(
+                status: reply.status,
+                headers: received.headers,
+                to: ReplyMeaning.Question(
+                    .delivery(isForeign: reply.isForeign),
+                    target: delivery.contact.path,
+                    hasKey: true
+                ),
+                nowUnixSeconds: WallClock.unixSeconds()
+            )
+            end(permit, meaning)
+            if case .refused(let refusal) = meaning.key {
                 let key = CacheKey(partition: CachePartition(delivery.key), target: delivery.contact.path)
-                await cache.noteRefusal(status: reply.status, key)
+                await cache.noteRefusal(refusal, of: key)
             }
             return .reply(reply)
         case .failure(let failure):
+            let meaning = ReplyMeaning(failure, to: .delivery(isForeign: false))
+            end(permit, meaning, error: failure.description)
             return .failure(
                 DeliveryFailure(
                     message: failure.description,
@@ -57,17 +67,15 @@ struct UpstreamDelivery: DeliveryTransport {
         }
     }
 
-    private func end(_ permit: DeliveryPermit, _ result: Result<UpstreamReply, UpstreamFailure>) {
-        guard let permit = permit.value as? Permit else { preconditionFailure("the engine returns what it was given") }
-        switch result {
-        case .success: health.ended(permit, result.signal)
-        case .failure(let failure): health.ended(permit, failure.signal, error: failure.description)
-        }
+    private func end(_ permit: DeliveryPermit, _ meaning: ReplyMeaning, error: String? = nil) {
+        health.ended(Self.permit(permit), meaning.breaker, error: error)
     }
 
-    func release(_ permit: DeliveryPermit) {
+    func release(_ permit: DeliveryPermit) { health.ended(Self.permit(permit), .abandoned) }
+
+    private static func permit(_ permit: DeliveryPermit) -> Permit {
         guard let permit = permit.value as? Permit else { preconditionFailure("the engine returns what it was given") }
-        health.ended(permit, .abandoned)
+        return permit
     }
 
     static func origin(_ contact: ContactReference) -> OriginKey {

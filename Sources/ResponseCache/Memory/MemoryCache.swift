@@ -385,18 +385,15 @@ package final class MemoryCache: Sendable {
         journal?.wakeThread()
     }
 
-    /// Drops what a key may not see any more, as the upstream has refused a request with it: everything after a 401, and
-    /// that one target after a 403 (P4).
+    /// Drops what a key may not see any more, as the upstream has refused a request with it (P4).
     ///
     /// Returns when that is on disk for good, so that what the refusal is answered with never comes back after a crash.
-    ///
-    /// - Parameter key: Made only for a refusal, as hardly any reply is one.
-    package func noteRefusal(status: Int, _ key: @autoclosure () -> CacheKey) async {
-        guard status == 401 || status == 403 else { return }
-        let key = key()
+    package func noteRefusal(_ refusal: KeyRefusal, of key: CacheKey) async {
         guard key.partition != .shared else { return }
-        if status == 401 { forget(key.partition) }
-        if status == 403 { forget(key) }
+        switch refusal {
+        case .everything: forget(key.partition)
+        case .target: forget(key)
+        }
         _ = await journal?.flush()
     }
 

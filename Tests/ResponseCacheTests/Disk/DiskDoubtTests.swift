@@ -176,7 +176,7 @@ struct DiskDoubtTests {
     func refusalBeforeCrash() async throws {
         for status in [401, 403] {
             let first = try await filled(try CacheFolder())
-            await first.memory.noteRefusal(status: status, first.key("/v1/audiences/b"))
+            await first.memory.noteRefusal(status == 401 ? .everything : .target, of: first.key("/v1/audiences/b"))
             let second = try first.afterCrash()
             #expect(await second.word(target: "/v1/audiences/b") == "uri-miss")
             #expect(await second.word() == (status == 401 ? "uri-miss" : "validate, stale"))
