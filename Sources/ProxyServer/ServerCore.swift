@@ -59,14 +59,15 @@ final class ServerCore: Sendable {
 
     /// The meaning of a reply, as far as it depends on the configuration.
     func meaning(
-        _ stream: UpstreamStream,
+        status: Int,
+        headers: HTTPHeaders,
         to target: String,
         _ asker: ReplyMeaning.Asker,
         _ key: KnownKey?
     ) -> ReplyMeaning {
         ReplyMeaning(
-            status: stream.status,
-            headers: stream.headers,
+            status: status,
+            headers: headers,
             to: ReplyMeaning.Question(
                 asker,
                 target: target,
@@ -78,17 +79,17 @@ final class ServerCore: Sendable {
         )
     }
 
-    /// Carries out what a reply says of the key that was shown; a refusal is on disk for good when this returns.
-    func note(_ news: ReplyMeaning.OfKey, of key: KnownKey?, target: String) async {
-        guard let key else { return }
-        let partition = CachePartition(key.fingerprint)
+    /// Carries out what a reply says of the key that was shown, but for a refusal.
+    ///
+    /// - Returns: The refusal, which has to be on disk before the reply is shown (``MemoryCache/noteRefusal(_:of:)``).
+    func note(_ news: ReplyMeaning.OfKey, of key: KnownKey) -> KeyRefusal? {
         switch news {
         case .nothing: break
         case .taken: outbox.noteTaken(key)
-        case .refused(let refusal):
-            await reads.cache.noteRefusal(refusal, of: CacheKey(partition: partition, target: target))
-        case .pause(let milliseconds): reads.pause(partition, milliseconds: milliseconds)
+        case .pause(let milliseconds): reads.pause(CachePartition(key.fingerprint), milliseconds: milliseconds)
+        case .refused(let refusal): return refusal
         }
+        return nil
     }
 
     /// What replies about a contact say of the key's writes to it that have died (design §3.5); nil where there are none.

@@ -18,10 +18,12 @@ extension ConnectionHandler {
 
     /// Begins to answer the request that is being served.
     ///
-    /// - Parameter exchange: Who answers; an exchange that is not being served any more is not heard, here and below.
-    func beginAnswer(_ head: AnswerHead, from exchange: any Exchange) {
+    /// - Parameters:
+    ///   - exchange: Who answers; an exchange that is not being served any more is not heard, here and below.
+    ///   - result: What it is counted as.
+    func beginAnswer(_ head: AnswerHead, from exchange: any Exchange, _ result: ReadResult = .fetched) {
         guard exchange === self.exchange, let context else { return }
-        loop.requestCounts.add(route, status: head.status, .fetched)
+        loop.requestCounts.add(route, status: head.status, result)
         framing = AnswerFraming(head, isHead: isHead, isHTTP10: isHTTP10)
         let closes = state.beginAnswer(mustClose: framing == .untilClose)
         state.streamsAnswer(bytes: head.announcedBytes(framing))

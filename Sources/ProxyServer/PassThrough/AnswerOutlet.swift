@@ -5,8 +5,6 @@ final class AnswerOutlet {
     private let connection: ConnectionHandler
     private var exchange: (any Exchange)?
     private var waiting: CheckedContinuation<Void, any Error>?
-    /// Whether the connection has been given an answer, or the beginning of one.
-    private(set) var hasBegun = false
 
     init(_ connection: ConnectionHandler, for exchange: any Exchange) {
         self.connection = connection
@@ -15,7 +13,6 @@ final class AnswerOutlet {
 
     fileprivate func answer(_ reply: Reply) {
         guard let exchange else { return }
-        hasBegun = true
         connection.answer(reply, from: exchange)
     }
 
@@ -26,7 +23,6 @@ final class AnswerOutlet {
 
     fileprivate func begin(_ head: AnswerHead) {
         guard let exchange else { return }
-        hasBegun = true
         connection.beginAnswer(head, from: exchange)
     }
 
@@ -40,10 +36,6 @@ final class AnswerOutlet {
         } else {
             waiting = continuation
         }
-    }
-
-    fileprivate func push(_ bytes: ByteBuffer) {
-        if let exchange { connection.write(bytes, from: exchange) }
     }
 
     fileprivate func end() {
@@ -92,9 +84,6 @@ struct AnswerWriter: Sendable {
             eventLoop.execute { outlet.value.write(bytes, continuation) }
         }
     }
-
-    /// Writes a piece of what is in memory anyway, whether the client takes it or not.
-    func push(_ bytes: ByteBuffer) { eventLoop.execute { outlet.value.push(bytes) } }
 
     /// Ends the answer as a whole one.
     func end() { eventLoop.execute { outlet.value.end() } }

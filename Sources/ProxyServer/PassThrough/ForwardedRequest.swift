@@ -3,6 +3,7 @@ import HTTPWire
 import NIOCore
 import NIOHTTP1
 import Outbox
+import ResponseCache
 import Upstream
 
 /// An app's request as the upstream is to get it (RFC 9110 §7.6): everybody who forwards begins here.
@@ -67,21 +68,29 @@ extension RequestHead {
 enum ForwardedReply {
     /// Its head, without what belongs to the upstream's connection, and with the way that its body's end is known.
     static func head(_ stream: UpstreamStream, method: HTTPMethod) -> AnswerHead {
-        var headers = HeaderHygiene.forwardedReply(stream.headers)
-        headers.remove(name: "Content-Length")
-        let isBodiless = method == .HEAD || !Reply.mayHaveBody(stream.status)
-        let length: AnswerHead.BodyLength
-        if stream.headers.contains(name: "Transfer-Encoding") {
-            length = isBodiless ? .none : .unknown
-        } else if let bytes = stream.headers.first(name: "Content-Length").flatMap({ Int($0) }), bytes >= 0 {
-            length = .known(bytes)
-        } else {
-            length = isBodiless ? .none : .unknown
+        head(stream.status, HeaderHygiene.forwardedReply(stream.headers), length(stream.status, stream.headers, method))
+    }
+
+    /// The same of a reply whose fields name the relay in `Via` already.
+    static func head(_ reply: ReplyHead, method: HTTPMethod) -> AnswerHead {
+        var headers = reply.headers
+        HeaderHygiene.removeHopByHop(&headers)
+        return head(reply.status, headers, length(reply.status, reply.headers, method))
+    }
+
+    private static func head(_ status: Int, _ fields: HTTPHeaders, _ length: AnswerHead.BodyLength) -> AnswerHead {
+        let kept = fields.filter { !$0.name.isASCII("content-length") }
+        return AnswerHead(status: status, headers: kept.map { (name: $0.name, value: $0.value) }, length: length)
+    }
+
+    /// How the end of a reply's body is known, by its fields as they came.
+    static func length(_ status: Int, _ headers: HTTPHeaders, _ method: HTTPMethod) -> AnswerHead.BodyLength {
+        let isBodiless = method == .HEAD || !Reply.mayHaveBody(status)
+        if !headers.contains(name: "Transfer-Encoding"),
+            let bytes = headers.first(name: "Content-Length").flatMap({ Int($0) }), bytes >= 0
+        {
+            return .known(bytes)
         }
-        return AnswerHead(
-            status: stream.status,
-            headers: headers.map { (name: $0.name, value: $0.value) },
-            length: length
-        )
+        return isBodiless ? .none : .unknown
     }
 }

@@ -30,9 +30,13 @@ struct UpstreamExchange: Sendable {
         } catch {
             return fail(permit, error)
         }
-        let meaning = server.meaning(stream, to: forwarded.request.target, asker, key)
+        let target = forwarded.request.target
+        let meaning = server.meaning(status: stream.status, headers: stream.headers, to: target, asker, key)
         server.upstreamHealth.ended(permit, meaning.breaker)
-        await server.note(meaning.key, of: key, target: forwarded.request.target)
+        if let key, let refusal = server.note(meaning.key, of: key) {
+            let cacheKey = CacheKey(partition: CachePartition(key.fingerprint), target: target)
+            await server.reads.cache.noteRefusal(refusal, of: cacheKey)
+        }
         note(meaning.cache, stream, askedAt)
         writer.begin(head(stream))
         do {

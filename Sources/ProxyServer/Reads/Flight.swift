@@ -1,61 +1,64 @@
-import DexatelAPI
-import NIOHTTP1
+import NIOCore
 import ResponseCache
 import Synchronization
-import Upstream
 
-/// What became of a fetch that requests were waiting for.
-enum FlightOutcome: Sendable {
-    /// A reply that may be given to each of them.
-    case reply(FetchedReply)
-    /// There was none.
-    case failed(UpstreamFailure)
-    /// There was one that is not for sharing: whoever waited has to ask for its own.
-    case notShared
-}
-
-extension FlightOutcome {
-    /// The outcome for the client whose request has brought it about.
-    func with(cookiesOf headers: HTTPHeaders) -> FlightOutcome {
-        guard case .reply(var reply) = self else { return self }
-        reply.cookies = headers.filter { $0.name.isASCII("set-cookie") || $0.name.isASCII("set-cookie2") }
-        return .reply(reply)
-    }
-}
-
-/// A reply as it was fetched.
-struct FetchedReply: Sendable {
-    var response: StoredResponse
-    /// What the upstream said: 304 where it confirmed what was stored.
-    var upstreamStatus: Int
-    var isStored = false
-    /// Why it was not stored.
-    var detail: String?
-    /// The lines of the upstream's `Age`: the reply was not made just now.
-    var age: [String] = []
-    /// `Set-Cookie`, for the client alone whose request has fetched it (RFC 9111 §7.3).
-    var cookies: [(name: String, value: String)] = []
-    /// How the upstream has failed, if it has: a stale reply may be served in its place (RFC 5861 §4).
-    var failure: Failure?
-
-    /// A failure of the upstream's.
-    struct Failure: Sendable {
-        /// Whether it says that the request was not served at all, as if the upstream could not be reached.
-        var isUnserved: Bool
-    }
-}
-
-/// One request to the upstream, and everybody who waits for what it brings.
+/// One request to the upstream, and all clients that are answered with what it brings: the leader, whose read has begun it,
+/// and its followers.
 ///
-/// No waiting client's hang-up cancels it.
+/// They read from one body while it arrives, each at its own pace. No client's hang-up cancels a flight whose reply can be
+/// stored; one whose reply is for its readers alone ends with the last of them.
+///
+/// A reply that can be stored is kept whole until its end, `reads.max_object` at most. One that turns out to be longer is
+/// a stream from then on: it moves at the pace of its fastest reader, and a reader that is more than that bound behind is
+/// broken off.
 final class Flight: Sendable {
+    /// Bytes of a stream that may wait for its fastest reader before the upstream is not read any more.
+    static let maxWaitingBytes = 256 << 10
+    /// Bytes that are left when the upstream is read again.
+    static let resumesAtBytes = 64 << 10
+
     /// When it began, on the cache's count of what happens to a key.
     let token: FetchToken
 
+    private struct Reader {
+        let isLeader: Bool
+        let tell: @Sendable (FlightNews) -> Void
+        /// How much of the body it has; nil as long as it takes the reply as a whole.
+        var position: Int?
+    }
+
+    /// What the fetch is asked for.
+    enum Demand: Sendable {
+        /// The readers take more again.
+        case goOn
+        /// Nobody reads any more.
+        case stop
+    }
+
     private struct State {
+        var takesFollowers = true
         var isOver = false
-        var nextToken: UInt64 = 0
-        var waiters: [UInt64: @Sendable (FlightOutcome) -> Void] = [:]
+        var isWhole = false
+        var head: FlightHead?
+        var body = SharedBody()
+        var nextReader: UInt64 = 0
+        var readers: [UInt64: Reader] = [:]
+        /// How far a reader of a stream may be behind; nil while everything is kept.
+        var maxLagBytes: Int?
+        var isPaused = false
+        var demand: (@Sendable (Demand) -> Void)?
+
+        /// The positions of those that the body is kept for.
+        var fastest: Int? { readers.values.compactMap(\.position).max() }
+
+        /// Whether a reader takes the body as it comes.
+        func isStreaming(_ reader: Reader) -> Bool { head != nil && reader.position != nil }
+
+        mutating func trim() {
+            guard let maxLagBytes else { return }
+            let slowest = readers.values.map { $0.position ?? 0 }.min() ?? body.end
+            body.drop(before: max(slowest, min(fastest ?? 0, body.end - maxLagBytes)))
+        }
     }
 
     private let state = Mutex(State())
@@ -64,10 +67,10 @@ final class Flight: Sendable {
     private let overtakenBy = Atomic<UInt64>(0)
     private let queued: Atomic<Bool>
     /// Whether its reply is for the one request alone that has brought it about; the table does not know it then.
-    fileprivate let isForOne: Bool
+    let isForOne: Bool
 
     /// - Parameters:
-    ///   - isQueued: Whether it has not begun: nobody joins it until then.
+    ///   - isQueued: Whether it has not begun: nobody follows it until then.
     ///   - isForOne: Whether its reply will not be stored, so that nobody is to wait for it.
     init(token: FetchToken, isQueued: Bool = false, isForOne: Bool = false) {
         self.token = token
@@ -75,9 +78,11 @@ final class Flight: Sendable {
         queued = Atomic(isQueued)
     }
 
-    fileprivate var isQueued: Bool { queued.load(ordering: .acquiring) }
+    var isQueued: Bool { queued.load(ordering: .acquiring) }
 
-    fileprivate func begin() { queued.store(false, ordering: .releasing) }
+    func begin() { queued.store(false, ordering: .releasing) }
+
+    // MARK: - Order
 
     /// When the request went out last.
     private struct Sent {
@@ -102,93 +107,169 @@ final class Flight: Sendable {
     /// Whether the reply to a request that was sent later has been stored: this one's is older, and not to be stored any more.
     var isOvertaken: Bool { overtakenBy.load(ordering: .acquiring) > sentOrder }
 
-    fileprivate func overtake(by other: Flight) { overtakenBy.max(other.sentOrder, ordering: .acquiringAndReleasing) }
+    func overtake(by other: Flight) { overtakenBy.max(other.sentOrder, ordering: .acquiringAndReleasing) }
 
-    /// Waits for the end.
+    // MARK: - The readers' side
+
+    /// Adds a reader.
     ///
-    /// - Returns: A token for ``leave(_:)``; nil when the flight is over: nobody is called then.
-    func wait(_ waiter: @escaping @Sendable (FlightOutcome) -> Void) -> UInt64? {
+    /// - Parameters:
+    ///   - takesPieces: Whether it reads the body as it comes, from ``next(_:)``; else it waits for the outcome.
+    ///   - tell: Called on any thread, never under a lock.
+    /// - Returns: The reader's number, and the head where that is there; nil when it is too late: nobody is called then.
+    func attach(
+        isLeader: Bool,
+        takesPieces: Bool,
+        _ tell: @escaping @Sendable (FlightNews) -> Void
+    ) -> (reader: UInt64, head: FlightHead?)? {
         state.withLock { state in
-            guard !state.isOver else { return nil }
-            state.nextToken += 1
-            state.waiters[state.nextToken] = waiter
-            return state.nextToken
+            guard isLeader || state.takesFollowers else { return nil }
+            state.nextReader += 1
+            state.readers[state.nextReader] = Reader(
+                isLeader: isLeader,
+                tell: tell,
+                position: takesPieces ? 0 : nil
+            )
+            return (state.nextReader, state.head)
         }
     }
 
-    /// Does not wait any longer; the call may be on its way.
-    func leave(_ token: UInt64) {
+    /// Takes a reader out; news may be on their way to it.
+    func leave(_ reader: UInt64) {
         // The closure goes outside of the lock.
-        _ = state.withLock { $0.waiters.removeValue(forKey: token) }
-    }
-
-    /// Tells everybody who waits, once.
-    func end(_ outcome: FlightOutcome) {
-        let waiters = state.withLock { state in
-            state.isOver = true
-            defer { state.waiters = [:] }
-            return state.waiters.values
+        let (_, demand, change) = state.withLock { state in
+            let gone = state.readers.removeValue(forKey: reader)
+            guard state.maxLagBytes != nil, !state.isOver else { return (gone, state.demand, Demand?.none) }
+            if state.readers.isEmpty { return (gone, state.demand, Demand.stop) }
+            return (gone, state.demand, Self.relieve(&state))
         }
-        for waiter in waiters { waiter(outcome) }
+        if let change { demand?(change) }
     }
-}
 
-/// The flights under way; the latest for each cache key may be joined by further requests.
-final class FlightTable: Sendable {
-    /// Each key's flights in the order in which they began: more than one where the first could not be joined.
-    private let flights = Mutex<[CacheKey: [Flight]]>([:])
+    /// What a reader gets next.
+    enum Next {
+        case bytes(ByteBuffer)
+        /// There is nothing yet: ``FlightNews/more`` will say when there is.
+        case nothing
+        case end
+        /// The reply has broken off, or the reader is too far behind.
+        case broken
+    }
 
-    /// Whether nothing is under way for a key.
-    func isIdle(_ key: CacheKey) -> Bool { flights.withLock { $0[key] == nil } }
+    /// The next bytes of the body.
+    func next(_ reader: UInt64) -> Next {
+        let (next, demand, change) = state.withLock { state -> (Next, (@Sendable (Demand) -> Void)?, Demand?) in
+            guard let position = state.readers[reader]?.position, position >= state.body.start else {
+                return (.broken, nil, nil)
+            }
+            guard let bytes = state.body.bytes(from: position) else {
+                return (state.isOver ? state.isWhole ? .end : .broken : .nothing, nil, nil)
+            }
+            state.readers[reader]?.position = position + bytes.readableBytes
+            return (.bytes(bytes), state.demand, Self.relieve(&state))
+        }
+        if let change { demand?(change) }
+        return next
+    }
 
-    /// The flight to join, or else the one that was given, which is joined from now on.
+    private static func relieve(_ state: inout State) -> Demand? {
+        state.trim()
+        guard state.isPaused, state.body.end - (state.fastest ?? 0) <= resumesAtBytes else { return nil }
+        state.isPaused = false
+        return .goOn
+    }
+
+    // MARK: - The fetch's side
+
+    /// Sets what is called, on any thread and never under a lock, when the readers' demand changes.
+    func setDemand(_ demand: @escaping @Sendable (Demand) -> Void) { state.withLock { $0.demand = demand } }
+
+    /// Tells the leader of an interim reply.
+    func interim(_ answer: InterimAnswer) {
+        state.withLock { $0.readers.values.first { $0.isLeader }?.tell }?(.interim(answer))
+    }
+
+    /// Shows the head of a reply to its readers, who may read the body from now on.
+    func show(_ head: FlightHead) {
+        let readers = state.withLock { state in
+            state.head = head
+            return state.readers.values.map(\.tell)
+        }
+        for tell in readers { tell(.head(head)) }
+    }
+
+    /// Makes a stream of the reply: what is read by all is let go.
     ///
-    /// - Parameter canJoin: Whether a flight's reply is new enough; called with the table locked.
-    func join(_ key: CacheKey, canJoin: (Flight) -> Bool, orBegin own: Flight) -> Flight {
-        flights.withLock { flights in
-            if let latest = flights[key]?.last, !latest.isQueued, canJoin(latest) { return latest }
-            if !own.isForOne { flights[key, default: []].append(own) }
-            return own
+    /// It ends the waiting of followers that take replies as a whole, or have not got the head yet.
+    ///
+    /// - Parameter maxLagBytes: How far readers may be behind.
+    /// - Returns: Whether there is a reader left.
+    func stream(maxLagBytes: Int) -> Bool {
+        let (dismissed, isRead) = state.withLock { state in
+            state.takesFollowers = false
+            state.maxLagBytes = max(maxLagBytes, Self.maxWaitingBytes)
+            let gone = state.readers.filter { !$0.value.isLeader && !state.isStreaming($0.value) }
+            for number in gone.keys { state.readers[number] = nil }
+            return (gone.values.map(\.tell), !state.readers.isEmpty)
         }
+        for tell in dismissed { tell(.over(.notShared)) }
+        return isRead
     }
 
-    /// Adds a flight unless there is one already; says whether it did.
-    func addIfIdle(_ flight: Flight, _ key: CacheKey) -> Bool {
-        flights.withLock { flights in
-            guard flights[key] == nil else { return false }
-            flights[key] = [flight]
+    /// Has a leader that waits for the whole take the body as it comes.
+    func hurryLeader(_ head: FlightHead) {
+        let leader = state.withLock { state -> (@Sendable (FlightNews) -> Void)? in
+            state.head = head
+            guard let (number, reader) = state.readers.first(where: { $0.value.isLeader && $0.value.position == nil })
+            else { return nil }
+            state.readers[number]?.position = 0
+            return reader.tell
+        }
+        leader?(.tooLong(head))
+    }
+
+    /// Takes the next bytes of the body.
+    ///
+    /// - Returns: Whether the upstream is not to be read until it is demanded.
+    func append(_ bytes: ByteBuffer) -> Bool {
+        let readers = state.withLock { state in
+            state.body.append(bytes)
+            return state.readers.values.filter(state.isStreaming).map(\.tell)
+        }
+        for tell in readers { tell(.more) }
+        return state.withLock { state in
+            state.trim()
+            guard state.maxLagBytes != nil, let fastest = state.fastest,
+                state.body.end - fastest >= Self.maxWaitingBytes
+            else { return false }
+            state.isPaused = true
             return true
         }
     }
 
-    /// Begins a flight that was queued, unless another one has begun meanwhile; says whether it did.
-    func dequeue(_ flight: Flight, _ key: CacheKey) -> Bool {
-        flights.withLock { flights in
-            guard flights[key]?.last === flight else { return false }
-            flight.begin()
-            return true
-        }
-    }
+    /// The length of the body so far.
+    var bodyBytes: Int { state.withLock { $0.body.end } }
 
-    /// Makes a flight the one that is joined; those before it go on without newcomers.
-    func add(_ flight: Flight, _ key: CacheKey) {
-        guard !flight.isForOne else { return }
-        flights.withLock { $0[key, default: []].append(flight) }
-    }
+    /// The body, as long as it is kept whole.
+    var body: ByteBuffer { state.withLock { $0.body.whole } }
 
-    /// Lets nobody join any more; to be called before the end is told.
-    func remove(_ flight: Flight, _ key: CacheKey) {
-        flights.withLock { flights in
-            guard var under = flights[key] else { return }
-            under.removeAll { $0 === flight }
-            flights[key] = under.isEmpty ? nil : under
-        }
-    }
+    /// Whether some client is being answered as the body comes.
+    var isStreamed: Bool { state.withLock { state in state.readers.values.contains(where: state.isStreaming) } }
 
-    /// Notes that a flight's reply is stored: those whose requests were sent before its own bring something older.
-    func noteStored(_ flight: Flight, _ key: CacheKey) {
-        flights.withLock { flights in
-            for other in flights[key] ?? [] where other !== flight { other.overtake(by: flight) }
+    /// Ends it, once.
+    ///
+    /// - Parameters:
+    ///   - outcome: What all get that wait for it.
+    ///   - leaders: What the leader gets, where that is something else.
+    ///   - isWhole: Whether those that read the body as it came have it all.
+    func end(_ outcome: FlightOutcome, leaders: FlightOutcome? = nil, isWhole: Bool = false) {
+        let readers = state.withLock { state -> [(tell: @Sendable (FlightNews) -> Void, news: FlightNews)] in
+            guard !state.isOver else { return [] }
+            (state.isOver, state.isWhole, state.takesFollowers, state.demand) = (true, isWhole, false, nil)
+            return state.readers.values.map { reader in
+                (reader.tell, state.isStreaming(reader) ? .more : .over(reader.isLeader ? leaders ?? outcome : outcome))
+            }
         }
+        for reader in readers { reader.tell(reader.news) }
     }
 }

@@ -1,99 +1,103 @@
+import DexatelAPI
+import HTTPClient
 import NIOCore
+import NIOHTTP1
 import Outbox
 import ResponseCache
 import Upstream
 
-/// Serves a read that cannot be answered at once: what it reads is fetched, or what is pending is looked up.
+/// Serves a read that cannot be answered at once: executes what ``ReadState`` decides.
 final class ReadExchange: Exchange {
     private let read: ReadRequest
-    /// Whether the whole reply may be fetched on the client's behalf; else the upstream serves it alone.
-    private let mayFetch: Bool
     private let server: ServerCore
     private let connection: ConnectionHandler
-    private var validation: CacheValidation?
-    private var status = CacheStatus()
-    private var outlet: AnswerOutlet?
-    /// The flight that this one waits for without leading it.
-    private var joined: (flight: Flight, waiter: UInt64)?
+    private var state: ReadState
+    /// The flight that it reads from, as its leader or not.
+    private var place: (flight: Flight, reader: UInt64)?
+    /// How many flights it has read from, the present one included.
+    private var attachments = 0
+    /// Whether it counts against `reads.max_waiters`.
+    private var isWaiting = false
+    private var isStreaming = false
     /// When something stale is served in the place of the upstream's reply.
     private var replyWait: Scheduled<Void>?
-    /// Whether it is decided what to answer with, so that the upstream's reply comes too late.
-    private var isSettled = false
-    private var isOver = false
 
+    /// - Parameter mayFetch: Whether the whole reply may be fetched on the client's behalf; else the upstream serves it alone.
     init(_ read: ReadRequest, mayFetch: Bool, server: ServerCore, connection: ConnectionHandler) {
         self.read = read.detached
-        self.mayFetch = mayFetch
         self.server = server
         self.connection = connection
-    }
-
-    private var eventLoop: any EventLoop { connection.eventLoopContext.eventLoop }
-
-    // MARK: - Looking on disk
-
-    /// Serves what is not in memory: from disk if it is there, else by the upstream.
-    func missInMemory() {
-        connection.serve(with: self)
-        guard let disk = server.reads.disk else { return goOn() }
-        let (key, eventLoop, bound) = (read.cacheKey, eventLoop, NIOLoopBound(self, eventLoop: eventLoop))
-        Task {
-            // What is found is in memory then.
-            let lookup = await disk.load(key)
-            eventLoop.execute { bound.value.goOn(lookup) }
-        }
-    }
-
-    private func goOn(_ lookup: DiskCache.Lookup = .done) {
-        guard !isOver else { return }
-        let routing = ReadRouting(server: server)
-        if lookup == .tooMany, !server.upstreamHealth.snapshot().isBelievedHealthy { return answerTooManyLookups() }
-        switch lookupAgain() {
-        case .fresh(let hit):
-            show(hit.response, nil)
-        case .stale(let hit, let revalidate):
-            show(hit.response, nil)
-            if let revalidate { routing.refresh(read, revalidate) }
-        case .validate(let validation):
-            self.validation = validation
-            if routing.mustNotWait(for: validation, read), answerStale(nil, isDisconnected: true) {
-                return routing.refresh(read, validation)
-            }
-            fetch(validation.forward, validation.token, validation)
-        case .miss(let miss) where mayFetch:
-            fetch(miss.forward, miss.token, nil)
-        case .miss(let miss):
-            routing.passThrough(read, miss.forward, miss.token, on: connection)
-        case .onlyIfCached504:
-            status = .unserved(detail: "only-if-cached")
-            answer(
-                server.errors.reply(
-                    504,
-                    "not_cached",
-                    "The request wants nothing but a cached reply (only-if-cached), and there is none",
-                    for: read.summary
-                )
-            )
-        case .bypass:
-            routing.passThrough(read, .bypass, nil, on: connection)
-        }
-    }
-
-    /// It may well be on disk: that is not to be taken for nothing.
-    private func answerTooManyLookups() {
-        status = .unserved(detail: "too-many-lookups")
-        answer(
-            server.errors.reply(
-                503,
-                "too_many_lookups",
-                "Too many reads wait for the cache on disk",
-                retryAfterSeconds: 1,
-                for: read.summary
+        state = ReadState(
+            ReadState.Habits(
+                mayFetch: mayFetch,
+                insists: read.cacheRequest.insistsOnUpstream,
+                takesWhole: read.cacheRequest.hasConditions || read.subject != .other
             )
         )
     }
 
-    private func lookupAgain() -> CacheAnswer {
+    private var eventLoop: any EventLoop { connection.eventLoopContext.eventLoop }
+
+    private var routing: ReadRouting { ReadRouting(server: server) }
+
+    /// Serves the read.
+    ///
+    /// - Parameter answer: What memory has.
+    func begin(_ answer: CacheAnswer) {
+        connection.serve(with: self)
+        execute(found(answer))
+    }
+
+    private func found(_ answer: CacheAnswer) -> ReadState.Action {
+        state.found(
+            answer,
+            mayLookOnDisk: server.reads.disk != nil,
+            mustNotWait: { routing.mustNotWait(for: $0, read) },
+            isUnstorable: { server.reads.isUnstorable(read) }
+        )
+    }
+
+    private func execute(_ action: ReadState.Action) {
+        switch action {
+        case .nothing: break
+        case .lookOnDisk: lookOnDisk()
+        case .lookUp: execute(found(lookUp()))
+        case .fetch(let fetch): begin(fetch)
+        case .leaveAndFetch(let token): leaveAndFetch(token)
+        case .findStandIn(let validation, let isDisconnected):
+            let now = server.reads.clock.milliseconds()
+            let found = routing.standIn(for: validation, read, isDisconnected: isDisconnected, now)
+            execute(state.standIn(found))
+        case .overlay(let base, let revalidating, let endsWait):
+            stopWaiting()
+            if endsWait { noteSilence() }
+            overlay(base)
+            if let revalidating { routing.refresh(read, revalidating, near: eventLoop) }
+        case .answer(let response, let additions): answer(response, additions)
+        case .answerError(let problem, let status, let pendingCount):
+            answer(problem, status, pendingCount: pendingCount)
+        case .stream(let head, let status): stream(head, status)
+        case .passThrough(let forward, let token): routing.passThrough(read, forward, token, on: connection)
+        }
+    }
+
+    // MARK: - Looking
+
+    private func lookOnDisk() {
+        guard let disk = server.reads.disk else { return }
+        let (key, bound) = (read.cacheKey, NIOLoopBound(self, eventLoop: eventLoop))
+        Task {
+            // What is found is in memory then.
+            let lookup = await disk.load(key)
+            bound.eventLoop.execute {
+                let exchange = bound.value
+                let isHealthy = exchange.server.upstreamHealth.snapshot().isBelievedHealthy
+                exchange.execute(exchange.state.lookedOnDisk(lookup, isHealthy: isHealthy))
+            }
+        }
+    }
+
+    private func lookUp() -> CacheAnswer {
         server.reads.cache.lookup(
             read.cacheKey,
             read.cacheRequest,
@@ -104,271 +108,212 @@ final class ReadExchange: Exchange {
 
     // MARK: - Fetching
 
-    /// Fetches what is missing, or what has to be confirmed, together with everybody who asks for the same.
-    func fetch(_ forward: CacheStatus.Forward, _ token: FetchToken, _ validation: CacheValidation?) {
-        connection.serve(with: self)
-        self.validation = validation
-        status.forward = forward
-        limitWait()
-        let own = ownFlight(token)
-        // A client that insists on the upstream's word gets one that was given to itself, and what cannot be shared is not
-        // worth waiting for.
-        if forward == .request || read.cacheRequest.insistsOnUpstream || server.reads.isUnstorable(read) {
-            server.reads.flights.add(own, read.cacheKey)
-            return lead(own)
+    private func begin(_ fetch: ReadState.Fetch) {
+        if fetch.isTimed {
+            let bound = NIOLoopBound(self, eventLoop: eventLoop)
+            replyWait = eventLoop.scheduleTask(in: .milliseconds(server.configuration.readReplyWaitMilliseconds)) {
+                bound.value.execute(bound.value.state.waitIsOver())
+            }
         }
-        joinOrLead(own)
+        if fetch.isAlone { leadAlone(fetch.token) } else { followOrLead(fetch.token) }
     }
 
     private func ownFlight(_ token: FetchToken) -> Flight {
         Flight(token: token, isForOne: read.cacheRequest.forbidsStoring)
     }
 
-    /// Waits for what is being fetched already, or fetches it.
-    private func joinOrLead(_ own: Flight) {
+    private func leadAlone(_ token: FetchToken) {
+        let own = ownFlight(token)
+        server.reads.flights.add(own, read.cacheKey)
+        lead(own)
+    }
+
+    /// Follows what is being fetched already, or fetches it.
+    private func followOrLead(_ token: FetchToken) {
+        let own = ownFlight(token)
         let (cache, key) = (server.reads.cache, read.cacheKey)
-        let flight = server.reads.flights.join(
-            key,
-            canJoin: { cache.isCurrent(key, since: $0.token) },
-            orBegin: own
-        )
-        guard flight === own else { return join(flight, own) }
-        // Whoever fetches stores first, and only then lets nobody join any more: what has been stored since this request
-        // was looked up is there now.
-        guard case .fresh(let hit) = lookupAgain() else { return lead(own) }
-        ReadRouting(server: server).giveUp(own, read)
-        show(hit.response, nil)
-    }
-
-    private func join(_ flight: Flight, _ own: Flight) {
-        guard server.reads.admitWaiter() else {
-            if answerStale(nil, isDisconnected: false) { return }
-            status.detail = "too-many-waiters"
-            return answerError(
-                server.errors.reply(
-                    503,
-                    "too_many_waiters",
-                    "Too many reads wait for the upstream (reads.max_waiters)",
-                    retryAfterSeconds: 1,
-                    for: read.summary
-                )
+        while true {
+            let flight = server.reads.flights.join(
+                key,
+                canJoin: { cache.isCurrent(key, since: $0.token) },
+                orBegin: own
             )
+            guard flight === own else {
+                if follow(flight) { return }
+                // It has just ended.
+                continue
+            }
+            // A leader stores before it leaves the table: what has been stored since this request was looked up is there now.
+            guard case .fresh(let hit) = lookUp() else { return lead(own) }
+            routing.giveUp(own, read)
+            return execute(state.foundMeanwhile(hit.response))
         }
-        let (eventLoop, bound) = (eventLoop, NIOLoopBound(self, eventLoop: eventLoop))
-        let waiter = flight.wait { outcome in
-            eventLoop.execute { bound.value.takeShared(outcome, own.token) }
+    }
+
+    /// Says whether there is nothing more to do for now.
+    private func follow(_ flight: Flight) -> Bool {
+        guard server.reads.admitWaiter() else {
+            execute(state.crowded())
+            return true
         }
-        guard let waiter else {
-            // It has just ended.
+        guard let head = attach(to: flight, isLeader: false) else {
             server.reads.releaseWaiter()
-            return joinOrLead(own)
+            return false
         }
-        joined = (flight, waiter)
+        isWaiting = true
+        state.follows()
+        if let head { take(.head(head)) }
+        return true
     }
 
-    // MARK: - Waiting for the upstream
-
-    /// Bounds the wait for the upstream where something stale may be served instead (`reads.reply_wait`).
-    ///
-    /// Not for a client that asks for the upstream's own word, nor for what a write has invalidated: that is not a matter
-    /// of time.
-    private func limitWait() {
-        guard let validation, validation.forward == .stale, !validation.isInvalidated,
-            !read.cacheRequest.insistsOnUpstream
-        else { return }
+    /// - Returns: The head if that is there, in a second optional; nil if it is too late.
+    private func attach(to flight: Flight, isLeader: Bool) -> FlightHead?? {
         let bound = NIOLoopBound(self, eventLoop: eventLoop)
-        replyWait = eventLoop.scheduleTask(in: .milliseconds(server.configuration.readReplyWaitMilliseconds)) {
-            bound.value.endWait()
+        let takesPieces = !state.takesWhole
+        attachments += 1
+        let place = flight.attach(isLeader: isLeader, takesPieces: takesPieces) { [attachments] news in
+            if bound.eventLoop.inEventLoop {
+                bound.value.take(news, attachments)
+            } else {
+                bound.eventLoop.execute { bound.value.take(news, attachments) }
+            }
         }
-    }
-
-    /// Serves stale what may be; the fetch goes on, and the next reads do not wait for it.
-    private func endWait() {
-        replyWait = nil
-        let now = server.reads.clock.milliseconds()
-        guard !isOver, !isSettled, outlet?.hasBegun != true, let validation,
-            let stale = ReadRouting(server: server).standIn(for: validation, read, isDisconnected: true, now),
-            !stale.isInvalidated
-        else { return }
-        stopWaiting()
-        server.reads.cache.noteFailure(
-            read.cacheKey,
-            read.cacheRequest,
-            episode: server.upstreamHealth.snapshot().revision,
-            nowMilliseconds: now
-        )
-        status.detail = "reply-wait"
-        show(stale.hit.response, WireAdditions(cacheStatus: status))
-    }
-
-    /// Takes no notice of what is being fetched any more.
-    private func stopWaiting() {
-        replyWait?.cancel()
-        replyWait = nil
-        outlet?.cancel()
-        outlet = nil
-        guard let joined else { return }
-        self.joined = nil
-        joined.flight.leave(joined.waiter)
-        server.reads.releaseWaiter()
-    }
-
-    private func takeShared(_ outcome: FlightOutcome, _ token: FetchToken) {
-        guard !isOver, joined != nil else { return }
-        joined = nil
-        server.reads.releaseWaiter()
-        switch outcome {
-        case .reply(let reply) where reply.response.suits(read.cacheRequest):
-            status.isCollapsed = true
-            server.reads.countCollapsed()
-            take(outcome)
-        case .failed:
-            status.isCollapsed = true
-            server.reads.countCollapsed()
-            take(outcome)
-        case .reply, .notShared:
-            // It may have been given up because there was something stored by then.
-            if case .fresh(let hit) = lookupAgain() { return show(hit.response, nil) }
-            let own = ownFlight(token)
-            server.reads.flights.add(own, read.cacheKey)
-            lead(own)
-        }
+        guard let place else { return nil }
+        self.place = (flight, place.reader)
+        return .some(place.head)
     }
 
     /// Asks the upstream; the flight is in the table.
     private func lead(_ flight: Flight) {
         switch server.upstreamHealth.mayStart(origin: read.origin, traffic: .read) {
         case .refused(let retryAt):
-            ReadRouting(server: server).giveUp(flight, read)
-            answerUnreachable(retryAt)
+            routing.giveUp(flight, read)
+            execute(state.refused(retryAt: retryAt))
         case .saturated:
-            ReadRouting(server: server).giveUp(flight, read)
-            answerUnreachable(.now + .seconds(1))
+            routing.giveUp(flight, read)
+            execute(state.refused(retryAt: nil))
         case .go(let permit):
-            let outlet = AnswerOutlet(connection, for: self)
-            self.outlet = outlet
-            let (eventLoop, bound) = (eventLoop, NIOLoopBound(self, eventLoop: eventLoop))
-            let leader = ReadFetch.Leader(
-                writer: AnswerWriter(outlet, eventLoop: eventLoop),
-                // Writes may have come about by the time that the reply is there, and what it is says whether to store it.
-                wantsWhole: read.cacheRequest.hasConditions || read.subject != .other,
-                take: { outcome in eventLoop.execute { bound.value.take(outcome) } }
-            )
-            ReadFetch(read, status.forward ?? .miss, flight, validation, leader: leader, server: server).start(permit)
+            state.leads()
+            _ = attach(to: flight, isLeader: true)
+            ReadFetch.start(read, flight, state.validation, .read, permit, server: server, near: eventLoop)
         }
     }
 
-    // MARK: - Outcomes
+    private func leaveAndFetch(_ token: FetchToken) {
+        leave()
+        // The flight may have been given up because there was something stored by then.
+        if case .fresh(let hit) = lookUp() { return execute(state.foundMeanwhile(hit.response)) }
+        leadAlone(token)
+    }
 
-    /// Answers with what was fetched, or with what stands in for it.
-    private func take(_ outcome: FlightOutcome) {
-        guard !isOver, !isSettled else { return }
-        switch outcome {
-        case .reply(let reply):
-            status.forwardStatus = reply.upstreamStatus
-            let attempt = WireAdditions(cacheStatus: status)
-            if let failure = reply.failure, answerStale(attempt, isDisconnected: failure.isUnserved) { return }
-            status.isStored = reply.isStored
-            status.detail = reply.detail
-            let age = reply.age.map { (name: "Age", value: $0) }
-            var additions = WireAdditions(cacheStatus: status, fields: age + reply.cookies)
-            additions.isFetched = true
-            show(reply.response, additions)
-        case .failed(let failure):
-            status.detail = failure.code.detail
-            if answerStale(WireAdditions(cacheStatus: status), isDisconnected: true) { return }
-            answerError(server.errors.upstream(failure, unreachableStatus: 504, for: read.summary))
-        case .notShared:
-            // The upstream has gone while it was asked twice.
-            answerUnreachable(.now + .seconds(1))
+    // MARK: - The flight's news
+
+    /// Takes news unless it has left that flight; those of one that has gone may be on their way.
+    private func take(_ news: FlightNews, _ attachment: Int) {
+        if place != nil, attachment == attachments { take(news) }
+    }
+
+    private func take(_ news: FlightNews) {
+        switch news {
+        case .interim(let answer): connection.writeInterim(answer, from: self)
+        case .head(let head): execute(state.head(head, suits: head.suits(read.cacheRequest)))
+        case .tooLong(let head): execute(state.tooLong(head))
+        case .more: drain()
+        case .over(let outcome):
+            var suits = true
+            if case .reply(let reply) = outcome { suits = reply.response.suits(read.cacheRequest) }
+            execute(state.landed(outcome, suits: suits))
         }
     }
 
-    /// Answers with what is stored, though it is stale, as the upstream fails; false if nothing may stand in.
-    ///
-    /// - Parameters:
-    ///   - additions: What is said of the attempt; nil if there was none.
-    ///   - isDisconnected: Whether the upstream cannot be reached, or has not served the request; else it has answered with
-    ///     an error, or is not to be asked.
-    private func answerStale(_ additions: WireAdditions?, isDisconnected: Bool) -> Bool {
-        guard let validation,
-            let stale = ReadRouting(server: server).standIn(
-                for: validation,
-                read,
-                isDisconnected: isDisconnected,
-                server.reads.clock.milliseconds()
-            )
-        else { return false }
-        var additions = additions ?? stale.additions
-        // However fresh it would be: a later write has put it in doubt.
-        if stale.isInvalidated { additions?.cacheStatus?.ttlSeconds = 0 }
-        show(stale.hit.response, additions)
-        return true
-    }
-
-    private func answerUnreachable(_ retryAt: ContinuousClock.Instant) {
-        if answerStale(nil, isDisconnected: true) { return }
-        status = .unserved(detail: "upstream-unreachable")
-        answerError(server.errors.upstreamUnreachable(504, retryAt: retryAt, for: read.summary))
-    }
-
-    /// Answers with an error of the relay's own, unless what is pending says more than it.
-    private func answerError(_ reply: Reply) {
-        isSettled = true
-        guard server.reads.overlay.mayBePending(read, server.outbox) else { return answer(reply) }
-        render(nil) { exchange, rendering in
-            var reply = reply
-            switch rendering {
-            case .made(let response):
-                return exchange.answer(response, WireAdditions(cacheStatus: exchange.status))
-            case .noBase(let count) where count > 0:
-                reply.headers.append((OverlayRendering.pendingField, String(count)))
-            case .noBase, .unchanged, .unknown: break
-            }
-            exchange.answer(reply)
+    private func stream(_ head: FlightHead, _ status: CacheStatus) {
+        endWaiting()
+        if status.isCollapsed { server.reads.countCollapsed() }
+        var answer = ForwardedReply.head(head.reply, method: .GET)
+        if status.isCollapsed {
+            // A cookie is for the client whose request has fetched it (RFC 9111 §7.3).
+            answer.headers.removeAll { $0.name.isASCII("set-cookie") || $0.name.isASCII("set-cookie2") }
         }
+        answer.headers.append(("Cache-Status", status.fieldValue))
+        if read.mayBeOverlaid, let pending = read.key?.pendingCount, pending > 0 {
+            // It was too long to be looked through.
+            answer.headers.append((OverlayRendering.overlayField, "partial"))
+        }
+        isStreaming = true
+        connection.beginAnswer(answer, from: self, status.isCollapsed ? .collapsed : .fetched)
+        drain()
     }
 
-    // MARK: - Showing
-
-    /// Answers with a reply, and with what is pending laid over it.
-    func show(_ base: StoredResponse, _ additions: WireAdditions?) {
-        isSettled = true
-        connection.serve(with: self)
-        switch server.reads.overlay.need(read, over: base, server.outbox) {
-        case .none: answer(base, additions)
-        case .rendered(let response): answer(response, additions)
-        case .lookup:
-            render(base) { exchange, rendering in
-                switch rendering {
-                case .made(let response): exchange.answer(response, additions)
-                case .unchanged, .noBase: exchange.answer(base, additions)
-                case .unknown:
-                    // The outbox cannot be read: what it holds may be missing, and the reply says so.
-                    var additions = additions ?? WireAdditions()
-                    additions.fields.append((OverlayRendering.overlayField, "partial"))
-                    exchange.answer(base, additions)
-                }
+    /// Passes on what there is of the body, as much as the client takes.
+    private func drain() {
+        while isStreaming, let place, connection.isWritable {
+            switch place.flight.next(place.reader) {
+            case .bytes(let bytes): connection.write(bytes, from: self)
+            case .nothing: return
+            case .end: return connection.endAnswer(from: self)
+            case .broken: return connection.abortAnswer(from: self)
             }
         }
     }
 
-    private func render(
-        _ base: StoredResponse?,
-        _ use: @escaping @Sendable (ReadExchange, OverlayRendering) -> Void
-    ) {
+    // MARK: - Waiting
+
+    /// What is stale was served as the upstream did not answer in time: the next reads do not wait for it.
+    private func noteSilence() {
+        server.reads.cache.noteFailure(
+            read.cacheKey,
+            read.cacheRequest,
+            episode: server.upstreamHealth.snapshot().revision,
+            nowMilliseconds: server.reads.clock.milliseconds()
+        )
+    }
+
+    /// Takes no notice of what is being fetched any more.
+    private func stopWaiting() {
+        endWaiting()
+        leave()
+    }
+
+    private func endWaiting() {
+        replyWait?.cancel()
+        replyWait = nil
+        guard isWaiting else { return }
+        isWaiting = false
+        server.reads.releaseWaiter()
+    }
+
+    private func leave() {
+        if isWaiting {
+            isWaiting = false
+            server.reads.releaseWaiter()
+        }
+        guard let place = place.take() else { return }
+        place.flight.leave(place.reader)
+    }
+
+    // MARK: - Answers
+
+    /// Looks for what is pending.
+    private func overlay(_ base: StoredResponse?) {
+        if let base {
+            switch server.reads.overlay.need(read, over: base, server.outbox) {
+            case .none: return execute(state.overlaid(.unchanged))
+            case .rendered(let response): return execute(state.overlaid(.made(response)))
+            case .lookup: break
+            }
+        } else if !server.reads.overlay.mayBePending(read, server.outbox) {
+            return execute(state.overlaid(.unchanged))
+        }
         let (read, server) = (read, server)
-        let (eventLoop, bound) = (eventLoop, NIOLoopBound(self, eventLoop: eventLoop))
+        let bound = NIOLoopBound(self, eventLoop: eventLoop)
         Task {
             let rendering = await server.reads.overlay.render(read, over: base, server.outbox)
-            eventLoop.execute {
-                guard !bound.value.isOver else { return }
-                use(bound.value, rendering)
-            }
+            bound.eventLoop.execute { bound.value.execute(bound.value.state.overlaid(rendering)) }
         }
     }
 
     private func answer(_ response: StoredResponse, _ additions: WireAdditions?) {
+        if additions?.cacheStatus?.isCollapsed == true { server.reads.countCollapsed() }
         connection.answer(
             CacheHit(response, for: read.cacheRequest),
             read.additions(additions, server),
@@ -377,8 +322,10 @@ final class ReadExchange: Exchange {
         )
     }
 
-    private func answer(_ reply: Reply) {
-        var reply = reply
+    private func answer(_ problem: ReadState.Problem, _ status: CacheStatus, pendingCount: Int) {
+        if status.isCollapsed { server.reads.countCollapsed() }
+        var reply = server.errors.reply(problem, for: read.summary)
+        if pendingCount > 0 { reply.headers.append((OverlayRendering.pendingField, String(pendingCount))) }
         reply.headers.append(("Cache-Status", status.fieldValue))
         if let dead = read.deadField(server) { reply.headers.append(dead) }
         connection.answer(reply, from: self)
@@ -390,11 +337,46 @@ final class ReadExchange: Exchange {
 
     func end() {}
 
-    func resumeAnswer() { outlet?.resume() }
+    func resumeAnswer() { drain() }
 
     /// The client has gone, or has its answer; what is being fetched is fetched all the same.
     func cancel() {
-        isOver = true
+        state.cancel()
+        isStreaming = false
         stopWaiting()
+    }
+}
+
+extension RelayErrors {
+    /// What a client is told that reads.
+    func reply(_ problem: ReadState.Problem, for request: RequestSummary) -> Reply {
+        switch problem {
+        case .notCached:
+            reply(
+                504,
+                "not_cached",
+                "The request wants nothing but a cached reply (only-if-cached), and there is none",
+                for: request
+            )
+        case .tooManyLookups:
+            reply(
+                503,
+                "too_many_lookups",
+                "Too many reads wait for the cache on disk",
+                retryAfterSeconds: 1,
+                for: request
+            )
+        case .tooManyWaiters:
+            reply(
+                503,
+                "too_many_waiters",
+                "Too many reads wait for the upstream (reads.max_waiters)",
+                retryAfterSeconds: 1,
+                for: request
+            )
+        case .unreachable(let retryAt):
+            upstreamUnreachable(504, retryAt: retryAt ?? .now + .seconds(1), for: request)
+        case .failed(let failure): upstream(failure, unreachableStatus: 504, for: request)
+        }
     }
 }

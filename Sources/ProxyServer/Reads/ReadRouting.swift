@@ -1,4 +1,6 @@
+import HTTPClient
 import HTTPWire
+import NIOCore
 import Outbox
 import ResponseCache
 import Upstream
@@ -29,25 +31,10 @@ struct ReadRouting {
             return passThrough(read, .bypass, nil, on: connection)
         }
         let now = server.reads.clock.milliseconds()
-        switch server.reads.cache.lookup(read.cacheKey, read.cacheRequest, nowMilliseconds: now) {
-        case .fresh(let hit):
-            deliver(hit, read, nil, now, on: connection)
-        case .stale(let hit, let revalidate):
-            deliver(hit, read, nil, now, on: connection)
-            if let revalidate { refresh(read, revalidate) }
-        case .validate(let validation):
-            validate(read, validation, now, on: connection)
-        case .miss, .onlyIfCached504:
-            let answer = ReadExchange(
-                read,
-                mayFetch: !mustPassThrough(read),
-                server: server,
-                connection: connection
-            )
-            answer.missInMemory()
-        case .bypass:
-            passThrough(read, .bypass, nil, on: connection)
-        }
+        let answer = server.reads.cache.lookup(read.cacheKey, read.cacheRequest, nowMilliseconds: now)
+        if case .fresh(let hit) = answer, deliver(hit, read, now, on: connection) { return }
+        let exchange = ReadExchange(read, mayFetch: !mustPassThrough(read), server: server, connection: connection)
+        exchange.begin(answer)
     }
 
     /// What is not fetched as a whole on a client's behalf: parts of what may be very large, and heads of it.
@@ -73,37 +60,16 @@ struct ReadRouting {
         ).begin()
     }
 
-    /// Answers with what is stored, and with what is pending laid over it.
-    private func deliver(
-        _ hit: CacheHit,
-        _ read: ReadRequest,
-        _ additions: WireAdditions?,
-        _ now: Int64,
-        on connection: ConnectionHandler
-    ) {
+    /// Answers with what is stored, at once; false if it has to be looked up what is pending.
+    private func deliver(_ hit: CacheHit, _ read: ReadRequest, _ now: Int64, on connection: ConnectionHandler) -> Bool {
         let shown: CacheHit
         switch server.reads.overlay.need(read, over: hit.response, server.outbox) {
         case .none: shown = hit
         case .rendered(let response): shown = CacheHit(response, for: read.cacheRequest)
-        case .lookup:
-            let exchange = ReadExchange(read, mayFetch: true, server: server, connection: connection)
-            return exchange.show(hit.response, additions)
+        case .lookup: return false
         }
-        connection.answer(shown, read.additions(additions, server), nowMilliseconds: now, from: nil)
-    }
-
-    private func validate(
-        _ read: ReadRequest,
-        _ validation: CacheValidation,
-        _ now: Int64,
-        on connection: ConnectionHandler
-    ) {
-        if mustNotWait(for: validation, read), let stale = standIn(for: validation, read, isDisconnected: true, now) {
-            deliver(stale.hit, read, stale.additions, now, on: connection)
-            return refresh(read, validation)
-        }
-        ReadExchange(read, mayFetch: true, server: server, connection: connection)
-            .fetch(validation.forward, validation.token, validation)
+        connection.answer(shown, read.additions(nil, server), nowMilliseconds: now, from: nil)
+        return true
     }
 
     /// Whether the upstream is believed to be away, has just been silent about this very reply, or has asked for a pause.
@@ -137,21 +103,27 @@ struct ReadRouting {
 
     /// Confirms what is stored behind the scenes, unless somebody is at it already, or the upstream is not there or has
     /// asked for a pause.
-    func refresh(_ read: ReadRequest, _ validation: CacheValidation) {
+    ///
+    /// - Parameter eventLoop: That of the client whose read has shown that it is due.
+    func refresh(_ read: ReadRequest, _ validation: CacheValidation, near eventLoop: any EventLoop) {
         let flights = server.reads.flights
         // First without a flight of its own: every hit of something stale comes here.
         guard flights.isIdle(read.cacheKey), !server.reads.isPaused(read.cacheKey.partition) else { return }
-        let read = read.detached
         let flight = Flight(token: validation.token, isQueued: true)
         guard flights.addIfIdle(flight, read.cacheKey) else { return }
         let isTaken = server.reads.refreshes.begin(max: maxRefreshes, maxWaiting: server.reads.maxWaiters) {
-            startRefresh(read, validation, flight)
+            startRefresh(read, validation, flight, near: eventLoop)
         }
         if !isTaken { giveUp(flight, read) }
     }
 
     /// Says whether it has begun.
-    private func startRefresh(_ read: ReadRequest, _ validation: CacheValidation, _ flight: Flight) -> Bool {
+    private func startRefresh(
+        _ read: ReadRequest,
+        _ validation: CacheValidation,
+        _ flight: Flight,
+        near eventLoop: any EventLoop
+    ) -> Bool {
         // A client that came meanwhile has asked already.
         guard server.reads.flights.dequeue(flight, read.cacheKey),
             // The upstream may have asked for a pause since it was queued.
@@ -161,7 +133,7 @@ struct ReadRouting {
             giveUp(flight, read)
             return false
         }
-        ReadFetch(read, validation.forward, flight, validation, leader: nil, server: server).start(permit) {
+        ReadFetch.start(read, flight, validation, .confirmation, permit, server: server, near: eventLoop) {
             server.reads.refreshes.end(max: maxRefreshes)
         }
         return true

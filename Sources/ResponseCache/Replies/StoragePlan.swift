@@ -7,6 +7,8 @@ package struct StoragePlan: Sendable {
     package let key: CacheKey
     /// For how long it will be good.
     package var freshness: Freshness { terms.freshness }
+    /// Whether the reply may be that to another request, too, as far as its `Vary` goes (RFC 9111 §4.1).
+    package func suits(_ request: CacheRequest) -> Bool { terms.vary?.matches(request) != false }
     let request: CacheRequest
     let token: FetchToken
     /// More is not stored.

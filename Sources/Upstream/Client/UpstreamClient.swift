@@ -29,6 +29,10 @@ package final class UpstreamClient: Sendable {
     /// What new requests are sent with.
     package var configuration: UpstreamConfiguration { self.state.withLock { $0.configuration } }
 
+    var current: (configuration: UpstreamConfiguration, origin: OriginClient) {
+        self.state.withLock { ($0.configuration, $0.origin) }
+    }
+
     /// Makes a client; no connection is made before the first request.
     package init(
         configuration: UpstreamConfiguration,
@@ -70,7 +74,7 @@ package final class UpstreamClient: Sendable {
         _ request: UpstreamRequest,
         maxReplyBytes: Int? = nil
     ) async -> Result<UpstreamReply, UpstreamFailure> {
-        let (configuration, origin) = self.state.withLock { ($0.configuration, $0.origin) }
+        let (configuration, origin) = self.current
         let started = ContinuousClock.now
         do throws(UpstreamFailure) {
             let prepared = try Self.prepare(request, request.body.map { .whole($0) } ?? .none, for: configuration.url)
@@ -101,7 +105,7 @@ package final class UpstreamClient: Sendable {
         sent: (@Sendable () -> Void)? = nil,
         interim: (@Sendable (Int, HTTPHeaders) -> Void)? = nil
     ) async throws(UpstreamFailure) -> UpstreamStream {
-        let (configuration, origin) = self.state.withLock { ($0.configuration, $0.origin) }
+        let (configuration, origin) = self.current
         let prepared = try Self.prepare(request, body == nil ? .none : .pieces(length: length), for: configuration.url)
         do throws(ExchangeFailure) {
             let take = interim.map { interim in { @Sendable (head: ReceivedHead) in interim(head.status, head.headers) }
@@ -119,7 +123,7 @@ package final class UpstreamClient: Sendable {
         for origin in self.state.withLock({ [$0.origin] + $0.retired }) { await origin.shutdown() }
     }
 
-    private static func prepare(
+    static func prepare(
         _ request: UpstreamRequest,
         _ body: OutboundRequest.Body,
         for url: UpstreamURL

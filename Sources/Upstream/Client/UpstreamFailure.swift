@@ -1,4 +1,4 @@
-import HTTPClient
+package import HTTPClient
 
 /// An exchange with the upstream that brought no whole reply.
 package struct UpstreamFailure: Error, Sendable, Hashable, CustomStringConvertible {
@@ -72,7 +72,8 @@ package struct UpstreamFailure: Error, Sendable, Hashable, CustomStringConvertib
         self.signal = Self.signal(of: code)
     }
 
-    init(_ failure: ExchangeFailure) {
+    /// Takes over what the HTTP client says.
+    package init(_ failure: ExchangeFailure) {
         self.code = Code(failure.code)
         self.message = failure.message
         self.mayHaveTakenEffect = failure.mayHaveTakenEffect

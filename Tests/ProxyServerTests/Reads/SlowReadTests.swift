@@ -160,8 +160,10 @@ struct SlowReadTests {
                     try await RawClient.with(port: port) { client in
                         try await client.send(Reads.get("/v1/senders"))
                         try await eventually("the head") { gate.arrived == 1 }
-                        // A second read waits for the whole, gets what is stale, and so shows that the time is over.
-                        let other = try await RawClient.exchange(port: port, Reads.get("/v1/senders"))
+                        // A second read, whose condition is judged by the whole, gets what is stale, and so shows that the
+                        // time is over.
+                        let conditional = Reads.get("/v1/senders", "If-None-Match: \"other\"\r\n")
+                        let other = try await RawClient.exchange(port: port, conditional)
                         #expect(other.body == "old" && other.cacheStatus.contains("detail=reply-wait"))
                         gate.open()
                         let reply = try await client.reply()

@@ -44,6 +44,7 @@ struct TestParts: Sendable {
         semantics: PutSemantics = .unknown,
         maxDelivered: Int = PendingOverlay.maxDelivered,
         maxLookups: Int = DiskCache.maxLookups,
+        group: MultiThreadedEventLoopGroup = .singleton,
         adjust: (inout UpstreamConfiguration) -> Void = { _ in }
     ) throws {
         directory = try folder ?? TemporaryDirectory()
@@ -56,7 +57,7 @@ struct TestParts: Sendable {
         )
         var configuration = UpstreamConfiguration(url: try UpstreamURL(upstream))
         adjust(&configuration)
-        client = UpstreamClient(configuration: configuration)
+        client = UpstreamClient(configuration: configuration, eventLoopGroup: group)
         var breaker = BreakerConfiguration()
         // Open is open until the test ends, however slow the machine is.
         breaker.minOpenInterval = .seconds(3_600)
@@ -109,6 +110,8 @@ struct TestParts: Sendable {
 ///
 /// - Parameters:
 ///   - folder: A state directory that outlives the server, with a cache on disk.
+///   - sharesLoops: Whether connections to the upstream may live on the event loop of the clients' connections, as in the
+///     daemon.
 ///   - adjust: Changes the configurations before anything starts.
 func withServer(
     upstream: String,
@@ -119,11 +122,13 @@ func withServer(
     semantics: PutSemantics = .unknown,
     maxDelivered: Int = PendingOverlay.maxDelivered,
     maxLookups: Int = DiskCache.maxLookups,
+    sharesLoops: Bool = true,
     adjust: (inout ServerConfiguration, inout UpstreamConfiguration) -> Void = { _, _ in },
     _ body: (_ port: Int, _ parts: TestParts) async throws -> Void
 ) async throws {
     var configuration = ServerConfiguration()
     configuration.port = 0
+    let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
     let parts = try TestParts(
         upstream: upstream,
         over: folder,
@@ -132,9 +137,9 @@ func withServer(
         clock: clock,
         semantics: semantics,
         maxDelivered: maxDelivered,
-        maxLookups: maxLookups
+        maxLookups: maxLookups,
+        group: sharesLoops ? group : .singleton
     ) { adjust(&configuration, &$0) }
-    let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
     let server = try await ProxyServer(
         configuration: configuration,
         outbox: parts.outbox,
