@@ -51,7 +51,7 @@ final class ReadExchange: Exchange {
     private func found(_ answer: CacheAnswer) -> ReadState.Action {
         state.found(
             answer,
-            mayLookOnDisk: server.reads.disk != nil,
+            mayBeOnDisk: { server.reads.disk?.mayHold(read.cacheKey) ?? false },
             mustNotWait: { routing.mustNotWait(for: $0, read) },
             isUnstorable: { server.reads.isUnstorable(read) }
         )

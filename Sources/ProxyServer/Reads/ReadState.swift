@@ -42,7 +42,7 @@ struct ReadState {
         case nothing
         /// Look on disk, then tell ``ReadState/lookedOnDisk(_:isHealthy:)``.
         case lookOnDisk
-        /// Look in memory again, then tell ``ReadState/found(_:mayLookOnDisk:mustNotWait:isUnstorable:)``.
+        /// Look in memory again, then tell ``ReadState/found(_:mayBeOnDisk:mustNotWait:isUnstorable:)``.
         case lookUp
         /// Follow a flight or lead one, then tell ``ReadState/follows()``, ``ReadState/crowded()`` or ``ReadState/leads()``.
         case fetch(Fetch)
@@ -111,7 +111,7 @@ struct ReadState {
     /// Takes what memory has.
     mutating func found(
         _ answer: CacheAnswer,
-        mayLookOnDisk: Bool,
+        mayBeOnDisk: () -> Bool,
         mustNotWait: (CacheValidation) -> Bool,
         isUnstorable: () -> Bool
     ) -> Action {
@@ -131,7 +131,7 @@ struct ReadState {
             }
             return findStandIn(isDisconnected: true, otherwise: .fetch(validation, isUnstorable: isUnstorable()))
         case .miss, .onlyIfCached504:
-            if isFirst, mayLookOnDisk {
+            if isFirst, mayBeOnDisk() {
                 stage = .lookingOnDisk
                 return .lookOnDisk
             }

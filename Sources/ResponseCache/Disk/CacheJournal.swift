@@ -66,6 +66,10 @@ package final class CacheJournal: Sendable {
         var failure: (any Error)?
         var flushes: [CheckedContinuation<Bool, Never>] = []
         var droppedReplies: UInt64 = 0
+        /// What the file may hold, with what waits to be written; nil as long as that is not known.
+        var index: DiskIndex?
+        /// The next one, which is being made.
+        var nextIndex: DiskIndex?
         /// Replies are taken.
         var isOpen = false
         var isStopping = false
@@ -95,6 +99,7 @@ package final class CacheJournal: Sendable {
 
     func noteStored(_ response: StoredResponse, for key: CacheKey, _ request: CacheRequest, isInvalidated: Bool) {
         let fields = request.fields.memoryBytes
+        let hash = DiskKeyHash(key)
         let bytes = response.costBytes + key.target.utf8.count + fields
         state.withLock { state in
             let sequence = state.next()
@@ -107,6 +112,8 @@ package final class CacheJournal: Sendable {
             }
             state.queuedBytes += bytes
             state.queuedKeys.insert(key)
+            state.index?.insert(hash)
+            state.nextIndex?.insert(hash)
             state.stores.append(
                 StoredChange(
                     key: key,
@@ -200,6 +207,12 @@ package final class CacheJournal: Sendable {
     /// Whether a reply to a key is not on disk yet, so that what is there is older.
     func isQueued(_ key: CacheKey) -> Bool {
         state.withLock { $0.queuedKeys.contains(key) || $0.writtenKeys.contains(key) }
+    }
+
+    /// Whether the file may hold a reply to a key, or is going to: with certainty if not.
+    func mayHold(_ key: CacheKey) -> Bool {
+        let hash = DiskKeyHash(key)
+        return state.withLock { $0.index?.mayContain(hash) ?? true }
     }
 
     var queuedBytes: Int { state.withLock { $0.queuedBytes } }
@@ -312,6 +325,36 @@ package final class CacheJournal: Sendable {
             state.isOpen = true
         }
     }
+
+    // MARK: The index, made on the disk's thread
+
+    /// Begins an index; what is stored from now on is in it, and what the file holds is to be added.
+    ///
+    /// - Parameter isOtherFile: Whether the present one says nothing of the file.
+    func beginIndex(_ index: DiskIndex, isOtherFile: Bool) {
+        state.withLock { state in
+            var index = index
+            for key in state.queuedKeys { index.insert(DiskKeyHash(key)) }
+            for key in state.writtenKeys { index.insert(DiskKeyHash(key)) }
+            state.nextIndex = index
+            if isOtherFile { state.index = nil }
+        }
+    }
+
+    func addToIndex(_ keys: [DiskKeyHash]) {
+        state.withLock { state in
+            for key in keys { state.nextIndex?.insert(key) }
+        }
+    }
+
+    /// The index has all that the file holds.
+    func endIndex() {
+        state.withLock { state in
+            state.index = state.nextIndex.take()
+        }
+    }
+
+    var isIndexFull: Bool { state.withLock { $0.index?.isFull ?? false } }
 
     /// Starts again with the file that was open before, after a failure.
     func reopen() { state.withLock { $0.isOpen = true } }

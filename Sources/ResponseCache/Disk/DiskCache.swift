@@ -10,8 +10,8 @@ import Synchronization
 ///     let memory = MemoryCache(configuration, journal: disk.journal)
 ///     disk.start(memory)
 ///
-/// Hits know nothing of it. On a miss, ``load(_:)`` looks on disk and puts what it finds into memory, where it is then
-/// looked up again. No error of the disk reaches a client: the tier is off for a while, and counts it.
+/// Hits know nothing of it. On a miss, ``mayHold(_:)`` knows most of the keys for which there is nothing, and ``load(_:)``
+/// looks on disk and puts what it finds into memory, where it is then looked up again. No error of the disk reaches a client: the tier is off for a while, and counts it.
 package final class DiskCache: Sendable {
     /// How many look-ups may be under way, or wait for one of the same key; further ones are refused.
     package static let maxLookups = 16_384
@@ -95,6 +95,9 @@ package final class DiskCache: Sendable {
     package func setAdmission(_ admits: @escaping @Sendable (CacheKey, StoredResponse) -> Bool) {
         state.withLock { $0.admits = admits }
     }
+
+    /// Whether ``load(_:)`` may find something: without a wait, and with certainty if not.
+    package func mayHold(_ key: CacheKey) -> Bool { journal.mayHold(key) }
 
     /// Puts into memory what is on disk for a key, all of its variants.
     ///

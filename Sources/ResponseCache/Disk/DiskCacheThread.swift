@@ -101,6 +101,8 @@ final class DiskCacheThread: Sendable {
         var time: DiskTime?
         var reopenAt = DispatchTime.now()
         var isMoreToClear = true
+        /// How far the index is made; nil once it is.
+        var indexed: DiskStore.IndexPlace?
         var setAsideAt: DispatchTime?
 
         var settings: Settings { thread.settings }
@@ -125,10 +127,12 @@ final class DiskCacheThread: Sendable {
                 if !journal.isStopping, DispatchTime.now() >= reopenAt { open() }
                 return
             }
-            journal.wait(for: .any, until: isMoreToClear ? .now() : .distantFuture)
-            if !isMoreToClear { journal.wait(for: .urgent, until: .now() + .milliseconds(settings.lingerMilliseconds)) }
+            let isBusy = isMoreToClear || indexed != nil
+            journal.wait(for: .any, until: isBusy ? .now() : .distantFuture)
+            if !isBusy { journal.wait(for: .urgent, until: .now() + .milliseconds(settings.lingerMilliseconds)) }
             write(journal.take())
             clear()
+            index()
         }
 
         private var now: DiskTime.Saved {
@@ -186,6 +190,29 @@ final class DiskCacheThread: Sendable {
             } catch {
                 fail(error)
             }
+        }
+
+        /// Reads a little more of the file into the index.
+        private mutating func index() {
+            guard let store else { return }
+            guard let place = indexed else {
+                if journal.isIndexFull { beginIndex(isOtherFile: false) }
+                return
+            }
+            do {
+                let (keys, next) = try store.keys(behind: place)
+                journal.addToIndex(keys)
+                indexed = next
+                if next == nil { journal.endIndex() }
+            } catch {
+                fail(error)
+            }
+        }
+
+        private mutating func beginIndex(isOtherFile: Bool) {
+            let index = DiskIndex(databaseBytes: settings.limits.databaseBytes)
+            journal.beginIndex(index, isOtherFile: isOtherFile)
+            indexed = DiskStore.IndexPlace()
         }
 
         private func tell(_ store: DiskStore, written: Int) throws {
@@ -257,6 +284,7 @@ final class DiskCacheThread: Sendable {
                 }
             }
             isMoreToClear = true
+            beginIndex(isOtherFile: true)
             thread.shared.withLock { shared in
                 shared.connection = Connection(reader: reader, time: time)
                 shared.counters.isAvailable = true

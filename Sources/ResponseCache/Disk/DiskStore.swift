@@ -328,6 +328,52 @@ final class DiskStore {
         return database.lastInsertedRowID
     }
 
+    /// A place in the order of owners and hashes.
+    struct IndexPlace {
+        fileprivate var owner = Int64.min
+        fileprivate var targetHash = Int64.min
+    }
+
+    /// How many keys one step of the index reads.
+    static let indexingRows = 4096
+
+    /// The next keys for which there are replies, without a look at these, and where the rest begins.
+    func keys(behind place: IndexPlace) throws -> (keys: [DiskKeyHash], next: IndexPlace?) {
+        try queue.read { database in
+            let rows = try Row.fetchAll(
+                database.cachedStatement(
+                    sql: """
+                        SELECT DISTINCT owner, target_hash FROM reply INDEXED BY reply_by_target
+                        WHERE (owner, target_hash) > (?, ?) ORDER BY owner, target_hash LIMIT \(Self.indexingRows)
+                        """
+                ),
+                arguments: [place.owner, place.targetHash]
+            )
+            var (keys, place) = ([DiskKeyHash](), place)
+            var (partition, partitionOwner) = (CachePartition?.none, Int64?.none)
+            for row in rows {
+                let owner = try row.decode(Int64.self, forColumn: "owner")
+                if owner != partitionOwner { partition = try self.partition(of: owner, database) }
+                partitionOwner = owner
+                place.owner = owner
+                place.targetHash = try row.decode(forColumn: "target_hash")
+                guard let partition else { continue }
+                keys.append(DiskKeyHash(partition, targetHash: UInt64(bitPattern: place.targetHash)))
+            }
+            return (keys, rows.count < Self.indexingRows ? nil : place)
+        }
+    }
+
+    private func partition(of owner: Int64, _ database: Database) throws -> CachePartition? {
+        let statement = try database.cachedStatement(sql: "SELECT is_shared, high, low FROM owner WHERE id = ?")
+        guard let row = try Row.fetchOne(statement, arguments: [owner]) else { return nil }
+        return CachePartition(
+            isShared: try row.decode(forColumn: "is_shared"),
+            high: try row.decode(forColumn: "high"),
+            low: try row.decode(forColumn: "low")
+        )
+    }
+
     func forgetOwners() { owners.removeAll() }
 
     private func remember(_ partition: CachePartition, _ id: Int64) {

@@ -178,7 +178,12 @@ struct DiskFixture {
     ) async -> CacheAnswer {
         let answer = answer(headers, target: target, partition: partition)
         switch answer {
-        case .miss, .onlyIfCached504: guard await disk.load(key(target, partition)) == .done else { return answer }
+        case .miss, .onlyIfCached504:
+            let key = key(target, partition)
+            let mayHold = disk.mayHold(key)
+            guard await disk.load(key) == .done else { return answer }
+            // It is found without being looked up where it is not.
+            #expect(mayHold, "\(target)")
         default: return answer
         }
         return self.answer(headers, target: target, partition: partition)
