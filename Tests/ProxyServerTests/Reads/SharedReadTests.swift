@@ -217,6 +217,7 @@ struct SharedReadTests {
         }
 
         func received() throws -> String {
+            channel.embeddedEventLoop.run()
             var text = ""
             while let bytes = try channel.readOutbound(as: ByteBuffer.self) { text += String(buffer: bytes) }
             return text
