@@ -22,6 +22,8 @@ package final class CacheJournal: Sendable {
         /// The request that it answers: it takes the place of all that this would have chosen.
         var request: CacheRequest
         var isInvalidated: Bool
+        /// Whether the file may hold, or be about to hold, another reply to the key.
+        var mayReplace: Bool
         var sequence: UInt64
         var bytes: Int
     }
@@ -112,6 +114,7 @@ package final class CacheJournal: Sendable {
             }
             state.queuedBytes += bytes
             state.queuedKeys.insert(key)
+            let mayReplace = state.index?.mayContain(hash) ?? true
             state.index?.insert(hash)
             state.nextIndex?.insert(hash)
             state.stores.append(
@@ -120,6 +123,7 @@ package final class CacheJournal: Sendable {
                     response: response,
                     request: request,
                     isInvalidated: isInvalidated,
+                    mayReplace: mayReplace,
                     sequence: sequence,
                     bytes: bytes
                 )

@@ -51,14 +51,7 @@ struct DiskReply {
         if change.isInvalidated { flags.insert(.isInvalidated) }
         status = response.status
         dateUnixSeconds = response.dateUnixSeconds
-        var lines = Data()
-        for (name, value) in response.fields {
-            lines.append(contentsOf: name.utf8)
-            lines.append(contentsOf: ": ".utf8)
-            lines.append(contentsOf: value.utf8)
-            lines.append(UInt8(ascii: "\n"))
-        }
-        fields = lines
+        fields = Data(response.fieldLines)
         body = Data(response.body.readableBytesView)
     }
 

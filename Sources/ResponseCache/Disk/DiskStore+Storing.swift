@@ -38,7 +38,7 @@ extension DiskStore {
         _ database: Database
     ) throws {
         let owner = try owner(of: change.key.partition, database) ?? newOwner(change.key.partition, database)
-        let known = try rows(owner, reply.target, database)
+        let known = change.mayReplace ? try rows(owner, reply.target, database) : []
         var kept = 0
         // Newest first: all that this request would have chosen gives way, and the oldest beyond the bound.
         for row in known {

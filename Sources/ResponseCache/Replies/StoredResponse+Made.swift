@@ -65,8 +65,5 @@ extension StoredResponse {
     }
 
     /// The body in identity coding, if that is how it is stored.
-    package var identityBody: ByteBuffer? {
-        let coding = fields.first(name: "Content-Encoding")
-        return coding == nil || coding?.lowercased() == "identity" ? body : nil
-    }
+    package var identityBody: ByteBuffer? { hasCoding ? nil : body }
 }

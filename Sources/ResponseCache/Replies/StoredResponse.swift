@@ -29,6 +29,8 @@ package final class StoredResponse: Sendable {
     package let dateUnixSeconds: Int64
     /// `Last-Modified`, if it is a date.
     package let lastModifiedUnixSeconds: Int64?
+    /// Whether the body is in a coding other than identity.
+    let hasCoding: Bool
     /// `ETag` as it came.
     package let entityTagText: String?
     /// What it takes in memory: its bytes as allocated, and the objects that hold them.
@@ -65,6 +67,7 @@ package final class StoredResponse: Sendable {
         dateUnixSeconds = date ?? dateIfNone
         lastModifiedUnixSeconds = first("last-modified").flatMap { HTTPDate.parse($0, nowUnixSeconds: dateIfNone) }
         entityTagText = first("etag")
+        hasCoding = first("content-encoding").map { !$0.isASCII("identity") } ?? false
 
         // Other caches' members of the list come before this one's (RFC 9211 §2).
         var lead = Self.statusLine(status)
@@ -122,6 +125,18 @@ package final class StoredResponse: Sendable {
             }
         }
         return headers
+    }
+
+    /// The stored fields without `Content-Length` as lines of `name: value`, each ended by a line feed.
+    var fieldLines: [UInt8] {
+        let (lead, lines) = headParts
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(lead.readableBytes + lines.readableBytes)
+        let statusLine = lead.readableBytesView.firstIndex(of: UInt8(ascii: "\n")) ?? lead.writerIndex
+        // A value has no carriage return in it.
+        bytes += lead.readableBytesView[statusLine...].dropFirst().filter { $0 != UInt8(ascii: "\r") }
+        lines.withUnsafeReadableBytes { bytes += $0.lazy.filter { $0 != UInt8(ascii: "\r") } }
+        return bytes
     }
 
     /// The body.

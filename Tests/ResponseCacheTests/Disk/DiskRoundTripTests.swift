@@ -281,6 +281,19 @@ struct DiskRoundTripTests {
         await second.disk.close()
     }
 
+    @Test("bytes above 0x7F, and members of other caches, come back as they were")
+    func bytes() async throws {
+        let first = DiskFixture(try CacheFolder())
+        let fields: HTTPHeaders = ["Cache-Status": "other; hit", "X-Name": "\u{E9}\u{FF}", "X-Empty": ""]
+        let stored = try first.store(fields)
+        let second = await first.restarted()
+        let hit = try #require(await second.loaded().hit)
+        #expect(hit.response.fields.map(\.value) == stored.fields.map(\.value))
+        #expect(hit.response.fields.map(\.name) == stored.fields.map(\.name))
+        #expect(hit.response.fields["X-Name"] == ["\u{E9}\u{FF}"])
+        await second.disk.close()
+    }
+
     @Test("what memory had to give up is found on disk again, and only there")
     func evicted() async throws {
         let fixture = DiskFixture(try CacheFolder()) { $0.memoryBytes = 30_000 }
