@@ -60,6 +60,22 @@ package final class OriginClient: Sendable {
         self.shards.first { $0.eventLoop === eventLoop }?.eventLoop ?? self.leastLoaded.eventLoop
     }
 
+    /// The loop whose pool has the fewest exchanges.
+    package var leastLoadedLoop: any EventLoop { self.leastLoaded.eventLoop }
+
+    /// Divides exchanges that are to begin together among the loops, so that these come out even.
+    package func divide(_ count: Int) -> [(eventLoop: any EventLoop, count: Int)] {
+        guard self.shards.count > 1 else { return [(self.shards[0].eventLoop, count)] }
+        var loads = self.shards.map(\.load.exchanges)
+        var counts = loads.map { _ in 0 }
+        for _ in 0..<count {
+            guard let index = loads.indices.min(by: { loads[$0] < loads[$1] }) else { break }
+            loads[index] += 1
+            counts[index] += 1
+        }
+        return zip(self.shards, counts).filter { $0.1 > 0 }.map { ($0.0.eventLoop, $0.1) }
+    }
+
     private var leastLoaded: Shard {
         guard self.shards.count > 1 else { return self.shards[0] }
         return self.shards.min { $0.load.exchanges < $1.load.exchanges } ?? self.shards[0]

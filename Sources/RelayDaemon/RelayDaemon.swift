@@ -88,7 +88,7 @@ package struct RelayDaemon: Sendable {
             defer { patience.end() }
             outbox = try Outbox.open(
                 fitted.outboxConfiguration(credentialsDirectory: environment["CREDENTIALS_DIRECTORY"]),
-                transport: UpstreamDelivery(client: client, health: upstreamHealth, cache: cache),
+                transport: UpstreamDelivery(client: client, health: upstreamHealth, cache: cache, group: group),
                 backoffMilliseconds: { backoff.milliseconds($0) },
                 logger: logger
             )

@@ -41,20 +41,17 @@ final class CommitInbox: Sendable {
     /// Whether writes are taken no more.
     var isStopping: Bool { state.withLock { $0.isStopping } }
 
-    /// Adds the outcome of an attempt.
-    func add(_ record: LaneSchedule.Ended.Record) {
+    /// Adds the outcomes of attempts, and writes that have left their lanes.
+    func add(_ records: [LaneSchedule.Ended.Record], _ holds: [HoldRecord]) {
         change { state in
-            switch record {
-            case .attempt(let attempt): state.work.attempts.append(attempt)
-            case .end(let end): state.work.ends.append(end)
+            for record in records {
+                switch record {
+                case .attempt(let attempt): state.work.attempts.append(attempt)
+                case .end(let end): state.work.ends.append(end)
+                }
             }
+            state.work.holds += holds
         }
-    }
-
-    /// Adds writes that have left their lanes.
-    func add(_ holds: [HoldRecord]) {
-        guard !holds.isEmpty else { return }
-        change { $0.work.holds += holds }
     }
 
     /// Adds something to be done by itself; false when the thread takes nothing any more.

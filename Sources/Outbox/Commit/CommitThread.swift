@@ -64,9 +64,7 @@ final class CommitThread: Sendable {
 
     func submit(_ writes: [NewWrite]) -> Bool { inbox.add(writes) }
 
-    func record(_ record: LaneSchedule.Ended.Record) { inbox.add(record) }
-
-    func record(_ holds: [HoldRecord]) { inbox.add(holds) }
+    func record(_ records: [LaneSchedule.Ended.Record], _ holds: [HoldRecord]) { inbox.add(records, holds) }
 
     /// Has something done on the thread; it hears either that it is durable or that it has failed.
     func perform(_ operation: any CommitOperation) {

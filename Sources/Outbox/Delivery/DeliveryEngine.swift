@@ -23,8 +23,16 @@ final class DeliveryEngine: CommitObserver {
         var pendingRestart: OpenedOutbox?
         var isStopping = false
         var changeObserver: (any OutboxChangeObserver)?
-        /// When each write that is under way was claimed, by its sequence.
-        var claimedAt: [Int64: ContinuousClock.Instant] = [:]
+        /// The attempts that are under way, by the sequences of their writes.
+        var attempts: [Int64: Attempt] = [:]
+        /// Writes that were claimed, and whose payloads have to be read first.
+        var unread: [Int64] = []
+        /// A thread is claiming.
+        var isClaiming = false
+        /// Something may have become ready since it began to.
+        var claimsAgain = false
+        /// When time alone will wake `run`.
+        var alarmAt: RelayTime?
         /// The breaker lets nothing through before this.
         var gateOpensAt: RelayTime?
         /// The disk is full: no outcome could be recorded.
@@ -82,7 +90,7 @@ final class DeliveryEngine: CommitObserver {
         state.withLock { $0.changeObserver = observer }
     }
 
-    private var changeObserver: (any OutboxChangeObserver)? { state.withLock { $0.changeObserver } }
+    var changeObserver: (any OutboxChangeObserver)? { state.withLock { $0.changeObserver } }
 
     /// How often the engine has looked for something to do.
     var turns: UInt64 { turnCount.load(ordering: .relaxed) }
@@ -94,7 +102,7 @@ final class DeliveryEngine: CommitObserver {
     }
 
     /// Since when the oldest attempt has been under way.
-    var oldestAttemptBegan: ContinuousClock.Instant? { state.withLock { $0.claimedAt.values.min() } }
+    var oldestAttemptBegan: ContinuousClock.Instant? { state.withLock { $0.attempts.values.lazy.map(\.began).min() } }
 
     /// Looks for something to do.
     func wake() { waker.yield() }
@@ -118,26 +126,23 @@ final class DeliveryEngine: CommitObserver {
 
     /// Delivers until `stop`, and then until the attempts under way have ended.
     func run() async {
-        await withDiscardingTaskGroup { group in
-            var alarm = Alarm()
-            // What the database held at the start is work, too.
-            wake()
-            for await _ in wakeups {
-                turnCount.add(1, ordering: .relaxed)
-                let roundBegan = parts.clock.now()
-                endWaits(roundBegan)
-                expire(roundBegan)
-                recall(roundBegan)
-                await refill()
-                while let (write, permit) = claim() {
-                    group.addTask { await self.attempt(write, permit) }
-                }
-                if isFinished { break }
-                if mayReadMore { wake() }
-                setAlarm(&alarm, roundBegan)
-            }
-            alarm.task?.cancel()
+        var alarm: Task<Void, Never>?
+        // What the database held at the start is work, too.
+        wake()
+        for await _ in wakeups {
+            turnCount.add(1, ordering: .relaxed)
+            let roundBegan = parts.clock.now()
+            endWaits(roundBegan)
+            expire(roundBegan)
+            recall(roundBegan)
+            await refill()
+            sendReady()
+            await sendUnread()
+            if isFinished { break }
+            if mayReadMore { wake() }
+            setAlarm(&alarm, roundBegan)
         }
+        alarm?.cancel()
     }
 
     /// Ends `run`: nothing new is sent, and senders who wait get their 202.
@@ -157,10 +162,26 @@ final class DeliveryEngine: CommitObserver {
     /// Claiming has found that what is ready is of a key that is paused: there may be others.
     private var mayReadMore: Bool {
         let now = parts.clock.now()
-        return state.withLock { state in
-            // After a read that failed, the gate is closed for a while.
-            !state.isStopping && state.gateOpensAt ?? now <= now && state.schedule.refillRequest != nil
+        return state.withLock { Self.mayReadMore($0, now) }
+    }
+
+    private static func mayReadMore(_ state: State, _ now: RelayTime) -> Bool {
+        // After a read that failed, the gate is closed for a while.
+        !state.isStopping && state.gateOpensAt ?? now <= now && state.schedule.refillRequest != nil
+    }
+
+    /// Wakes `run` if there is something for it to do, or its alarm is set too late.
+    func wakeIfNeeded() {
+        let now = parts.clock.now()
+        let isNeeded = state.withLock { state in
+            if state.isStopping || !state.unread.isEmpty || state.schedule.hasRecall(now: now) { return true }
+            if Self.mayReadMore(state, now) { return true }
+            guard let next = Self.nextAlarm(state, now) else { return false }
+            // One that is past has been heard, or is about to be.
+            guard let alarmAt = state.alarmAt, alarmAt > now else { return true }
+            return next < alarmAt
         }
+        if isNeeded { wake() }
     }
 
     private func endWaits(_ now: RelayTime) {
@@ -171,7 +192,7 @@ final class DeliveryEngine: CommitObserver {
     private func expire(_ now: RelayTime) {
         state.withLock { state in
             guard !state.isStopping else { return }
-            for end in state.schedule.expire(now: now) { parts.commits.record(.end(end)) }
+            record(state.schedule.expire(now: now).map { .end($0) }, &state)
         }
     }
 
@@ -186,9 +207,15 @@ final class DeliveryEngine: CommitObserver {
     }
 
     /// Under the lock, so that nothing that follows from it is recorded before it.
-    func recordLeaving(_ state: inout State) {
+    func recordLeaving(_ state: inout State) { record([], &state) }
+
+    /// Has outcomes recorded, and what has left its lane; under the lock, so that a record is in the inbox before a failed
+    /// commit suspends the schedule, and is dropped there with the rest: it must not be committed after memory has been
+    /// loaded again.
+    func record(_ records: [LaneSchedule.Ended.Record], _ state: inout State) {
         let leaving = state.schedule.takeLeaving()
-        if !leaving.isEmpty { parts.commits.record(leaving) }
+        guard !records.isEmpty || !leaving.isEmpty else { return }
+        parts.commits.record(records, leaving)
     }
 
     /// A write as the schedule has it, with the key that it is sent with.
@@ -207,25 +234,25 @@ final class DeliveryEngine: CommitObserver {
 
     // MARK: - Turns
 
-    /// The next wake-up that time alone brings.
-    private struct Alarm {
-        var at: RelayTime?
-        var task: Task<Void, Never>?
+    private static func nextAlarm(_ state: State, _ now: RelayTime) -> RelayTime? {
+        let times = [state.schedule.nextAlarm(after: now), state.gateOpensAt.flatMap { $0 > now ? $0 : nil }]
+        return times.compactMap { $0 }.min()
     }
 
-    private func setAlarm(_ alarm: inout Alarm, _ roundBegan: RelayTime) {
-        let next = state.withLock { state in
-            [state.schedule.nextAlarm(after: roundBegan), state.gateOpensAt.flatMap { $0 > roundBegan ? $0 : nil }]
-                .compactMap { $0 }.min()
-        }
-        guard let next else { return }
+    /// Sets the next wake-up that time alone brings.
+    private func setAlarm(_ alarm: inout Task<Void, Never>?, _ roundBegan: RelayTime) {
         let now = parts.clock.now()
-        // It fell due during the round, perhaps after the round had looked.
+        let (next, isSet) = state.withLock { state -> (RelayTime?, Bool) in
+            guard let next = Self.nextAlarm(state, roundBegan) else { return (nil, true) }
+            if let alarmAt = state.alarmAt, alarmAt <= next, alarmAt > now { return (next, true) }
+            state.alarmAt = next
+            return (next, false)
+        }
+        guard let next, !isSet else { return }
+        alarm?.cancel()
+        // It may have fallen due during the round, perhaps after the round had looked.
         guard next > now else { return wake() }
-        if let current = alarm.at, current <= next, current > now { return }
-        alarm.task?.cancel()
-        alarm.at = next
-        alarm.task = Task { [waker] in
+        alarm = Task { [waker] in
             try? await Task.sleep(for: .milliseconds(next - now))
             waker.yield()
         }
@@ -260,14 +287,20 @@ final class DeliveryEngine: CommitObserver {
     ) async throws -> LaneSchedule.Refilled {
         switch request.source {
         case .backlog(let after):
-            let rows = PendingRows(after: after, needsOrder: request.needsOrder, limit: request.limit)
+            let rows = PendingRows(
+                after: after,
+                needsOrder: request.needsOrder,
+                limit: request.limit,
+                maxPayloadBytes: request.maxPayloadBytes
+            )
             return try refilled(await reader.pendingWrites(rows))
         case .key(let row, let after, _):
             let rows = PendingRows(
                 after: after,
                 keyRows: parts.keys.rows(of: row),
                 needsOrder: request.needsOrder,
-                limit: request.limit
+                limit: request.limit,
+                maxPayloadBytes: request.maxPayloadBytes
             )
             return try refilled(await reader.pendingWrites(rows))
         case .lanes(let places):
@@ -286,6 +319,7 @@ final class DeliveryEngine: CommitObserver {
     private func refilled(_ part: PendingPart) throws -> LaneSchedule.Refilled {
         let writes = try part.writes.map { pending in
             var write = try scheduled(pending)
+            write.payload = part.payloads[pending.sequence]
             if let order = part.order[pending.sequence] {
                 (write.predecessor, write.hasSuccessor) = (order.predecessor, order.hasSuccessor)
             }
@@ -296,147 +330,6 @@ final class DeliveryEngine: CommitObserver {
 
     /// How long after a failed read of the outbox the next one follows.
     private static let readRetryMilliseconds: Int64 = 1_000
-    /// How long after the breaker was found busy with somebody else's attempt it is asked again.
-    private static let saturatedMilliseconds: Int64 = 100
-
-    /// The next write to send, with leave to send it.
-    ///
-    /// Only `run` claims, so what is ready stays ready meanwhile.
-    private func claim() -> (LaneSchedule.Write, DeliveryPermit)? {
-        while true {
-            let now = parts.clock.now()
-            guard
-                let contact = state.withLock({ state in
-                    state.isStopping || state.isHeld ? nil : state.schedule.nextReady(now: now)
-                })
-            else {
-                return nil
-            }
-            let permit: DeliveryPermit
-            switch parts.transport.admit(contact) {
-            case .go(let granted): permit = granted
-            case .saturated:
-                // The attempt that is under way may be somebody else's, whose end nobody tells.
-                state.withLock { if $0.schedule.inFlight.isEmpty { $0.gateOpensAt = now + Self.saturatedMilliseconds } }
-                return nil
-            case .wait(let milliseconds):
-                state.withLock { $0.gateOpensAt = now + max(milliseconds, 1) }
-                return nil
-            }
-            let claim = state.withLock { state in
-                let claim = state.schedule.claim(contact, now: now)
-                if case .attempt(let write) = claim { state.claimedAt[write.pending.id.sequence] = .now }
-                // Under the lock, as in `attempt`.
-                if case .expired(let end) = claim { parts.commits.record(.end(end)) }
-                return claim
-            }
-            switch claim {
-            case .attempt(let write): return (write, permit)
-            case .expired: parts.transport.release(permit)
-            case nil:
-                parts.transport.release(permit)
-                return nil
-            }
-        }
-    }
-
-    private func attempt(_ write: LaneSchedule.Write, _ permit: DeliveryPermit) async {
-        let outcome: DeliveryOutcome
-        var sent: WritePayload?
-        let startedAtWall = RelayClock.wallMilliseconds()
-        let startedAt = parts.clock.now()
-        do {
-            let payload: WritePayload
-            if let inMemory = write.payload {
-                payload = inMemory
-            } else {
-                guard let stored = try await reader.payload(of: write.pending.id.sequence) else {
-                    throw OutboxError(.damaged, "the pending write \(write.pending.id) has no payload")
-                }
-                payload = stored
-            }
-            sent = payload
-            let delivery = Delivery(
-                contact: write.pending.contact,
-                method: write.pending.method,
-                payload: payload,
-                apiKey: write.key.secret,
-                key: write.key.fingerprint
-            )
-            outcome = await parts.transport.send(delivery, permit: permit)
-        } catch {
-            parts.transport.release(permit)
-            parts.commits.reportDamage(error)
-            outcome = .failure(DeliveryFailure(message: "the outbox cannot be read: \(error)", isAmbiguous: false))
-        }
-        // Before the end of the write is durable: in between, a read would find neither it nor what it has made.
-        if let sent { tellDelivered(write, sent, outcome) }
-        let now = parts.clock.now()
-        let (ended, notice) = state.withLock { state in
-            state.claimedAt[write.pending.id.sequence] = nil
-            let ended = state.schedule.attemptEnded(
-                write.pending.contact,
-                outcome,
-                .init(startedAtWallMilliseconds: startedAtWall, durationMilliseconds: now - startedAt),
-                now: now,
-                backoffMilliseconds: parts.backoffMilliseconds
-            )
-            // Under the lock, so that a record is in the inbox before a failed commit suspends the schedule, and is
-            // dropped there with the rest: it must not be committed after memory has been loaded again.
-            if let ended { parts.commits.record(ended.record) }
-            recordLeaving(&state)
-            return (ended, state.schedule.foreignReplies.takeNotice())
-        }
-        if let notice { log(notice) }
-        guard let ended else {
-            // Suspended: what became of the write is found out from the database, once that is back.
-            wakeAfterAttempt()
-            return
-        }
-        if case .attempt(let attempt) = ended.record { log(attempt, write) }
-        send(ended.answers)
-    }
-
-    /// Tells reads what the upstream has taken; one reply too many does no harm, as it is what the upstream says.
-    private func tellDelivered(_ write: LaneSchedule.Write, _ sent: WritePayload, _ outcome: DeliveryOutcome) {
-        guard let observer = changeObserver, case .reply(let reply) = outcome,
-            reply.isConfirmation || write.pending.method == .delete && reply.saysContactIsGone
-        else { return }
-        observer.delivered(
-            DeliveredWrite(
-                contact: write.pending.contact,
-                key: write.key.fingerprint,
-                sequence: write.pending.id.sequence,
-                method: write.pending.method,
-                body: sent.body,
-                reply: reply.body,
-                isConfirmed: reply.isConfirmation
-            )
-        )
-    }
-
-    private func log(_ attempt: AttemptRecord, _ write: LaneSchedule.Write) {
-        // No contact data, and of the key its fingerprint alone (P7).
-        parts.logger.debug(
-            "a write will be tried again",
-            metadata: [
-                "write": "\(write.pending.id)", "contact": "\(write.pending.contact.path)",
-                "key": "\(write.key.fingerprint)", "attempts": "\(attempt.after.attempts)",
-                "error": "\(attempt.lastError)",
-            ]
-        )
-    }
-
-    private func log(_ notice: ForeignReplies.Notice) {
-        switch notice {
-        case .began(let reason):
-            parts.logger.warning(
-                "deliveries pause: something else than the API answers them; one at a time finds out when it is back",
-                metadata: ["contacts": "\(ForeignReplies.maxContacts)", "error": "\(reason)"]
-            )
-        case .ended: parts.logger.notice("deliveries go on: the API answers them again")
-        }
-    }
 
     func send(_ answers: [LaneSchedule.Answer]) {
         guard !answers.isEmpty else { return }
@@ -475,7 +368,9 @@ final class DeliveryEngine: CommitObserver {
         if isHealthy, !parts.transport.isHealthy { upstreamLost() }
         // While the breaker is open nothing can be claimed, and the alarm for its end is set; a turn for every batch would
         // only cost the writers time (P6).
-        if !isGateClosed || !batch.ends.isEmpty || !batch.attempts.isEmpty { wake() }
+        if !isGateClosed || !batch.ends.isEmpty || !batch.attempts.isEmpty { sendReady() }
+        let hasEndedWithoutReply = batch.ends.contains { $0.response == nil }
+        if hasEndedWithoutReply || !batch.attempts.isEmpty || !batch.holds.isEmpty { wake() } else { wakeIfNeeded() }
     }
 
     private func scheduled(
@@ -536,7 +431,7 @@ final class DeliveryEngine: CommitObserver {
     }
 
     /// Loads memory again once nothing is under way any more: a lane must not have two attempts at once (P3).
-    private func wakeAfterAttempt() {
+    func wakeAfterAttempt() {
         state.withLock { state in
             guard let opened = state.pendingRestart, state.schedule.inFlight.isEmpty else { return }
             state.pendingRestart = nil

@@ -10,12 +10,35 @@ package protocol DeliveryTransport: Sendable {
     /// Asks the breaker whether one write to this contact may be sent now.
     func admit(_ contact: ContactReference) -> DeliveryAdmission
 
-    /// Sends one write and reports to the breaker how that went. An attempt whose outcome is unknown has closed its
-    /// connection when this returns (P3).
-    func send(_ delivery: Delivery, permit: DeliveryPermit) async -> DeliveryOutcome
+    /// Begins to send writes that were claimed together, and returns at once; called on any thread, under no lock.
+    ///
+    /// Each delivery ends with exactly one outcome, of which the breaker has been told by then, and which gives its
+    /// permit back. An attempt whose outcome is unknown has closed its connection before that (P3).
+    func begin(_ deliveries: [Delivery], for receiver: any DeliveryReceiver)
 
     /// Gives back a permit that was not used.
     func release(_ permit: DeliveryPermit)
+}
+
+/// Takes the outcomes of deliveries.
+package protocol DeliveryReceiver: AnyObject, Sendable {
+    /// Takes outcomes that came together, as those of one turn of an event loop do; may be called on an event loop, and
+    /// before `begin` returns, but under no lock.
+    func ended(_ deliveries: [DeliveryEnd])
+}
+
+/// A delivery that has ended.
+package struct DeliveryEnd: Sendable {
+    /// The write that was sent.
+    package let sequence: Int64
+    /// What became of it.
+    package let outcome: DeliveryOutcome
+
+    /// Says what became of a write.
+    package init(sequence: Int64, outcome: DeliveryOutcome) {
+        self.sequence = sequence
+        self.outcome = outcome
+    }
 }
 
 /// The breaker's answer.
@@ -39,6 +62,10 @@ package struct DeliveryPermit: Sendable {
 
 /// One write to be sent.
 package struct Delivery: Sendable {
+    /// Its place in the order of commit, by which its outcome is told.
+    package let sequence: Int64
+    /// Leave to send it.
+    package let permit: DeliveryPermit
     /// The contact that it writes to.
     package let contact: ContactReference
     /// PUT or DELETE.
@@ -63,7 +90,7 @@ package enum DeliveryOutcome: Sendable {
 package struct DeliveryReply: Sendable {
     /// The status.
     package let status: Int
-    /// The headers, without the hop-by-hop fields.
+    /// The header fields as they came, hop-by-hop fields included.
     package let headers: HTTPHeaders
     /// The body.
     package let body: ByteBuffer
@@ -71,6 +98,10 @@ package struct DeliveryReply: Sendable {
     package let retryAfterMilliseconds: Int64?
     /// Whether its length or its chunks say that it is whole; else it ended with its connection.
     package let isCompletelyFramed: Bool
+    /// Whether the upstream confirms a write: 2xx, and a body that is a JSON object, or empty and certain to be whole.
+    ///
+    /// Anything else may be some proxy's page, or a reply that was cut short.
+    package let isConfirmation: Bool
 
     /// Puts a reply together.
     package init(
@@ -85,6 +116,17 @@ package struct DeliveryReply: Sendable {
         self.headers = headers
         self.body = body
         self.retryAfterMilliseconds = retryAfterMilliseconds
+        isConfirmation = (200..<300).contains(status) && Self.confirms(body, isCompletelyFramed)
+    }
+
+    private static func confirms(_ body: ByteBuffer, _ isCompletelyFramed: Bool) -> Bool {
+        body.withUnsafeReadableBytes { bytes in
+            // Some servers put a byte order mark before JSON, which RFC 8259 §8.1 lets readers ignore.
+            let isMarked = bytes.starts(with: [0xEF, 0xBB, 0xBF])
+            let text = UnsafeRawBufferPointer(rebasing: bytes.dropFirst(isMarked ? 3 : 0))
+            if !isMarked, text.allSatisfy({ [0x20, 0x09, 0x0A, 0x0D].contains($0) }) { return isCompletelyFramed }
+            return JSONDocument.isObject(text)
+        }
     }
 }
 

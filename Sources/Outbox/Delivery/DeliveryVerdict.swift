@@ -125,20 +125,6 @@ enum DeliveryVerdict: Sendable, Equatable {
 }
 
 extension DeliveryReply {
-    /// Whether the upstream confirms a write: 2xx, and a body that is a JSON object, or empty and certain to be whole.
-    ///
-    /// Anything else may be some proxy's page, or a reply that was cut short.
-    var isConfirmation: Bool {
-        guard (200..<300).contains(status) else { return false }
-        return body.withUnsafeReadableBytes { bytes in
-            // Some servers put a byte order mark before JSON, which RFC 8259 §8.1 lets readers ignore.
-            let isMarked = bytes.starts(with: [0xEF, 0xBB, 0xBF])
-            let text = UnsafeRawBufferPointer(rebasing: bytes.dropFirst(isMarked ? 3 : 0))
-            if !isMarked, text.allSatisfy({ [0x20, 0x09, 0x0A, 0x0D].contains($0) }) { return isCompletelyFramed }
-            return JSONDocument.isObject(text)
-        }
-    }
-
     /// Whether its body is an error in the API's shape.
     private var isErrorOfAPI: Bool { body.withUnsafeReadableBytes(DexatelErrorBody.firstCode) != nil }
 

@@ -246,6 +246,13 @@ extension LaneSchedule {
         if !recalls.contains(.queued) { recalls.append(.queued) }
     }
 
+    /// Whether there may be something to bring back.
+    func hasRecall(now: RelayTime) -> Bool {
+        guard !isSuspended, recalling == nil else { return false }
+        return !recalls.isEmpty || heldWritesDueAt.map { $0 <= now } ?? false
+            || probeAlarms.min.map { $0.at <= now } ?? false
+    }
+
     /// What to bring back from the database next; one at a time, and `recalled` ends it.
     mutating func nextRecall(now: RelayTime) -> RecallRequest? {
         guard !isSuspended, recalling == nil else { return nil }

@@ -32,6 +32,8 @@ extension LaneSchedule {
         var source: Source
         /// Read so many at most.
         var limit: Int
+        /// Bytes of payloads that are read with them at most.
+        var maxPayloadBytes: Int
         /// The newest sequence that was known when the request was made; nothing behind it is taken.
         var newest: Int64
         /// Whether predecessors and successors are to be found, too.
@@ -65,6 +67,7 @@ extension LaneSchedule {
         return RefillRequest(
             source: source,
             limit: max(Self.minRowsRead, room / 2),
+            maxPayloadBytes: max(0, limits.maxWindowPayloadBytes - payloadBytes),
             newest: newest,
             needsOrder: !behind.isEmpty
         )

@@ -84,7 +84,7 @@ protocol OutboxStorage: AnyObject {
 
 /// Reads of the outbox, beside the commit thread and never on an event loop.
 protocol OutboxReading: Sendable {
-    /// Pending writes that are not held, in order, without their payloads.
+    /// Pending writes that are not held, in order, with as many of their payloads as there is room for.
     func pendingWrites(_ rows: PendingRows) async throws -> PendingPart
     /// Those of a contact behind `sequence`.
     func pendingWrites(
@@ -100,8 +100,8 @@ protocol OutboxReading: Sendable {
         semantics: PutSemantics,
         limit: Int
     ) async throws -> [PendingContactWrite]
-    /// What a pending write sends.
-    func payload(of sequence: Int64) async throws -> WritePayload?
+    /// What pending writes send, by their sequences.
+    func payloads(of sequences: [Int64]) async throws -> [Int64: WritePayload]
     /// The receipt of a write, wherever it is.
     func receipt(_ id: WriteID) async throws -> Receipt?
     /// When the oldest pending write was accepted, or was last brought back from the dead.
@@ -136,6 +136,8 @@ struct PendingRows: Sendable, Equatable {
     var needsOrder = false
     /// So many at most.
     var limit: Int
+    /// Bytes of the payloads to be read with them at most.
+    var maxPayloadBytes = 0
 }
 
 /// A part of the backlog.
@@ -145,6 +147,8 @@ struct PendingPart: Sendable, Equatable {
     var upTo: Int64?
     /// What comes before and behind them, if that was asked for, by their sequences.
     var order: [Int64: Order] = [:]
+    /// What they send, as far as there was room, by their sequences.
+    var payloads: [Int64: WritePayload] = [:]
 
     struct Order: Sendable, Equatable {
         var predecessor: LaneSchedule.Predecessor

@@ -77,8 +77,9 @@ final class SQLiteOutboxReader: OutboxReading {
             WHERE other.contact = part.contact AND other.sequence > part.sequence AND other.hold = 0
         ) AS has_successor
         """
-    static let refill = "SELECT \(columns) \(bounded) LIMIT ?"
-    static let refillInOrder = "SELECT \(columns), \(order) \(bounded) LIMIT ?"
+    private static let payload = "target, headers, body"
+    static let refill = "SELECT \(columns), \(payload) \(bounded) LIMIT ?"
+    static let refillInOrder = "SELECT \(columns), \(payload), \(order) \(bounded) LIMIT ?"
     static let refillBound = """
         SELECT sequence FROM pending_write WHERE sequence > ? ORDER BY sequence
         LIMIT 1 OFFSET \(maxScannedRows - 1)
@@ -90,7 +91,7 @@ final class SQLiteOutboxReader: OutboxReading {
 
     static func refill(ofKeys count: Int) -> String {
         let keys = repeatElement("?", count: count).joined(separator: ", ")
-        return "SELECT \(columns), \(order) \(bounded) AND api_key IN (\(keys)) LIMIT ?"
+        return "SELECT \(columns), \(payload), \(order) \(bounded) AND api_key IN (\(keys)) LIMIT ?"
     }
 
     func pendingWrites(_ rows: PendingRows) async throws -> PendingPart {
@@ -100,12 +101,18 @@ final class SQLiteOutboxReader: OutboxReading {
                 rows.keyRows.map { Self.refill(ofKeys: $0.count) } ?? (isOrdered ? Self.refillInOrder : Self.refill)
             let statement = try database.cachedStatement(sql: sql)
             var part = PendingPart(writes: [])
+            var payloadBytes = 0
             let arguments = [rows.after] + (rows.keyRows ?? []) + [Int64(rows.limit)]
             // A row at a time: thousands of rows at once would be the peak of the process' memory.
             let found = try Row.fetchCursor(statement, arguments: StatementArguments(arguments))
             while let row = try found.next() {
                 let write = try PendingWrite(row)
                 part.writes.append(write)
+                // One that is damaged is found when it is to be sent.
+                if payloadBytes + write.storedBytes <= rows.maxPayloadBytes, let payload = try? WritePayload(row) {
+                    payloadBytes += write.storedBytes
+                    part.payloads[write.sequence] = payload
+                }
                 guard isOrdered else { continue }
                 part.order[write.sequence] = PendingPart.Order(
                     predecessor: try row.value("predecessor", as: Int64?.self).map { .write($0) } ?? .first,
@@ -182,12 +189,16 @@ final class SQLiteOutboxReader: OutboxReading {
         }
     }
 
-    func payload(of sequence: Int64) async throws -> WritePayload? {
+    func payloads(of sequences: [Int64]) async throws -> [Int64: WritePayload] {
         try await read { database in
             let statement = try database.cachedStatement(
                 sql: "SELECT target, headers, body FROM pending_write WHERE sequence = ?"
             )
-            return try Row.fetchOne(statement, arguments: [sequence]).map(WritePayload.init)
+            var payloads: [Int64: WritePayload] = [:]
+            for sequence in sequences {
+                payloads[sequence] = try Row.fetchOne(statement, arguments: [sequence]).map(WritePayload.init)
+            }
+            return payloads
         }
     }
 

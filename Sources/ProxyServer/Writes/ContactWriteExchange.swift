@@ -260,7 +260,7 @@ final class ContactWriteExchange: Exchange {
     }
 
     private static func forwarded(_ reply: DeliveryReply, _ id: WriteID, _ preference: Preference) -> Reply {
-        var headers = reply.headers.filter { $0.name.lowercased() != "content-length" }
+        var headers = HeaderHygiene.forwardedReply(reply.headers).filter { !$0.name.isSameASCII(as: "content-length") }
             .map { (name: $0.name, value: $0.value) }
         headers.append(("Contact-Relay-Write", id.description))
         if let applied = preference.applied(isAsynchronous: false) { headers.append(("Preference-Applied", applied)) }

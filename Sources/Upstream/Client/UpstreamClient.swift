@@ -75,11 +75,11 @@ package final class UpstreamClient: Sendable {
         maxReplyBytes: Int? = nil
     ) async -> Result<UpstreamReply, UpstreamFailure> {
         let (configuration, origin) = self.current
-        let started = ContinuousClock.now
+        guard !Task.isCancelled else { return .failure(.cancelledBefore) }
         do throws(UpstreamFailure) {
             let prepared = try Self.prepare(request, request.body.map { .whole($0) } ?? .none, for: configuration.url)
             let result = await origin.send(prepared, maxReplyBytes: maxReplyBytes ?? configuration.maxReplyBytes)
-            return result.map { UpstreamReply($0, duration: started.duration(to: .now)) }.mapError(UpstreamFailure.init)
+            return result.map(UpstreamReply.init).mapError(UpstreamFailure.init)
         } catch {
             return .failure(error)
         }
@@ -106,6 +106,7 @@ package final class UpstreamClient: Sendable {
         interim: (@Sendable (Int, HTTPHeaders) -> Void)? = nil
     ) async throws(UpstreamFailure) -> UpstreamStream {
         let (configuration, origin) = self.current
+        guard !Task.isCancelled else { throw .cancelledBefore }
         let prepared = try Self.prepare(request, body == nil ? .none : .pieces(length: length), for: configuration.url)
         do throws(ExchangeFailure) {
             let take = interim.map { interim in { @Sendable (head: ReceivedHead) in interim(head.status, head.headers) }
@@ -132,15 +133,12 @@ package final class UpstreamClient: Sendable {
         guard request.target.utf8.first == UInt8(ascii: "/") else {
             throw UpstreamFailure(.invalidRequest, "the method or target is malformed", mayHaveTakenEffect: false)
         }
-        guard !Task.isCancelled else {
-            throw UpstreamFailure(.cancelled, "the request was cancelled before it was sent", mayHaveTakenEffect: false)
-        }
         var headers = request.headers
-        headers.remove(name: DexatelHeader.apiKey)
+        if headers.contains(name: DexatelHeader.apiKey) { headers.remove(name: DexatelHeader.apiKey) }
         if let apiKey = request.apiKey { headers.add(name: DexatelHeader.apiKey, value: apiKey.exposedText) }
         return OutboundRequest(
             method: request.method,
-            target: url.basePath + request.target,
+            target: url.basePath.isEmpty ? request.target : url.basePath + request.target,
             headers: headers,
             body: body,
             traffic: request.traffic

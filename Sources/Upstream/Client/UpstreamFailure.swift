@@ -64,6 +64,13 @@ package struct UpstreamFailure: Error, Sendable, Hashable, CustomStringConvertib
     /// A reply that began in time, and was not whole in time.
     package static let tooSlow = UpstreamFailure(.timeout, "the reply was not whole in time", mayHaveTakenEffect: true)
 
+    /// A request whose task was cancelled first.
+    static let cancelledBefore = UpstreamFailure(
+        .cancelled,
+        "the request was cancelled before it was sent",
+        mayHaveTakenEffect: false
+    )
+
     init(_ code: Code, _ message: String, mayHaveTakenEffect: Bool) {
         self.code = code
         self.message = message

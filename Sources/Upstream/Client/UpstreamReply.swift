@@ -26,18 +26,15 @@ package struct UpstreamReply: Sendable {
     package let framing: Framing
     /// Whether it is a 304 to a request without a condition, which is no answer to it.
     package let isUnaskedNotModified: Bool
-    /// The time from sending to the last byte, waiting for a connection included.
-    package let duration: Duration
 
     /// Whether the reply is certain to be whole (design §3.3: a delivery needs a correctly framed body).
     package var isCompletelyFramed: Bool { self.framing != .untilClose }
 
-    init(_ reply: WholeReply, duration: Duration) {
+    init(_ reply: WholeReply) {
         self.status = reply.head.status
         self.headers = reply.head.headers
         self.body = reply.body
         self.isUnaskedNotModified = reply.head.isUnaskedNotModified
-        self.duration = duration
         self.framing =
             switch reply.head.framing {
             case .bodiless: .bodiless

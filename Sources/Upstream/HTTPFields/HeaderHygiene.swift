@@ -34,6 +34,7 @@ package enum HeaderHygiene {
 
     /// Takes out the hop-by-hop fields and those that `Connection` names.
     package static func removeHopByHop(_ headers: inout HTTPHeaders) {
+        guard headers.contains(where: { ConnectionFields.contains($0.name) }) else { return }
         let named = headers[canonicalForm: "Connection"]
         for name in Set(headers.map(\.name)) where ConnectionFields.contains(name) { headers.remove(name: name) }
         for name in named where !name.isEmpty { headers.remove(name: String(name)) }
@@ -79,8 +80,11 @@ package enum HeaderHygiene {
 
     /// Adds the relay to the list of intermediaries of a request, with the comment that finds loops (RFC 9110 §7.6.3).
     package static func addRequestVia(_ headers: inout HTTPHeaders, version: HTTPVersion = .http1_1) {
+        guard version != .http1_1 else { return headers.add(name: "Via", value: self.requestVia) }
         headers.add(name: "Via", value: "\(version.major).\(version.minor) \(self.pseudonym) \(self.instance)")
     }
+
+    private static let requestVia = "1.1 \(pseudonym) \(instance)"
 
     /// Adds the relay to the list of intermediaries of a reply (RFC 9110 §7.6.3).
     package static func addVia(_ headers: inout HTTPHeaders, version: HTTPVersion) {

@@ -37,8 +37,7 @@ import Testing
         _ = try storage.commit(books.take())
         let pending = try await opened.reader.pendingWrites(PendingRows(after: 0, limit: 10)).writes
         #expect(pending == [write])
-        #expect(try await opened.reader.payload(of: 1) == payload)
-        #expect(try await opened.reader.payload(of: 2) == nil)
+        #expect(try await opened.reader.payloads(of: [1, 2]) == [1: payload])
         let receipt = try #require(try await opened.reader.receipt(write.id))
         #expect(receipt.state == .pending && receipt.contact == write.contact && receipt.method == .delete)
         let stranger = WriteID(sequence: write.id.sequence, nonce: 8)
@@ -188,7 +187,7 @@ import Testing
             storage.close()
         }
         await #expect(throws: OutboxError.self) { try await reader.oldestPendingAcceptedClock() }
-        await #expect(throws: OutboxError.self) { try await reader.payload(of: 1) }
+        await #expect(throws: OutboxError.self) { try await reader.payloads(of: [1]) }
     }
 
     @Test func `a reader cannot write`() throws {

@@ -55,25 +55,29 @@ final class ScriptedTransport: DeliveryTransport {
         }
     }
 
-    func send(_ delivery: Delivery, permit: DeliveryPermit) async -> DeliveryOutcome {
-        let attempt = Attempt(
-            contact: delivery.contact,
-            method: delivery.method,
-            body: String(buffer: delivery.payload.body),
-            apiKey: delivery.apiKey
-        )
-        let number = state.withLock { state in
-            state.attempts.append(attempt)
-            if state.underWay[attempt.contact, default: 0] > 0 { state.sawOverlap = true }
-            state.underWay[attempt.contact, default: 0] += 1
-            return state.attempts.count - 1
+    func begin(_ deliveries: [Delivery], for receiver: any DeliveryReceiver) {
+        for delivery in deliveries {
+            let attempt = Attempt(
+                contact: delivery.contact,
+                method: delivery.method,
+                body: String(buffer: delivery.payload.body),
+                apiKey: delivery.apiKey
+            )
+            let number = state.withLock { state in
+                state.attempts.append(attempt)
+                if state.underWay[attempt.contact, default: 0] > 0 { state.sawOverlap = true }
+                state.underWay[attempt.contact, default: 0] += 1
+                return state.attempts.count - 1
+            }
+            Task {
+                let outcome = await self.script(attempt, number)
+                self.state.withLock { state in
+                    state.underWay[attempt.contact, default: 0] -= 1
+                    state.permitsOut -= 1
+                }
+                receiver.ended([DeliveryEnd(sequence: delivery.sequence, outcome: outcome)])
+            }
         }
-        let outcome = await script(attempt, number)
-        state.withLock { state in
-            state.underWay[attempt.contact, default: 0] -= 1
-            state.permitsOut -= 1
-        }
-        return outcome
     }
 
     func release(_ permit: DeliveryPermit) {

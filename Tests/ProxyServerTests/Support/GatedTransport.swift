@@ -29,16 +29,19 @@ final class GatedTransport: DeliveryTransport {
         isOpen ? .go(DeliveryPermit(0)) : .wait(milliseconds: 3_600_000)
     }
 
-    func send(_ delivery: Delivery, permit: DeliveryPermit) async -> DeliveryOutcome {
-        let body = onSend.withLock { $0 }?(delivery) ?? replyBody.withLock { $0 }
-        return .reply(
-            DeliveryReply(
+    func begin(_ deliveries: [Delivery], for receiver: any DeliveryReceiver) {
+        let ends = deliveries.map { delivery in
+            let body = onSend.withLock { $0 }?(delivery) ?? replyBody.withLock { $0 }
+            let reply = DeliveryReply(
                 status: replyStatus.withLock { $0 },
                 headers: ["Content-Type": "application/json"],
                 body: ByteBuffer(string: body),
                 retryAfterMilliseconds: nil
             )
-        )
+            return DeliveryEnd(sequence: delivery.sequence, outcome: .reply(reply))
+        }
+        // As from an event loop, not from within.
+        Task { receiver.ended(ends) }
     }
 
     func release(_ permit: DeliveryPermit) {}
