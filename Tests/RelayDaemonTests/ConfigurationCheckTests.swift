@@ -116,7 +116,6 @@ import Testing
 
     @Test(arguments: [
         ("upstream.connect_timeout", "2s", "upstream.request_timeout", "1s"),
-        ("upstream.max_concurrent_writes", "8", "upstream.max_connections", "7"),
         ("writes.reply_wait", "2s", "writes.max_reply_wait", "1999ms"),
         ("writes.max_pending_unverified_per_key", "1000", "writes.max_pending_unverified", "999"),
         ("writes.max_body", "64KiB", "writes.max_pending_bytes", "63KiB"),
@@ -129,6 +128,22 @@ import Testing
         #expect(problems([larger: bound]) == ["command line: \(larger): \(rule)"])
         #expect(problems([smaller: value, larger: bound]) == ["command line: \(smaller): \(rule)"])
         #expect(problems([smaller: value, larger: value]) == [])
+    }
+
+    @Test func `the default of concurrent writes fits the connections, and one that is given has to`() throws {
+        let fitted = try RelayConfiguration.load(
+            file: nil,
+            defaultFile: "/nonexistent/relay.yaml",
+            environment: [:],
+            overrides: ["upstream.max_connections": "7"]
+        )
+        #expect(fitted.upstream.maxConcurrentWrites == 7)
+        #expect(
+            problems(["upstream.max_concurrent_writes": "8", "upstream.max_connections": "7"]) == [
+                "command line: upstream.max_concurrent_writes: upstream.max_concurrent_writes (8) must be at most "
+                    + "upstream.max_connections (7)"
+            ]
+        )
     }
 
     @Test func `a rule between settings names the line`() throws {

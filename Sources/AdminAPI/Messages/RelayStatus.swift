@@ -46,7 +46,7 @@ package struct RelayStatus: Codable, Sendable, Equatable {
         package var consecutiveFailures: Int
         /// The last failure in words.
         package var lastError: String?
-        /// Writes that may be under way at once, as slow start has it; nil from a daemon that does not say.
+        /// Writes that may be under way at once, as the relay has found out; nil from a daemon that does not say.
         package var concurrencyLimit: Int?
         /// How often the breaker has come into each state since the daemon started; nil from a daemon that does not say.
         package var transitions: Transitions?

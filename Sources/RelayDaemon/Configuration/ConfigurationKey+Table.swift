@@ -112,7 +112,7 @@ extension ConfigurationKey {
             "upstream.max_concurrent_writes",
             \.upstream.maxConcurrentWrites,
             .count(1...10_000),
-            "Queued writes in flight at a time."
+            "Queued writes in flight at a time at most; the relay begins with 8 and finds out how many the upstream takes."
         ),
         .init(
             "upstream.keep_alive",

@@ -43,6 +43,7 @@ extension RelayConfiguration {
         let refused = sources.apply(to: &configuration)
         configuration.deriveAdminSocket(environment: environment, isGiven: sources.origin(of: "admin.socket") != nil)
         configuration.deriveSecretFiles(environment, sources)
+        if sources.origin(of: "upstream.max_concurrent_writes") == nil { configuration.fitConcurrentWrites() }
         configuration.deriveProxy(environment, isGiven: sources.origin(of: "upstream.proxy") != nil)
         let secretProblems = readsSecrets ? configuration.readSecrets(sources) : []
 
@@ -63,6 +64,11 @@ extension RelayConfiguration {
     private mutating func deriveAdminSocket(environment: [String: String], isGiven: Bool) {
         guard !isGiven else { return }
         admin.socket = (Self.firstDirectory(environment["RUNTIME_DIRECTORY"]) ?? state.directory) + "/admin.sock"
+    }
+
+    /// The default is for the default number of connections.
+    private mutating func fitConcurrentWrites() {
+        upstream.maxConcurrentWrites = min(upstream.maxConcurrentWrites, upstream.maxConnections)
     }
 
     private static func firstDirectory(_ list: String?) -> String? {

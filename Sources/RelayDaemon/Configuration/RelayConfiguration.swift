@@ -68,9 +68,10 @@ extension RelayConfiguration {
         /// The time between connections that find out whether the upstream is there again.
         package var probeInterval: Duration = .seconds(2)
         /// The number of connections at a time.
-        package var maxConnections = 32
-        /// The number of queued writes in flight at a time.
-        package var maxConcurrentWrites = 8
+        package var maxConnections = 64
+        /// The number of queued writes in flight at a time that is never exceeded: as many connections as deliveries can have
+        /// when all other traffic takes what is reserved for it.
+        package var maxConcurrentWrites = 40
         /// The time for which an unused connection is kept.
         package var keepAlive: Duration = .seconds(4)
         /// The age beyond which a connection is not used again.

@@ -114,7 +114,7 @@ struct MetricsDocument {
         text.add(
             "contact_relay_upstream_concurrency_limit",
             .gauge,
-            "Writes that may be under way at once: upstream.max_concurrent_writes, less after an outage or a 429.",
+            "Writes that may be under way at once: as many as the upstream takes, upstream.max_concurrent_writes at most.",
             upstream.concurrencyLimit ?? 0
         )
         let transitions = upstream.transitions ?? RelayStatus.Upstream.Transitions()

@@ -1,8 +1,8 @@
 /// The kinds of traffic that share one breaker.
 package enum Traffic: Sendable {
-    /// Deliveries from the outbox: refused while the breaker is open, and limited by slow start.
+    /// Deliveries from the outbox: refused while the breaker is open, and limited to what the upstream takes at a time.
     case delivery
-    /// Reads and revalidations: refused while the breaker is open, not limited by slow start.
+    /// Reads and revalidations: refused while the breaker is open, not limited in number.
     case read
     /// Pass-through: refused only while the breaker is open *and* no connection to the upstream can be made (design §4).
     case passThrough
@@ -27,7 +27,7 @@ package enum Admission: Sendable, Hashable {
     case go(Permit)
     /// The upstream is believed to be gone; asking again before `retryAt` is pointless.
     case refused(retryAt: ContinuousClock.Instant)
-    /// Slow start admits no further delivery until one that is in flight ends.
+    /// The upstream takes no further delivery until one that is in flight ends.
     case saturated
 }
 

@@ -29,7 +29,7 @@ package struct BreakerConfiguration: Sendable, Hashable {
     package var maxProbeDuration: Duration = .seconds(60)
     /// What a request is told to wait that comes while another one probes.
     package var probeRetryInterval: Duration = .seconds(1)
-    /// Deliveries in flight once slow start is over (`upstream.max_concurrent_writes`).
+    /// Deliveries in flight at most, however fast the upstream is (`upstream.max_concurrent_writes`).
     package var maxConcurrentDeliveries: Int
 
     /// Takes the design's numbers, and the operator's limit of concurrent deliveries (at least 1).

@@ -38,23 +38,23 @@ package struct CircuitBreaker: Sendable {
     private var lastPermit: UInt64 = 0
     private var probesFrom: ContinuousClock.Instant
     private var window: FailureWindow
-    private var slowStart: SlowStart
+    private var concurrency: ConcurrencyLimit
     private var probes: ProbeTurns
 
-    /// Makes a closed breaker without slow start: nothing bad is known yet.
+    /// Makes a closed breaker, of whose upstream nothing bad is known yet.
     package init(configuration: BreakerConfiguration, now: ContinuousClock.Instant) {
         self.configuration = configuration
         self.since = now
         self.probesFrom = now
         self.window = FailureWindow(configuration)
-        self.slowStart = SlowStart(maximum: configuration.maxConcurrentDeliveries)
+        self.concurrency = ConcurrencyLimit(maximum: configuration.maxConcurrentDeliveries)
         self.probes = ProbeTurns(preference: configuration.probePreference)
     }
 
     /// Deliveries that may be in flight at present.
-    package var concurrencyLimit: Int { self.slowStart.limit }
+    package var concurrencyLimit: Int { self.concurrency.limit }
     /// Deliveries that are in flight at present.
-    package var deliveriesInFlight: Int { self.slowStart.inFlightCount }
+    package var deliveriesInFlight: Int { self.concurrency.inFlightCount }
 
     /// Asks for leave to send a request.
     ///
@@ -66,11 +66,11 @@ package struct CircuitBreaker: Sendable {
     ) -> Admission {
         switch self.state {
         case .closed:
-            if traffic == .delivery, self.slowStart.isFull { return .saturated }
-            return .go(self.givePermit(to: origin, traffic, isProbe: false))
+            if traffic == .delivery, self.concurrency.isFull() { return .saturated }
+            return .go(self.givePermit(to: origin, traffic, isProbe: false, now: now))
         case .open, .halfOpen:
             if traffic == .passThrough, self.isReachable {
-                return .go(self.givePermit(to: origin, traffic, isProbe: false))
+                return .go(self.givePermit(to: origin, traffic, isProbe: false, now: now))
             }
             if let probe = self.probes.current, now < probe.givenUpAt {
                 return .refused(retryAt: min(probe.givenUpAt, now + self.configuration.probeRetryInterval))
@@ -78,7 +78,7 @@ package struct CircuitBreaker: Sendable {
             let turn = self.probes.turn(of: origin, from: self.probesFrom)
             guard now >= turn else { return .refused(retryAt: self.nextTry(turn: turn, now: now)) }
             self.state = .halfOpen
-            let permit = self.givePermit(to: origin, traffic, isProbe: true)
+            let permit = self.givePermit(to: origin, traffic, isProbe: true, now: now)
             self.probes.start(permit, givenUpAt: now + self.configuration.maxProbeDuration)
             return .go(permit)
         }
@@ -95,7 +95,7 @@ package struct CircuitBreaker: Sendable {
         using generator: inout some RandomNumberGenerator
     ) -> BreakerTransition? {
         let before = self.state
-        let wasDelivery = self.slowStart.end(permit.id)
+        let began = self.concurrency.end(permit.id)
         let wasProbe = self.probes.end(permit)
         switch signal {
         case .abandoned:
@@ -104,9 +104,9 @@ package struct CircuitBreaker: Sendable {
             self.isReachable = true
             switch status {
             case ..<500:
-                self.succeeded(permit, wasDelivery: wasDelivery, isRateLimit: status == 429, now: now)
+                self.succeeded(permit, began: began, isRateLimit: status == 429, now: now)
             case 502...504, 520...530:
-                self.failed(permit, signal, wasDelivery: wasDelivery, wasProbe: wasProbe, now: now, using: &generator)
+                self.failed(permit, signal, wasDelivery: began != nil, wasProbe: wasProbe, now: now, using: &generator)
             default:
                 // A probe with a 500 neither closes the breaker nor speaks against the upstream: the next
                 // one has its turn after another interval of the same length.
@@ -114,7 +114,7 @@ package struct CircuitBreaker: Sendable {
             }
         case .unreachable, .timeout, .broken:
             self.isReachable = signal != .unreachable
-            self.failed(permit, signal, wasDelivery: wasDelivery, wasProbe: wasProbe, now: now, using: &generator)
+            self.failed(permit, signal, wasDelivery: began != nil, wasProbe: wasProbe, now: now, using: &generator)
         }
         return before == self.state ? nil : BreakerTransition(from: before, to: self.state)
     }
@@ -151,7 +151,7 @@ package struct CircuitBreaker: Sendable {
     /// Takes another limit of concurrent deliveries (at least 1).
     package mutating func setMaxConcurrentDeliveries(_ limit: Int) {
         self.configuration.maxConcurrentDeliveries = max(1, limit)
-        self.slowStart.setMaximum(self.configuration.maxConcurrentDeliveries)
+        self.concurrency.setMaximum(self.configuration.maxConcurrentDeliveries)
     }
 
     /// The upstream is another one now, of which nothing bad is known; permits of the old one can still be handed back.
@@ -161,15 +161,20 @@ package struct CircuitBreaker: Sendable {
         self.isReachable = true
     }
 
-    private mutating func givePermit(to origin: OriginKey, _ traffic: Traffic, isProbe: Bool) -> Permit {
+    private mutating func givePermit(
+        to origin: OriginKey,
+        _ traffic: Traffic,
+        isProbe: Bool,
+        now: ContinuousClock.Instant
+    ) -> Permit {
         self.lastPermit += 1
-        if traffic == .delivery { self.slowStart.start(self.lastPermit) }
+        if traffic == .delivery { self.concurrency.start(self.lastPermit, now: now) }
         return Permit(id: self.lastPermit, epoch: self.epoch, origin: origin, traffic: traffic, isProbe: isProbe)
     }
 
     private mutating func succeeded(
         _ permit: Permit,
-        wasDelivery: Bool,
+        began: ContinuousClock.Instant?,
         isRateLimit: Bool,
         now: ContinuousClock.Instant
     ) {
@@ -184,11 +189,11 @@ package struct CircuitBreaker: Sendable {
         self.window.recordSuccess(now: now)
         // Only deliveries move their own limit: an app whose reads run into a rate limit must not slow down
         // others' writes.
-        guard wasDelivery else { return }
+        guard let began else { return }
         if isRateLimit {
-            self.slowStart.halve(for: permit.id, lastGiven: self.lastPermit)
+            self.concurrency.halve(for: permit.id, lastGiven: self.lastPermit)
         } else {
-            self.slowStart.grow()
+            self.concurrency.succeeded(permit.id, began: began, lastGiven: self.lastPermit, now: now)
         }
     }
 
@@ -212,8 +217,8 @@ package struct CircuitBreaker: Sendable {
         }
         // A request that set out before the outage ended and fails after it says nothing about the time since.
         guard permit.epoch == self.epoch else { return }
-        if wasDelivery, signal == .timeout {
-            self.slowStart.halve(for: permit.id, lastGiven: self.lastPermit)
+        if wasDelivery, signal == .timeout || signal == .answered(status: 503) {
+            self.concurrency.halve(for: permit.id, lastGiven: self.lastPermit)
         }
         switch signal {
         case .unreachable: self.window.recordUnreachable(now: now)
@@ -257,7 +262,7 @@ package struct CircuitBreaker: Sendable {
         self.epoch += 1
         self.openings = 0
         self.window.reset()
-        self.slowStart.restart()
+        self.concurrency.restart()
         self.probes.reset()
     }
 }

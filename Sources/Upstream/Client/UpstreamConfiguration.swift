@@ -10,9 +10,9 @@ package struct UpstreamConfiguration: Sendable, Hashable {
     /// How long a whole exchange may take, and how long a streamed one may stand still (`upstream.request_timeout`).
     package var requestTimeout: Duration = .seconds(10)
     /// Connections at a time, and so requests at a time (`upstream.max_connections`).
-    package var maxConnections = 32
-    /// Deliveries at a time once slow start is over (`upstream.max_concurrent_writes`).
-    package var maxConcurrentWrites = 8
+    package var maxConnections = 64
+    /// Deliveries at a time at most, however fast the upstream is (`upstream.max_concurrent_writes`).
+    package var maxConcurrentWrites = 40
     /// Requests of each class of traffic that may wait for a connection; one more is refused at once.
     package var maxWaitingRequests = 1024
     /// The largest reply that ``UpstreamClient/send(_:maxReplyBytes:)`` takes into memory, unless a call says

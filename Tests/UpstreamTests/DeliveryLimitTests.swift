@@ -1,8 +1,8 @@
 import Testing
 import Upstream
 
-@Suite("Slow start")
-struct SlowStartTests {
+@Suite("Breaker: the limit of deliveries")
+struct DeliveryLimitTests {
     private func closedAgain(limit: Int = 8) throws -> BreakerDriver {
         let driver = BreakerDriver(BreakerConfiguration(maxConcurrentDeliveries: limit))
         driver.openByRefusal()
@@ -35,7 +35,10 @@ struct SlowStartTests {
         }
     }
 
-    @Test("halves on 429 and timeouts, down to one", arguments: [Signal.answered(status: 429), .timeout])
+    @Test(
+        "halves on 429, 503 and timeouts, down to one",
+        arguments: [Signal.answered(status: 429), .answered(status: 503), .timeout]
+    )
     func halves(signal: Signal) {
         let driver = BreakerDriver(BreakerConfiguration(maxConcurrentDeliveries: 8))
         for expected in [8, 4, 2, 1, 1] {
