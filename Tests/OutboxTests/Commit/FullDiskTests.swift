@@ -68,19 +68,20 @@ import Testing
         try await eventually("attempts") { gate.waitingCount == 8 }
         faults.isDiskFull.store(true, ordering: .sequentiallyConsistent)
         gate.open()
-        try await eventually("their outcomes") { rig.admission.committed.delivered == 8 }
-        #expect(sent.withLock { $0 } == 8, "nothing more is sent")
-        guard case .diskLow = rig.commits.currentHealth else {
-            Issue.record("\(rig.commits.currentHealth)")
-            return
+        try await eventually("the full disk to be noticed") {
+            if case .diskLow = rig.commits.currentHealth { true } else { false }
         }
+        // The room that is kept is for the outcomes of what was sent until then, which may be more than the eight.
+        try await eventually("their outcomes") { rig.admission.committed.delivered == sent.withLock { $0 } }
+        let sentBefore = sent.withLock { $0 }
+        #expect((8..<20).contains(sentBefore))
         rig.submit(21, 21, wait: 0)
         try await rig.sink.waitForAnswers(21)
         #expect(rig.sink.answers(to: 21).map(\.status) == [503])
         // As long as there is no room, however often somebody looks.
         let turns = rig.commits.turns
         try await eventually("some looks") { rig.commits.turns > turns + 3 }
-        #expect(sent.withLock { $0 } == 8 && rig.admission.committed.delivered == 8)
+        #expect(sent.withLock { $0 } == sentBefore && rig.admission.committed.delivered == sentBefore)
         faults.isDiskFull.store(false, ordering: .sequentiallyConsistent)
         try await eventually("all to be delivered") { rig.admission.committed.pending == 0 }
         #expect(sent.withLock { $0 } == 20, "each once")
