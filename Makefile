@@ -18,7 +18,7 @@ DESTDIR ?=
 # What `make bench` runs, and what it needs.
 benchmarks := durable-put cached-get exchanges
 bench_packages := gcc=cc libc6-dev nginx=nginx python3=python3 redis-server=redis-server wrk=wrk
-build_packages := libsqlite3-dev libsystemd-dev make=make pkg-config=pkg-config
+build_packages := libsqlite3-dev libsystemd-dev zlib1g-dev make=make pkg-config=pkg-config
 # The runtime is linked in, so that the program runs where no toolchain is; exclusivity is checked by the debug build,
 # which the tests use, and costs a few percent of the hot paths at run time.
 release_flags := -c release --static-swift-stdlib -Xswiftc -enforce-exclusivity=unchecked

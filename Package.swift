@@ -88,7 +88,7 @@ let package = Package(
         .target(
             name: "Upstream",
             dependencies: [
-                "HTTPClient", "DexatelAPI", nioPosix, logging,
+                "HTTPClient", "DexatelAPI", "CZlib", nioPosix, logging,
             ] + nio,
             swiftSettings: swiftSettings
         ),
@@ -107,6 +107,7 @@ let package = Package(
         ),
         .target(name: "Systemd", dependencies: ["CSystemd"], swiftSettings: swiftSettings),
         .systemLibrary(name: "CSystemd", pkgConfig: "libsystemd", providers: [.apt(["libsystemd-dev"])]),
+        .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         .systemLibrary(name: "CLinux"),
         .target(name: "DexatelAPI", dependencies: ["CLinux"], swiftSettings: swiftSettings),
         .target(name: "HTTPWire", dependencies: nio, swiftSettings: swiftSettings),
