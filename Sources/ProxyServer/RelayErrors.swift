@@ -11,7 +11,8 @@ struct RequestSummary {
 
     init(_ head: RequestHead) {
         method = head.method.rawValue
-        path = String(head.target.prefix { $0 != "?" })
+        let query = head.target.utf8.firstIndex(of: UInt8(ascii: "?"))
+        path = query.map { String(head.target[..<$0]) } ?? head.target
     }
 
     init(method: String, path: String) {

@@ -26,7 +26,7 @@ final class DiskStore {
     /// How many replies go at once when room is made.
     static let evictionBatch = 64
     /// How many replies one transaction writes.
-    static let storingBatch = 512
+    static let storingBatch = 2048
     /// How many replies, and how many pages, one step of a clearance takes away.
     static let clearingRows = 512
     /// Shared memory for a log of 32 MiB.

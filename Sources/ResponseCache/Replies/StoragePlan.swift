@@ -50,9 +50,11 @@ package struct StoragePlan: Sendable {
     /// `Content-Length`, unless a transfer coding overrides it (RFC 9112 §6.3).
     private static func announcedBytes(_ reply: ReplyHead) throws(StoreRefusal) -> Int? {
         guard !reply.headers.contains(name: "Transfer-Encoding") else { return nil }
-        let lengths = Set(reply.headers[canonicalForm: "Content-Length"])
+        let lengths = reply.headers[canonicalForm: "Content-Length"]
         guard let text = lengths.first else { return nil }
-        guard lengths.count == 1, !text.isEmpty, text.utf8.allSatisfy(\.isDigit) else { throw .malformed }
+        guard lengths.allSatisfy({ $0 == text }), !text.isEmpty, text.utf8.allSatisfy(\.isDigit) else {
+            throw .malformed
+        }
         guard let length = Int(text) else { throw .tooLarge }
         return length
     }

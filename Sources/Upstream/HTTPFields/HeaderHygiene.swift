@@ -9,6 +9,10 @@ package enum HeaderHygiene {
     /// The comment by which this process knows its own requests in `Via`, drawn anew at each start.
     package static let instance = "(instance \(String(UInt64.random(in: .min ... .max), radix: 16)))"
 
+    /// What nearly all messages get, made once.
+    private static let via = "1.1 \(pseudonym)"
+    private static let requestVia = "1.1 \(pseudonym) \(instance)"
+
     /// Whether a `Via` value says that this process has sent the request, so that it goes round in a loop.
     ///
     /// Another relay on the way, of the same name, has another instance.
@@ -80,14 +84,15 @@ package enum HeaderHygiene {
 
     /// Adds the relay to the list of intermediaries of a request, with the comment that finds loops (RFC 9110 §7.6.3).
     package static func addRequestVia(_ headers: inout HTTPHeaders, version: HTTPVersion = .http1_1) {
-        guard version != .http1_1 else { return headers.add(name: "Via", value: self.requestVia) }
-        headers.add(name: "Via", value: "\(version.major).\(version.minor) \(self.pseudonym) \(self.instance)")
+        let value =
+            version == .http1_1
+            ? self.requestVia : "\(version.major).\(version.minor) \(self.pseudonym) \(self.instance)"
+        headers.add(name: "Via", value: value)
     }
-
-    private static let requestVia = "1.1 \(pseudonym) \(instance)"
 
     /// Adds the relay to the list of intermediaries of a reply (RFC 9110 §7.6.3).
     package static func addVia(_ headers: inout HTTPHeaders, version: HTTPVersion) {
-        headers.add(name: "Via", value: "\(version.major).\(version.minor) \(self.pseudonym)")
+        let value = version == .http1_1 ? self.via : "\(version.major).\(version.minor) \(self.pseudonym)"
+        headers.add(name: "Via", value: value)
     }
 }
