@@ -91,19 +91,21 @@ package final class OriginClient: Sendable {
     ///     long it may stand still.
     ///   - delegate: Takes what becomes of it; it may be called before this returns.
     ///   - eventLoop: The loop that this is called on.
+    ///   - made: Takes the exchange before anything else happens to it.
     /// - Throws: What cannot be written as HTTP.
     @discardableResult
     package func begin(
         _ request: OutboundRequest,
         timeout: TimeAmount?,
         delegate: any ExchangeDelegate,
-        on eventLoop: any EventLoop
+        on eventLoop: any EventLoop,
+        made: (Exchange) -> Void = { _ in }
     ) throws(ExchangeFailure) -> Exchange {
         let rendered = try RenderedRequest(request, authority: self.configuration.authority)
         guard let shard = self.shards.first(where: { $0.eventLoop === eventLoop }) else {
             preconditionFailure("the event loop has no pool")
         }
-        return shard.pool.value.begin(rendered, delegate, self.patience(timeout))
+        return shard.pool.value.begin(rendered, delegate, self.patience(timeout), then: made)
     }
 
     private func patience(_ timeout: TimeAmount?) -> Exchange.Patience {
@@ -111,23 +113,6 @@ package final class OriginClient: Sendable {
     }
 
     // MARK: - From anywhere
-
-    /// Sends a request and hands out the delegate that takes what becomes of it, made on the connection's loop.
-    func start<Delegate: ExchangeDelegate & Sendable>(
-        _ request: OutboundRequest,
-        timeout: TimeAmount?,
-        delegate: Delegate,
-        started: @escaping @Sendable (NIOLoopBound<Exchange>) -> Void
-    ) throws(ExchangeFailure) {
-        let rendered = try RenderedRequest(request, authority: self.configuration.authority)
-        let patience = self.patience(timeout)
-        let shard = self.leastLoaded
-        shard.eventLoop.execute {
-            shard.pool.value.begin(rendered, delegate, patience) { exchange in
-                started(NIOLoopBound(exchange, eventLoop: shard.eventLoop))
-            }
-        }
-    }
 
     /// Keeps no connection from now on; exchanges under way end as they began.
     package func retire() {

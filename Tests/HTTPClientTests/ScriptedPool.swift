@@ -73,6 +73,8 @@ final class ScriptedPool {
 
     /// What the last connection has sent since it was last asked.
     func sent(on index: Int? = nil) throws -> String {
+        // What was written in one turn of the loop goes out at its end.
+        self.loop.run()
         var text = ""
         let channel = self.channels[index ?? self.channels.count - 1]
         while let bytes = try channel.readOutbound(as: ByteBuffer.self) { text += String(buffer: bytes) }

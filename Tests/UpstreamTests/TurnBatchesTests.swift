@@ -18,7 +18,7 @@ import Upstream
             try await loop.submit { batches.add(10 * number + 3, on: loop) }.get()
         }
         try await eventually("all to be taken") { taken.withLock { $0.flatMap { $0 } }.count == 8 }
-        #expect(taken.withLock { $0 } == [[0, 1, 2], [3], [10, 11, 12], [13]])
+        #expect(taken.withLock { Set($0) } == [[0, 1, 2], [3], [10, 11, 12], [13]])
         try await group.shutdownGracefully()
     }
 }

@@ -2,6 +2,7 @@ import DexatelAPI
 import Glibc
 import NIOCore
 import NIOHTTP1
+import Synchronization
 import TestSupport
 import Testing
 import Upstream
@@ -47,13 +48,17 @@ struct UpstreamClientTests {
     @Test("after a reload requests go to the new upstream, and one that is under way at the old one ends there")
     func reload() async throws {
         let next = try await ScriptedServer { _, _ in .reply("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nnew") }
-        try await self.with({ _, _ in .reply("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nold") }) { client, server in
-            let stream = try await client.open(Self.get, body: nil as OneByOne?, length: nil)
-            client.reload(UpstreamConfiguration(url: try UpstreamURL(next.url)))
+        let reload = Mutex<(@Sendable () -> Void)?>(nil)
+        let old: @Sendable (String, Int) -> ScriptedServer.Reaction = { _, _ in
+            // While the request is under way.
+            reload.withLock { $0.take() }?()
+            return .reply("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nold")
+        }
+        try await self.with(old) { client, server in
+            let url = try UpstreamURL(next.url)
+            reload.withLock { $0 = { client.reload(UpstreamConfiguration(url: url)) } }
+            #expect(String(buffer: try await client.send(Self.get).get().body) == "old")
             #expect(String(buffer: try await client.send(Self.get).get().body) == "new")
-            var body = ByteBuffer()
-            for try await piece in stream.body { body.writeImmutableBuffer(piece) }
-            #expect(String(buffer: body) == "old")
         }
         try await next.stop()
     }

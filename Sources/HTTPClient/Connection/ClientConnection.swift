@@ -22,6 +22,7 @@ final class ClientConnection: ChannelDuplexHandler {
     /// Bytes that are not enough for the next event.
     private var unread: ByteBuffer?
     private var exchange: Exchange?
+    private var isFlushDue = false
     private var isPaused = false
     private var isReadHeldBack = false
     private var cause: (any Error)?
@@ -68,8 +69,19 @@ final class ClientConnection: ChannelDuplexHandler {
         exchange.sent()
         context.write(self.wrapOutboundOut(request.bytes), promise: nil)
         if let body = request.body { context.write(self.wrapOutboundOut(body), promise: nil) }
-        context.flush()
-        if isStreamed, self.exchange === exchange, context.channel.isWritable { exchange.becameWritable() }
+        guard isStreamed else { return context.flush() }
+        self.flushSoon()
+        if self.exchange === exchange, context.channel.isWritable { exchange.becameWritable() }
+    }
+
+    /// Sends what is written in this turn of the event loop together: the first pieces of a body often come with its head.
+    private func flushSoon() {
+        guard !self.isFlushDue, let context else { return }
+        self.isFlushDue = true
+        context.eventLoop.assumeIsolated().execute {
+            self.isFlushDue = false
+            self.context?.flush()
+        }
     }
 
     /// Sends a piece of the request's body.
@@ -83,10 +95,11 @@ final class ClientConnection: ChannelDuplexHandler {
             context.write(self.wrapOutboundOut(piece), promise: nil)
             line = context.channel.allocator.buffer(capacity: 2)
             line.writeStaticString("\r\n")
-            context.writeAndFlush(self.wrapOutboundOut(line), promise: nil)
+            context.write(self.wrapOutboundOut(line), promise: nil)
         } else {
-            context.writeAndFlush(self.wrapOutboundOut(piece), promise: nil)
+            context.write(self.wrapOutboundOut(piece), promise: nil)
         }
+        self.flushSoon()
     }
 
     /// Ends the request's body.
@@ -96,7 +109,8 @@ final class ClientConnection: ChannelDuplexHandler {
         if asChunks {
             var end = context.channel.allocator.buffer(capacity: 5)
             end.writeStaticString("0\r\n\r\n")
-            context.writeAndFlush(self.wrapOutboundOut(end), promise: nil)
+            context.write(self.wrapOutboundOut(end), promise: nil)
+            self.flushSoon()
         }
         self.exchange?.requestSent()
     }

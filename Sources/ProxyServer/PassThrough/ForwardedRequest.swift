@@ -1,4 +1,5 @@
 import DexatelAPI
+import HTTPClient
 import HTTPWire
 import NIOCore
 import NIOHTTP1
@@ -7,9 +8,9 @@ import ResponseCache
 import Upstream
 
 /// An app's request as the upstream is to get it (RFC 9110 §7.6): everybody who forwards begins here.
-struct ForwardedRequest {
+struct ForwardedRequest: Sendable {
     /// How long the request's body is.
-    enum Body: Equatable {
+    enum Body: Sendable, Equatable {
         /// There is none.
         case none
         /// So many bytes.
@@ -49,8 +50,14 @@ struct ForwardedRequest {
         self.init(head, apiKey: caller.key?.secret, dropsAuthorization: caller.takesAuthorization)
     }
 
-    /// The body's length in the terms of ``UpstreamClient/open(_:body:length:)``.
-    var length: Int64? { if case .known(let bytes) = body { bytes } else { nil } }
+    /// The body in the HTTP client's terms.
+    var outboundBody: OutboundRequest.Body {
+        switch body {
+        case .none: .none
+        case .known(let bytes): .pieces(length: bytes)
+        case .unknown: .pieces(length: nil)
+        }
+    }
 }
 
 extension RequestHead {
@@ -67,8 +74,8 @@ extension RequestHead {
 /// The upstream's reply as the app is to get it.
 enum ForwardedReply {
     /// Its head, without what belongs to the upstream's connection, and with the way that its body's end is known.
-    static func head(_ stream: UpstreamStream, method: HTTPMethod) -> AnswerHead {
-        head(stream.status, HeaderHygiene.forwardedReply(stream.headers), length(stream.status, stream.headers, method))
+    static func head(_ status: Int, _ headers: HTTPHeaders, method: HTTPMethod) -> AnswerHead {
+        head(status, HeaderHygiene.forwardedReply(headers), length(status, headers, method))
     }
 
     /// The same of a reply whose fields name the relay in `Via` already.

@@ -8,8 +8,8 @@ import Upstream
 
 /// Serves a request by asking the upstream, streamed both ways (design §6).
 ///
-/// The connection's event loop takes the client's side, and a task the upstream's: the body goes up through a
-/// ``BodyInlet``, the reply comes down through an ``AnswerWriter``.
+/// This is the client's side, on its connection's event loop; ``UpstreamExchange`` is the upstream's. Each piece of a body is
+/// handed on as it comes, and either side stops reading while the other one takes no more.
 final class PassThroughExchange: Exchange {
     /// A read that the cache does not answer, but learns from.
     struct Read: Sendable {
@@ -33,9 +33,12 @@ final class PassThroughExchange: Exchange {
     private let connection: ConnectionHandler
     private let request: RequestSummary
     private let preference: Preference
-    private var outlet: AnswerOutlet?
-    private var inlet: BodyInlet?
-    private var task: Task<Void, Never>?
+    private var upstream: NIOLoopBound<UpstreamExchange>?
+    private var window = UploadWindow()
+    private var hasBody = false
+    private var isReadingPaused = false
+    /// Whether the client has gone, or everything is said.
+    private var isOver = false
     private var barrier: Barrier?
 
     /// - Parameters:
@@ -156,36 +159,19 @@ final class PassThroughExchange: Exchange {
     }
 
     private func start(_ permit: Permit) {
-        let eventLoop = connection.eventLoopContext.eventLoop
         let forwarded = ForwardedRequest(head, caller)
-        if forwarded.body == .none {
-            // Its end is all that is left to come.
-            connection.resumeInput(from: self)
-        } else {
-            let bound = NIOLoopBound(self, eventLoop: eventLoop)
-            inlet = BodyInlet { eventLoop.execute { bound.value.takeBody() } }
-        }
-        let outlet = AnswerOutlet(connection, for: self)
-        self.outlet = outlet
-        let upstream = UpstreamExchange(
-            server: server,
+        hasBody = forwarded.body != .none
+        // Its end is all that is left to come.
+        if !hasBody { connection.resumeInput(from: self) }
+        let question = UpstreamExchange.Question(
+            forwarded: forwarded,
             method: head.method,
             read: read,
-            forwarded: forwarded,
-            summary: request,
             key: key,
-            hasPassedBarrier: preference.relayBarrier && key != nil,
-            inlet: inlet,
-            writer: AnswerWriter(outlet, eventLoop: eventLoop)
+            hasPassedBarrier: preference.relayBarrier && key != nil
         )
-        task = Task { await upstream.run(permit) }
-    }
-
-    /// The upstream wants (more of) the body.
-    private func takeBody() {
-        guard outlet != nil else { return }
-        connection.writeContinue()
-        connection.resumeInput(from: self)
+        let bound = NIOLoopBound(self, eventLoop: connection.eventLoopContext.eventLoop)
+        UpstreamExchange.start(question, permit, server: server, client: bound)
     }
 
     /// 504 for reads, which a gateway answers (design §5.6); else 503, which says that the request was not taken.
@@ -200,27 +186,101 @@ final class PassThroughExchange: Exchange {
         connection.answer(reply, from: self)
     }
 
+    // MARK: - The upstream's news
+
+    /// Takes the upstream's side.
+    func began(_ upstream: NIOLoopBound<UpstreamExchange>) {
+        if isOver { upstream.run { $0.cancel() } } else { self.upstream = upstream }
+    }
+
+    /// The upstream's connection has taken so much of the body, and wants more.
+    func bodyTaken(_ bytes: Int) {
+        window.taken(bytes)
+        guard upstream != nil, window.isFlowing else { return }
+        connection.writeContinue()
+        connection.resumeInput(from: self)
+    }
+
+    /// Passes an interim reply on.
+    func interim(_ answer: InterimAnswer) { connection.writeInterim(answer, from: self) }
+
+    /// Begins the answer.
+    func beginAnswer(_ head: AnswerHead) { connection.beginAnswer(head, from: self) }
+
+    /// Passes a piece of the reply's body on.
+    func write(_ bytes: ByteBuffer) {
+        connection.write(bytes, from: self)
+        guard !isOver, !isReadingPaused, !connection.isWritable else { return }
+        isReadingPaused = true
+        upstream?.run { $0.pauseReading() }
+    }
+
+    /// Ends the answer.
+    func endAnswer() {
+        discardBody()
+        connection.endAnswer(from: self)
+    }
+
+    /// Takes the end of an exchange that brought no whole reply.
+    ///
+    /// - Parameter permit: Given where there was no reply at all, to be handed back.
+    func failed(_ failure: UpstreamFailure, _ permit: Permit?) {
+        guard let permit else {
+            discardBody()
+            return connection.abortAnswer(from: self)
+        }
+        // Whatever the connection died of once the client had gone, the upstream is not to blame, and neither is it for a
+        // client's body that did not come.
+        let isClientLate = failure.code == .timeout && hasBody && window.isStarved
+        let isOwnDoing = isOver || isClientLate
+        let asker =
+            read == nil ? ReplyMeaning.Asker.forwarded(head.method) : .forwardedRead(isHead: head.method == .HEAD)
+        let meaning = ReplyMeaning(failure, to: asker, isOwnDoing: isOwnDoing)
+        server.upstreamHealth.ended(permit, meaning.breaker, error: isOwnDoing ? nil : failure.description)
+        guard !isOver else { return }
+        discardBody()
+        if isClientLate {
+            var reply = server.errors.bodyTimeout(for: request)
+            reply.mustClose = true
+            return connection.answer(reply, from: self)
+        }
+        var reply = server.errors.upstream(failure, unreachableStatus: unreachableStatus, for: request)
+        if let read { reply.headers.append(read.unanswered(detail: failure.code.detail)) }
+        connection.answer(reply, from: self)
+    }
+
+    /// Throws away what still comes of the body, so that the client gets on.
+    private func discardBody() {
+        upstream = nil
+        if hasBody { connection.resumeInput(from: self) }
+    }
+
     // MARK: - The connection's news
 
     func receive(_ bytes: ByteBuffer) {
-        if let inlet, !inlet.offer(bytes) { connection.pauseInput(from: self) }
+        guard let upstream else { return }
+        window.offered(bytes.readableBytes)
+        upstream.run { $0.write(bytes) }
+        if !window.isFlowing { connection.pauseInput(from: self) }
     }
 
-    func end() { inlet?.finish() }
+    func end() {
+        window.ended()
+        if hasBody { upstream?.run { $0.finishBody() } }
+    }
 
-    func resumeAnswer() { outlet?.resume() }
+    func resumeAnswer() {
+        guard isReadingPaused else { return }
+        isReadingPaused = false
+        upstream?.run { $0.resumeReading() }
+    }
 
     /// The client has gone, or everything is said: what is still under way upstream is given up, which closes its
     /// connection.
     func cancel() {
+        isOver = true
         barrier.take()?.end()
-        // First of all, so that a failure that the rest brings about is known to be our own.
-        task?.cancel()
-        task = nil
-        outlet?.cancel()
-        outlet = nil
-        inlet?.fail()
-        inlet = nil
+        upstream.take()?.run { $0.cancel() }
     }
 }
 

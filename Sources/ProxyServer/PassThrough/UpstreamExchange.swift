@@ -1,3 +1,4 @@
+import HTTPClient
 import NIOCore
 import NIOHTTP1
 import Outbox
@@ -5,63 +6,175 @@ import ResponseCache
 import Upstream
 
 /// The upstream's side of a request that is passed through: sends it, and brings the reply to the client.
-struct UpstreamExchange: Sendable {
-    let server: ServerCore
-    let method: HTTPMethod
-    let read: PassThroughExchange.Read?
-    let forwarded: ForwardedRequest
-    let summary: RequestSummary
-    let key: KnownKey?
-    let hasPassedBarrier: Bool
-    let inlet: BodyInlet?
-    let writer: AnswerWriter
+///
+/// It lives on the event loop of the connection to the upstream; if the client is connected there, too, nothing crosses
+/// threads.
+final class UpstreamExchange: ExchangeDelegate {
+    /// What is asked, and for whom.
+    struct Question: Sendable {
+        let forwarded: ForwardedRequest
+        let method: HTTPMethod
+        let read: PassThroughExchange.Read?
+        let key: KnownKey?
+        let hasPassedBarrier: Bool
 
-    /// Runs the exchange to its end, and gives the permit back as soon as something is learnt.
-    func run(_ permit: Permit) async {
-        let askedAt = server.reads.clock.milliseconds()
-        let stream: UpstreamStream
+        var asker: ReplyMeaning.Asker {
+            read == nil ? .forwarded(method) : .forwardedRead(isHead: method == .HEAD)
+        }
+    }
+
+    /// What has come of a reply while the refusal of the key that it brings is being noted on disk.
+    private struct Held {
+        let head: AnswerHead
+        var pieces: [ByteBuffer] = []
+        var end: Result<Void, UpstreamFailure>?
+    }
+
+    private let question: Question
+    private let server: ServerCore
+    private let line: UpstreamLine
+    private let client: NIOLoopBound<PassThroughExchange>
+    private let askedAtMilliseconds: Int64
+    private var permit: Permit?
+    private var exchange: HTTPClient.Exchange?
+    private var held: Held?
+    /// Bytes of the request's body that were written while the connection had no room for more.
+    private var untakenBytes = 0
+
+    private init(
+        _ question: Question,
+        _ permit: Permit,
+        _ server: ServerCore,
+        _ line: UpstreamLine,
+        _ client: NIOLoopBound<PassThroughExchange>
+    ) {
+        self.question = question
+        self.permit = permit
+        self.server = server
+        self.line = line
+        self.client = client
+        askedAtMilliseconds = server.reads.clock.milliseconds()
+    }
+
+    /// Begins an exchange, at once if the client's event loop has a pool of connections.
+    ///
+    /// The client's side is given the exchange before it hears anything else of it.
+    static func start(
+        _ question: Question,
+        _ permit: Permit,
+        server: ServerCore,
+        client: NIOLoopBound<PassThroughExchange>
+    ) {
+        let line = server.client.line(nearest: client.eventLoop)
+        @Sendable func begin() { UpstreamExchange(question, permit, server, line, client).begin() }
+        if line.eventLoop.inEventLoop { begin() } else { line.eventLoop.execute { begin() } }
+    }
+
+    private func begin() {
+        let bound = NIOLoopBound(self, eventLoop: line.eventLoop)
+        client.run { $0.began(bound) }
+        let (request, body) = (question.forwarded.request, question.forwarded.outboundBody)
         do throws(UpstreamFailure) {
-            stream = try await server.client.open(
-                forwarded.request,
-                body: inlet.map(RequestBodyPieces.init),
-                length: forwarded.length,
-                interim: { [writer] in writer.interim(InterimAnswer(status: $0, headers: $1)) }
-            )
+            try line.begin(request, body: body, delegate: self) { exchange = $0 }
         } catch {
-            return fail(permit, error)
-        }
-        let target = forwarded.request.target
-        let meaning = server.meaning(status: stream.status, headers: stream.headers, to: target, asker, key)
-        server.upstreamHealth.ended(permit, meaning.breaker)
-        if let key, let refusal = server.note(meaning.key, of: key) {
-            let cacheKey = CacheKey(partition: CachePartition(key.fingerprint), target: target)
-            await server.reads.cache.noteRefusal(refusal, of: cacheKey)
-        }
-        note(meaning.cache, stream, askedAt)
-        writer.begin(head(stream))
-        do {
-            for try await piece in stream.body { try await writer.write(piece) }
-            // A task that was cancelled sees its sequence end as if it were complete.
-            try Task.checkCancellation()
-            writer.end()
-        } catch {
-            writer.abort()
+            failed(error)
         }
     }
 
-    private var asker: ReplyMeaning.Asker {
-        read == nil ? .forwarded(method) : .forwardedRead(isHead: method == .HEAD)
+    // MARK: - The client's news
+
+    /// Sends a piece of the request's body.
+    func write(_ bytes: ByteBuffer) {
+        guard let exchange else { return }
+        exchange.write(bytes)
+        untakenBytes += bytes.readableBytes
+        if exchange.isWritable { writable() }
     }
+
+    /// Ends the request's body.
+    func finishBody() { exchange?.finishBody() }
+
+    /// Reads no more of the reply for now.
+    func pauseReading() { exchange?.pauseReading() }
+
+    /// Reads on.
+    func resumeReading() { if held == nil { exchange?.resumeReading() } }
+
+    /// Gives the exchange up, as nobody waits for it any more.
+    func cancel() { exchange?.cancel() }
+
+    // MARK: - The exchange's news
+
+    func writable() {
+        let bytes = untakenBytes
+        untakenBytes = 0
+        client.run { $0.bodyTaken(bytes) }
+    }
+
+    func interim(_ head: ReceivedHead) {
+        let answer = InterimAnswer(status: head.status, headers: head.headers)
+        client.run { $0.interim(answer) }
+    }
+
+    func head(_ head: ReceivedHead) {
+        let (target, key) = (question.forwarded.request.target, question.key)
+        let meaning = server.meaning(status: head.status, headers: head.headers, to: target, question.asker, key)
+        if let permit = permit.take() { server.upstreamHealth.ended(permit, meaning.breaker) }
+        let refusal = key.flatMap { server.note(meaning.key, of: $0) }
+        note(meaning.cache, head)
+        let answer = answerHead(head)
+        guard let key, let refusal else { return client.run { $0.beginAnswer(answer) } }
+        held = Held(head: answer)
+        exchange?.pauseReading()
+        let bound = NIOLoopBound(self, eventLoop: line.eventLoop)
+        Task { [cache = server.reads.cache] in
+            await cache.noteRefusal(refusal, of: CacheKey(partition: CachePartition(key.fingerprint), target: target))
+            bound.run { $0.refusalIsNoted() }
+        }
+    }
+
+    /// Shows the client what has come meanwhile.
+    private func refusalIsNoted() {
+        guard let held = held.take() else { return }
+        client.run { client in
+            client.beginAnswer(held.head)
+            for piece in held.pieces { client.write(piece) }
+        }
+        switch held.end {
+        case nil: exchange?.resumeReading()
+        case .success: client.run { $0.endAnswer() }
+        case .failure(let failure): client.run { $0.failed(failure, nil) }
+        }
+    }
+
+    func body(_ bytes: ByteBuffer) {
+        if held == nil { client.run { $0.write(bytes) } } else { held?.pieces.append(bytes) }
+    }
+
+    func ended(trailers: HTTPHeaders?) {
+        exchange = nil
+        if held == nil { client.run { $0.endAnswer() } } else { held?.end = .success(()) }
+    }
+
+    func failed(_ failure: ExchangeFailure) { failed(UpstreamFailure(failure)) }
+
+    private func failed(_ failure: UpstreamFailure) {
+        exchange = nil
+        let permit = permit.take()
+        if held == nil { client.run { $0.failed(failure, permit) } } else { held?.end = .failure(failure) }
+    }
+
+    // MARK: - What the reply says
 
     /// Carries out what the reply says of what is stored.
-    private func note(_ news: ReplyMeaning.OfCache, _ stream: UpstreamStream, _ askedAt: Int64) {
+    private func note(_ news: ReplyMeaning.OfCache, _ head: ReceivedHead) {
         let cache = server.reads.cache
         if case .changes(let targets) = news { for target in targets { cache.invalidate(target: target) } }
-        guard let read else { return }
+        guard let read = question.read else { return }
         let reply = ReplyHead(
-            status: stream.status,
-            headers: stream.headers,
-            times: server.reads.clock.times(askedAtMilliseconds: askedAt)
+            status: head.status,
+            headers: head.headers,
+            times: server.reads.clock.times(askedAtMilliseconds: askedAtMilliseconds)
         )
         let (request, cacheKey) = (read.request.cacheRequest, read.request.cacheKey)
         switch news {
@@ -74,36 +187,24 @@ struct UpstreamExchange: Sendable {
         }
     }
 
-    private func fail(_ permit: Permit, _ failure: UpstreamFailure) {
-        // Whatever the connection died of once the client had gone, the upstream is not to blame, and neither is it for a
-        // client's body that did not come.
-        let isClientGone = Task.isCancelled
-        let isClientLate = failure.code == .timeout && inlet?.isStarved == true
-        let isOwnDoing = isClientGone || isClientLate
-        let meaning = ReplyMeaning(failure, to: asker, isOwnDoing: isOwnDoing)
-        server.upstreamHealth.ended(permit, meaning.breaker, error: isOwnDoing ? nil : failure.description)
-        if isClientGone { return }
-        if isClientLate {
-            var reply = server.errors.bodyTimeout(for: summary)
-            reply.mustClose = true
-            return writer.answer(reply)
-        }
-        var reply = server.errors.upstream(failure, unreachableStatus: read == nil ? 503 : 504, for: summary)
-        if let read { reply.headers.append(read.unanswered(detail: failure.code.detail)) }
-        writer.answer(reply)
-    }
-
-    private func head(_ stream: UpstreamStream) -> AnswerHead {
-        var head = ForwardedReply.head(stream, method: method)
-        if let pending = key?.pendingCount, pending > 0 {
+    private func answerHead(_ received: ReceivedHead) -> AnswerHead {
+        var head = ForwardedReply.head(received.status, received.headers, method: question.method)
+        if let pending = question.key?.pendingCount, pending > 0 {
             head.headers.append(("Contact-Relay-Pending", String(pending)))
         }
-        if let read {
+        if let read = question.read {
             var status = CacheStatus(forward: read.forward)
-            status.forwardStatus = stream.status
+            status.forwardStatus = received.status
             head.headers.append(("Cache-Status", status.fieldValue))
         }
-        if hasPassedBarrier { head.headers.append(("Preference-Applied", "relay-barrier")) }
+        if question.hasPassedBarrier { head.headers.append(("Preference-Applied", "relay-barrier")) }
         return head
+    }
+}
+
+extension NIOLoopBound {
+    /// Does something with the value on its loop, at once if that is this one.
+    func run(_ body: @escaping @Sendable (Value) -> Void) {
+        if eventLoop.inEventLoop { body(value) } else { eventLoop.execute { body(value) } }
     }
 }

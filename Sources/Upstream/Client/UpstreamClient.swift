@@ -1,7 +1,7 @@
 import DexatelAPI
 import HTTPClient
 package import NIOCore
-package import NIOHTTP1
+import NIOHTTP1
 import NIOPosix
 import Synchronization
 
@@ -82,38 +82,6 @@ package final class UpstreamClient: Sendable {
             return result.map(UpstreamReply.init).mapError(UpstreamFailure.init)
         } catch {
             return .failure(error)
-        }
-    }
-
-    /// Sends a request whose body comes in pieces, and returns as soon as the reply's head is there.
-    ///
-    /// Back-pressure works both ways. Instead of one deadline, `request_timeout` bounds how long nothing may move: the
-    /// request's body while that is sent, then the time to the final head, whatever interim replies come, and the
-    /// reply's body while it is read.
-    ///
-    /// - Parameters:
-    ///   - request: The request; its own `body` is ignored.
-    ///   - body: The body's pieces; an error thrown by it aborts the exchange with
-    ///     ``UpstreamFailure/Code/cancelled``.
-    ///   - length: The body's length in bytes, or `nil` to send it in chunks.
-    ///   - sent: Called on an event loop when the request goes out, each time that it does.
-    ///   - interim: Takes status and fields of interim replies but 100, in order, on an event loop.
-    package func open(
-        _ request: UpstreamRequest,
-        body: (some AsyncSequence<ByteBuffer, any Error> & Sendable)?,
-        length: Int64?,
-        sent: (@Sendable () -> Void)? = nil,
-        interim: (@Sendable (Int, HTTPHeaders) -> Void)? = nil
-    ) async throws(UpstreamFailure) -> UpstreamStream {
-        let (configuration, origin) = self.current
-        guard !Task.isCancelled else { throw .cancelledBefore }
-        let prepared = try Self.prepare(request, body == nil ? .none : .pieces(length: length), for: configuration.url)
-        do throws(ExchangeFailure) {
-            let take = interim.map { interim in { @Sendable (head: ReceivedHead) in interim(head.status, head.headers) }
-            }
-            return UpstreamStream(try await origin.open(prepared, body: body, sent: sent, interim: take))
-        } catch {
-            throw UpstreamFailure(error)
         }
     }
 

@@ -16,20 +16,26 @@ package struct UpstreamLine: Sendable {
         self.eventLoop = eventLoop
     }
 
-    /// Sends a request without a streamed body, from the line's event loop.
+    /// Sends a request from the line's event loop.
     ///
     /// `request_timeout` bounds how long it may stand still.
     ///
-    /// - Parameter delegate: Takes what becomes of it; it may be called before this returns.
+    /// - Parameters:
+    ///   - body: A body that comes in pieces; the request's own if `nil`.
+    ///   - delegate: Takes what becomes of it; it may be called before this returns.
+    ///   - made: Takes the exchange before anything else happens to it.
     /// - Throws: What cannot be sent.
+    @discardableResult
     package func begin(
         _ request: UpstreamRequest,
-        delegate: any ExchangeDelegate
+        body: OutboundRequest.Body? = nil,
+        delegate: any ExchangeDelegate,
+        made: (HTTPClient.Exchange) -> Void = { _ in }
     ) throws(UpstreamFailure) -> HTTPClient.Exchange {
-        let body = request.body.map { OutboundRequest.Body.whole($0) } ?? .none
+        let body = body ?? request.body.map { OutboundRequest.Body.whole($0) } ?? .none
         let prepared = try UpstreamClient.prepare(request, body, for: configuration.url)
         do throws(ExchangeFailure) {
-            return try origin.begin(prepared, timeout: nil, delegate: delegate, on: eventLoop)
+            return try origin.begin(prepared, timeout: nil, delegate: delegate, on: eventLoop, made: made)
         } catch {
             throw UpstreamFailure(error)
         }
