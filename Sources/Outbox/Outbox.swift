@@ -97,7 +97,7 @@ package final class Outbox: Sendable {
             ),
             opened: opened
         )
-        commits.start(storage, opened: opened, observer: engine)
+        commits.start(storage, opened: opened, engine: engine)
         return Outbox(
             configuration: configuration,
             admission: admission,
@@ -193,11 +193,7 @@ package final class Outbox: Sendable {
     package func receipt(_ id: WriteID, for key: KnownKey) async throws -> Receipt? {
         guard var receipt = try await engine.reader.receipt(id), owns(key, receipt) else { return nil }
         if !receipt.state.hasEnded {
-            if engine.isInFlight(id.sequence) {
-                receipt.state = .inFlight
-            } else if key.isHeld {
-                receipt.state = .held
-            }
+            if engine.isInFlight(id.sequence) { receipt.state = .inFlight }
         }
         return receipt
     }
@@ -223,19 +219,32 @@ package final class Outbox: Sendable {
         commits.setDeathObserver(observer)
     }
 
-    /// Whether a contact has committed writes that are pending, so that nothing else may overtake them (design §3.1).
+    /// Whether a contact may have committed writes that are pending, so that nothing else may overtake them (design §3.1).
     ///
-    /// Also true while the engine does not know, as the backlog exceeds what it holds in memory. O(1).
-    package func hasPending(_ contact: ContactReference) -> Bool {
-        engine.mayHavePending(contact)
+    /// False is certain; whether it has is for `hasPending` to say. O(1), from memory.
+    package func mayHavePending(_ contact: ContactReference) -> Bool { commits.contacts.mayContain(contact) }
+
+    /// Looks whether a contact has committed writes that are pending, and says so on any thread; what cannot be read counts
+    /// as pending.
+    package func lookForPending(
+        _ contact: ContactReference,
+        _ found: @escaping @Sendable (Bool) -> Void
+    ) {
+        let reader = engine.reader
+        Task {
+            do {
+                found(try await reader.hasPending(contact))
+            } catch {
+                found(true)
+            }
+        }
     }
 
     /// Whether reads with a key may have pending writes of a contact to show, held ones included.
     ///
     /// False where there is something only for what no sender has been told of yet. O(1).
     package func mayHavePending(_ contact: ContactReference, of key: KnownKey) -> Bool {
-        // Held writes have left their lanes; which contacts they are for is known to the database alone.
-        key.pendingCount > 0 && (engine.mayHavePending(contact) || admission.committed.held > 0)
+        key.pendingCount > 0 && mayHavePending(contact)
     }
 
     /// The pending writes of one key to some contacts, in order; `maxChangesPerContact` of each at most.
@@ -246,10 +255,11 @@ package final class Outbox: Sendable {
     /// Read from the database, so that nothing is to be kept in memory for it.
     package func pendingWrites(to contacts: [ContactReference], of key: KnownKey) async throws -> [PendingContactWrite]
     {
-        guard let row = key.current.row else { return [] }
+        // What was pending of a key that was replaced is its successor's.
+        guard let row = key.current.row, !key.current.isReplaced else { return [] }
         return try await engine.reader.pendingWrites(
             to: contacts,
-            keyRow: row,
+            keyRows: keys.rows(of: row),
             semantics: configuration.putSemantics,
             limit: Self.maxChangesPerContact
         )

@@ -44,8 +44,6 @@ package struct OutboxConfiguration: Sendable {
     package var supersedes: Bool
     /// `writes.put_semantics`.
     package var putSemantics: PutSemantics
-    /// Pending writes that are held in memory; the others are read from the database when there is room.
-    package var maxWindowWrites: Int
 
     /// The defaults of design §2.3, over a state directory.
     package init(stateDirectory: String) {
@@ -70,7 +68,6 @@ package struct OutboxConfiguration: Sendable {
         maxRetryAfterMilliseconds = 3_600_000
         supersedes = true
         putSemantics = .unknown
-        maxWindowWrites = 8_192
     }
 
     /// Where the database is.
@@ -87,8 +84,8 @@ package struct OutboxConfiguration: Sendable {
         )
     }
 
-    var laneLimits: LaneSchedule.Limits {
-        var limits = LaneSchedule.Limits()
+    var laneLimits: LaneLimits {
+        var limits = LaneLimits()
         limits.maxWaiting = maxWaiting
         limits.maxInFlight = maxConcurrentWrites
         limits.maxAgeMilliseconds = maxAgeMilliseconds
@@ -99,7 +96,6 @@ package struct OutboxConfiguration: Sendable {
         limits.maxRetryAfterMilliseconds = maxRetryAfterMilliseconds
         limits.supersedes = supersedes
         limits.putSemantics = putSemantics
-        limits.maxWindowWrites = maxWindowWrites
         return limits
     }
 }

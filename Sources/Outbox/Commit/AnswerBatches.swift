@@ -11,7 +11,7 @@ struct AnswerBatches {
         }
     }
 
-    mutating func add(_ answers: [LaneSchedule.Answer]) {
+    mutating func add(_ answers: [SenderAnswer]) {
         for answer in answers { add(answer.waiter.sink, answer.waiter.token, answer.answer) }
     }
 

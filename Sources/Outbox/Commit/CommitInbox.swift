@@ -10,13 +10,11 @@ final class CommitInbox: Sendable {
     /// What the commit thread does next.
     struct Work: Sendable {
         var writes: [NewWrite] = []
-        var attempts: [AttemptRecord] = []
-        var holds: [HoldRecord] = []
-        var ends: [EndRecord] = []
+        var outcomes: [(outcome: AttemptOutcome, waiter: Waiter?)] = []
         var operations: [any CommitOperation] = []
 
         var isEmpty: Bool {
-            writes.isEmpty && attempts.isEmpty && holds.isEmpty && ends.isEmpty && operations.isEmpty
+            writes.isEmpty && outcomes.isEmpty && operations.isEmpty
         }
     }
 
@@ -41,18 +39,14 @@ final class CommitInbox: Sendable {
     /// Whether writes are taken no more.
     var isStopping: Bool { state.withLock { $0.isStopping } }
 
-    /// Adds the outcomes of attempts, and writes that have left their lanes.
-    func add(_ records: [LaneSchedule.Ended.Record], _ holds: [HoldRecord]) {
-        change { state in
-            for record in records {
-                switch record {
-                case .attempt(let attempt): state.work.attempts.append(attempt)
-                case .end(let end): state.work.ends.append(end)
-                }
-            }
-            state.work.holds += holds
-        }
+    /// Adds outcomes of attempts, with the senders that wait for them.
+    func add(_ outcomes: [(outcome: AttemptOutcome, waiter: Waiter?)]) {
+        guard !outcomes.isEmpty else { return }
+        change { $0.work.outcomes += outcomes }
     }
+
+    /// Has the thread look for something to do.
+    func wake() { change { _ in } }
 
     /// Adds something to be done by itself; false when the thread takes nothing any more.
     func add(_ operation: any CommitOperation) -> Bool {
@@ -88,6 +82,9 @@ final class CommitInbox: Sendable {
         return Work()
     }
 
+    /// The work that is there, without waiting for any.
+    func takeAll() -> Work { take(mayMarkSleeping: false) ?? Work() }
+
     /// The work that is there; nil when there is none, and empty when there will be none any more.
     private func take(mayMarkSleeping: Bool) -> Work? {
         state.withLock { state in
@@ -97,7 +94,7 @@ final class CommitInbox: Sendable {
                 return nil
             }
             state.isSleeping = false
-            guard state.work.writes.count > Self.maxBatch || state.work.holds.count > Self.maxBatch else {
+            guard state.work.writes.count > Self.maxBatch else {
                 let work = state.work
                 state.work = Work()
                 return work
@@ -106,20 +103,13 @@ final class CommitInbox: Sendable {
         }
     }
 
-    /// A part of the work that may go before the rest: a hold before an end that came after it, as the delivery is
-    /// recorded for what is held then; an operation after all that was there before it.
+    /// A part of the work that may go before the rest: an operation comes after all that was there before it.
     private static func part(of all: inout Work) -> Work {
         var work = Work()
         work.writes = Array(all.writes.prefix(maxBatch))
         all.writes.removeFirst(work.writes.count)
-        work.attempts = all.attempts
-        all.attempts = []
-        work.holds = Array(all.holds.prefix(maxBatch))
-        all.holds.removeFirst(work.holds.count)
-        if all.holds.isEmpty {
-            work.ends = all.ends
-            all.ends = []
-        }
+        work.outcomes = all.outcomes
+        all.outcomes = []
         return work
     }
 }

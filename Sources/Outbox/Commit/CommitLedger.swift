@@ -17,14 +17,22 @@ struct CommitLedger {
         transaction.accepts.isEmpty && transaction.attempts.isEmpty && transaction.moves.isEmpty
             && transaction.ends.isEmpty && transaction.revivals.isEmpty && transaction.buried.isEmpty
             && transaction.newKeys.isEmpty && transaction.sealedKeys.isEmpty && transaction.stops.isEmpty
-            && transaction.restarted.isEmpty && transaction.told.isEmpty && transaction.untold.isEmpty
+            && transaction.lanes.isEmpty && transaction.told.isEmpty && transaction.untold.isEmpty
+            && transaction.keyHolds.isEmpty && transaction.takenKeys.isEmpty
             && transaction.successors.isEmpty && transaction.verifiedKeys.isEmpty && transaction.refusedKeys.isEmpty
             && transaction.unsealedKeys.isEmpty
     }
 
     // MARK: - Writes
 
-    mutating func accept(_ write: NewWrite, keyRow: Int64, nonce: Int64, idempotency: Idempotency?) -> PendingWrite {
+    /// - Parameter turn: Its turn, if its lane is empty; else its lane is touched.
+    mutating func accept(
+        _ write: NewWrite,
+        keyRow: Int64,
+        nonce: Int64,
+        idempotency: Idempotency?,
+        turn: LaneTurn? = nil
+    ) -> PendingWrite {
         let pending = PendingWrite(
             id: WriteID(sequence: transaction.nextSequence, nonce: nonce),
             contact: write.contact,
@@ -40,9 +48,12 @@ struct CommitLedger {
                 write: pending,
                 payload: write.payload,
                 headerText: write.payload.headerText,
-                idempotency: idempotency
+                idempotency: idempotency,
+                turn: turn
             )
         )
+        if turn == nil { touch(write.contact) }
+        note(pending, 1)
         transaction.counts.accepted += 1
         transaction.counts.pending += 1
         transaction.counts.storedBytes += Int64(pending.storedBytes)
@@ -59,14 +70,6 @@ struct CommitLedger {
         }
     }
 
-    mutating func record(_ hold: HoldRecord) {
-        var write = hold.write
-        write.hold = hold.hold
-        if hold.hold != .contact { write.replay = max(write.replay, .underRule) }
-        if hold.hold != .write { write.nextAttempt = nil }
-        move(hold.write, to: write)
-    }
-
     /// Changes the place of a pending write, and what it sends if that changes.
     @discardableResult
     mutating func move(
@@ -81,12 +84,24 @@ struct CommitLedger {
         }
         count(from: before, to: after)
         transaction.moves.append(.init(write: after, payload: payload))
+        touch(after.contact)
         return after
+    }
+
+    /// A write has come to where it is, or has gone from there.
+    private mutating func note(_ write: PendingWrite, _ change: Int) {
+        let isHeld = write.hold.isHeld
+        transaction.contactChanges.append(.init(contact: write.contact, isHeld: isHeld, count: change))
+        guard isHeld || transaction.stoppedContacts.contains(write.contact) else { return }
+        transaction.heldByKey[write.keyRow, default: 0] += Int64(change)
     }
 
     /// Holds, and being out of order, are counted by the difference.
     private mutating func count(from before: PendingWrite, to after: PendingWrite) {
-        transaction.counts.held += (after.hold.isHeld ? 1 : 0) - (before.hold.isHeld ? 1 : 0)
+        if after.hold.isHeld != before.hold.isHeld {
+            note(before, -1)
+            note(after, 1)
+        }
         let change = (after.isOutOfOrder ? 1 : 0) - (before.isOutOfOrder ? 1 : 0)
         if change != 0 { transaction.outOfOrder[after.contact, default: 0] += Int64(change) }
     }
@@ -112,7 +127,7 @@ struct CommitLedger {
 
     private mutating func countEnd(_ write: PendingWrite, as state: WriteState) {
         transaction.counts.countEnd(as: state)
-        if write.hold.isHeld { transaction.counts.held -= 1 }
+        note(write, -1)
         transaction.pendingByKey[write.keyRow, default: 0] -= 1
         // A dead write is out of order until an operator acts.
         let isOut = state == .dead
@@ -131,6 +146,8 @@ struct CommitLedger {
         var after = after
         after.storedBytes = payload.storedBytes
         transaction.revivals.append(.init(write: after, payload: payload))
+        touch(after.contact)
+        note(after, 1)
         transaction.counts.dead -= 1
         transaction.counts.pending += 1
         transaction.counts.storedBytes += Int64(after.storedBytes - dead.storedBytes)
@@ -167,11 +184,49 @@ struct CommitLedger {
         transaction.verifiedKeys.remove(row)
     }
 
-    mutating func stop(_ contact: ContactReference, _ isStopped: Bool) {
+    /// - Parameter counts: Its writes that are not held by themselves, by key.
+    mutating func stop(_ contact: ContactReference, _ isStopped: Bool, _ counts: [Int64: Int64]) {
+        guard transaction.stoppedContacts.contains(contact) != isStopped else { return }
         transaction.stops.append((contact, isStopped))
+        if isStopped {
+            transaction.stoppedContacts.insert(contact)
+        } else {
+            transaction.stoppedContacts.remove(contact)
+        }
+        for (row, count) in counts { transaction.heldByKey[row, default: 0] += isStopped ? count : -count }
+        touch(contact)
     }
 
-    mutating func restarted(_ contact: ContactReference) { transaction.restarted.append(contact) }
+    // MARK: - Lanes
+
+    /// The first write of a lane, or its turn, may be another one.
+    mutating func touch(_ contact: ContactReference) {
+        if transaction.lanes[contact] == nil { transaction.lanes[contact] = LaneTouch() }
+    }
+
+    /// The lane was served.
+    mutating func touch(_ contact: ContactReference, _ touch: LaneTouch) { transaction.lanes[contact] = touch }
+
+    /// Gives turns to the lanes that take the next one.
+    mutating func giveTurns(_ next: () -> LaneTurn) {
+        for (contact, touch) in transaction.lanes where touch.turn == nil {
+            transaction.lanes[contact]?.turn = next()
+        }
+    }
+
+    /// Keeps which keys are held, and how many writes are held in all.
+    mutating func setHolds(_ changes: [Int64: Bool], rows: Set<Int64>, held: Int64) {
+        transaction.keyHolds = changes
+        transaction.heldRows = rows
+        transaction.counts.held = held
+    }
+
+    /// The upstream takes a key, with whatever it answered.
+    mutating func take(_ row: Int64) {
+        transaction.takenKeys.insert(row)
+        transaction.refusedKeys.remove(row)
+    }
+
     mutating func told(_ death: OutboxTransaction.Death) { transaction.told.append(death) }
 
     mutating func tellLater(_ death: OutboxTransaction.Death, at time: RelayTime) {

@@ -17,61 +17,70 @@ struct CommitLoop {
 
     let thread: CommitThread
     let storage: any OutboxStorage
-    let observer: any CommitObserver
-    private var counts: WriteCounts
-    private var nextSequence: Int64
+    let engine: DeliveryEngine
+    var counts: WriteCounts
+    private(set) var nextSequence: Int64
     private var nextKeyRow: Int64
-    private var isFailed = false
+    var isFailed = false
     private var isDamageLogged = false
     /// What is wrong with the files that are open: nothing is acknowledged meanwhile, and what was is delivered out of them.
-    private var filesFault: FilesFault?
+    var filesFault: FilesFault?
     /// The disk is full, and the room that was kept for it is being used: until it is there again nothing is sent or accepted,
     /// and the outcomes of what is under way are recorded.
-    private var fullUntil: DispatchTime?
+    var fullUntil: DispatchTime?
     private var fullMilliseconds = reopenMilliseconds
     /// Until when a disk that is full once more counts as still full.
     private var fullAgainUntil = DispatchTime.now()
     private var reopenAt = DispatchTime.now()
+    private var housekeepingAt = DispatchTime.now()
     private var housekeeping: Housekeeping
+    /// Lanes, keys and the upstream, as far as the thread knows them.
+    var lanes: LaneBoard
 
     init(
         thread: CommitThread,
         storage: any OutboxStorage,
-        observer: any CommitObserver,
+        engine: DeliveryEngine,
         opened: OpenedOutbox
     ) {
         self.thread = thread
         self.storage = storage
         // The watchdog is not to kill a daemon that looks through a large outbox, only one that stands still.
         storage.progress = { thread.turnCount.add(1, ordering: .relaxed) }
-        self.observer = observer
+        self.engine = engine
         counts = opened.counts
         nextSequence = opened.nextSequence
         nextKeyRow = Self.nextKeyRow(opened)
         housekeeping = Housekeeping(settings: thread.settings, now: thread.clock.now())
+        lanes = LaneBoard(limits: engine.limits, opened: opened)
+        lanes.load(thread.keys, now: thread.clock.now())
     }
 
     private static func nextKeyRow(_ opened: OpenedOutbox) -> Int64 { (opened.keys.map(\.row).max() ?? 0) + 1 }
 
     mutating func run() {
-        var housekeepingAt = DispatchTime.now()
-        while let work = thread.inbox.next(until: isFailed ? nextLook : housekeepingAt) {
+        while let work = thread.inbox.next(until: isFailed ? nextLook : min(housekeepingAt, nextTurn)) {
             thread.turnCount.add(1, ordering: .relaxed)
-            if isFailed {
-                refuse(work)
-                if DispatchTime.now() >= reopenAt { reopen() }
-                continue
-            }
-            commit(work)
-            if DispatchTime.now() >= housekeepingAt {
-                let hasMore = isFailed ? false : keepHouse()
-                // In small steps, so that the writers behind hardly wait, but at once: receipts must not come
-                // faster than they go (P8).
-                if !hasMore { housekeepingAt = .now() + .milliseconds(Self.housekeepingMilliseconds) }
-            }
+            turn(work)
         }
         if !isFailed { commitQuietly() }
         storage.close()
+    }
+
+    /// Does what has gathered, and what is due.
+    mutating func turn(_ work: CommitInbox.Work) {
+        if isFailed {
+            refuse(work)
+            if DispatchTime.now() >= reopenAt { reopen() }
+            return
+        }
+        commit(work)
+        if !isFailed { turnLanes() }
+        guard DispatchTime.now() >= housekeepingAt else { return }
+        let hasMore = isFailed ? false : keepHouse()
+        // In small steps, so that the writers behind hardly wait, but at once: receipts must not come
+        // faster than they go (P8).
+        if !hasMore { housekeepingAt = .now() + .milliseconds(Self.housekeepingMilliseconds) }
     }
 
     /// The thread turns while it is failed, too: the watchdog is not to kill it for a disk that is full.
@@ -84,6 +93,7 @@ struct CommitLoop {
         transaction.clock = thread.clock.now()
         transaction.wallMilliseconds = thread.clock.wallNow()
         transaction.maxReceipts = thread.settings.maxReceipts
+        transaction.stoppedContacts = lanes.stopped
         return CommitLedger(transaction)
     }
 
@@ -96,9 +106,8 @@ struct CommitLoop {
             refuseWrites(work.writes)
             work.writes = []
         }
-        if !work.writes.isEmpty || !work.attempts.isEmpty || !work.holds.isEmpty || !work.ends.isEmpty {
-            commitBatch(work)
-        }
+        let decisions = decide(work.outcomes)
+        if !work.writes.isEmpty || !decisions.isEmpty { commitBatch(work.writes, decisions) }
         for (index, operation) in work.operations.enumerated() {
             guard !isFailed else {
                 for operation in work.operations[index...] { operation.failed(Self.notCommitted) }
@@ -112,60 +121,10 @@ struct CommitLoop {
         }
     }
 
-    private mutating func commitBatch(_ work: CommitInbox.Work) {
-        var desk = newDesk()
-        var batch = CommittedBatch(attempts: work.attempts, holds: work.holds, ends: work.ends)
-        var repetitions = Repetitions()
-        do {
-            for write in work.writes {
-                let idempotency = write.idempotency(in: thread.keys.vault)
-                if try repetitions.take(write, idempotency, storage) { continue }
-                let row = try desk.row(of: write.key)
-                let nonce = Int64.random(in: .min ... .max)
-                let pending = desk.ledger.accept(write, keyRow: row, nonce: nonce, idempotency: idempotency)
-                batch.accepted.append((write, pending))
-                if let idempotency {
-                    repetitions.remember(idempotency, pending, write, at: desk.ledger.transaction.wallMilliseconds)
-                }
-            }
-            for attempt in work.attempts { desk.ledger.record(attempt) }
-            for hold in work.holds { desk.ledger.record(hold) }
-            for end in work.ends {
-                let status = thread.keys.key(row: end.keyRow)?.current
-                desk.ledger.record(end, isKeyVerified: status?.isVerified == true && status?.isRefused == false)
-            }
-            try save(desk)
-        } catch {
-            if isDiskFull(error) {
-                refuseWrites(work.writes)
-                var outcomes = work
-                (outcomes.writes, outcomes.operations) = ([], [])
-                if !outcomes.isEmpty { commitBatch(outcomes) }
-                return
-            }
-            fail(error)
-            refuse(work, exceptOperations: true)
-            return
-        }
-        let bytes = batch.accepted.reduce(0) { $0 + $1.write.admittedBytes }
-        thread.admission.commit(counts, writes: batch.accepted.count, bytes: bytes)
-        if filesFault != nil { batch.accepted = doubted(batch.accepted) }
-        repetitions.answer(thread, isKept: filesFault == nil)
-        for accepted in batch.accepted { thread.keys.commit(accepted.write.key) }
-        count(batch)
-        do {
-            batch.predecessors = try predecessors(batch.accepted.map(\.pending))
-        } catch {
-            thread.logger.debug("what is pending cannot be read", metadata: ["error": "\(error)"])
-        }
-        observer.committed(batch)
-        thread.tellDeaths(batch.ends)
-    }
-
     /// Has the senders of writes told that nothing is known of them: they are in files that the next start will not find.
     ///
     /// They are delivered all the same, as an acknowledged write would be: that is what unknown means (P1).
-    private func doubted(
+    func doubted(
         _ accepted: [(write: NewWrite, pending: PendingWrite)]
     ) -> [(write: NewWrite, pending: PendingWrite)] {
         var answers = AnswerBatches()
@@ -174,41 +133,8 @@ struct CommitLoop {
         return accepted.map { ($0.write.answered(), $0.pending) }
     }
 
-    /// Without them, writes are read from the backlog.
-    private func predecessors(_ accepted: [PendingWrite]) throws -> [Int64: LaneSchedule.Predecessor] {
-        guard !accepted.isEmpty else { return [:] }
-        var predecessors: [Int64: LaneSchedule.Predecessor] = [:]
-        for (write, isNeeded) in zip(accepted, observer.needsPredecessor(accepted.map(\.contact))) where isNeeded {
-            predecessors[write.sequence] = try storage.predecessor(of: write)
-        }
-        return predecessors
-    }
-
-    /// Keeps the counts of keys and of deaths in memory those of the database.
-    private func count(_ batch: CommittedBatch) {
-        let keys = thread.keys
-        thread.transitions.withLock { transitions in
-            for end in batch.ends { transitions.count(end) }
-            for attempt in batch.attempts { transitions.count(attempt) }
-        }
-        for end in batch.ends {
-            count(end)
-            for covered in end.covered {
-                if let key = keys.key(row: covered.keyRow) { keys.end(key, verdict: nil) }
-            }
-        }
-        for attempt in batch.attempts {
-            if let key = attempt.refusedKey.flatMap(keys.key) { thread.tell(keys.refuse(key), of: key, attempt.after) }
-            if attempt.after.hold == .write, let key = keys.key(row: attempt.after.keyRow), keys.forbid(key) {
-                thread.tellForbidden(key, attempt.after)
-            }
-        }
-        for hold in batch.holds where hold.hold == .key { keys.setHasNoProbe(hold.write.keyRow, false) }
-        tellAllowed(batch.ends)
-    }
-
     /// Tells the log of keys that had writes held on a 403, and have none any more.
-    private func tellAllowed(_ ends: [EndRecord]) {
+    func tellAllowed(_ ends: [EndRecord]) {
         for end in ends where end.write.log.entries.contains(where: { $0.status == 403 }) {
             guard let key = thread.keys.key(row: end.write.keyRow), key.current.isForbiddenTold,
                 let left = try? storage.writes(.keys(thread.keys.rows(of: end.write.keyRow), .write), limit: 1),
@@ -222,40 +148,46 @@ struct CommitLoop {
         }
     }
 
-    private func count(_ end: EndRecord) {
+    func count(_ end: EndRecord) {
         let isDead = end.state == .dead
         if let key = thread.keys.key(row: end.keyRow) {
-            thread.tell(thread.keys.end(key, verdict: end.keyVerdict, isDead: isDead), of: key, end.write)
+            thread.keys.end(key, verdict: end.keyVerdict, isDead: isDead)
         }
         if isDead { thread.deadCounts.add(1, end.contact, end.write.keyRow) }
     }
 
-    private func newDesk() -> CommitDesk {
+    func newDesk() -> CommitDesk {
         CommitDesk(storage: storage, keys: thread.keys, ledger: newLedger(), nextKeyRow: nextKeyRow)
     }
 
     /// Makes a transaction durable, and what follows from it for the next one.
-    private mutating func save(_ desk: CommitDesk) throws {
+    mutating func save(_ unsettled: CommitDesk) throws -> CommitResult {
+        var desk = unsettled
+        lanes.settle(&desk, keys: thread.keys, now: desk.clock)
         let transaction = desk.ledger.transaction
         try thread.precondition(transaction.counts)
-        let purged = try storage.commit(transaction)
+        let result = try storage.commit(transaction)
         counts = transaction.counts
-        counts.receipts -= purged
+        counts.receipts -= result.purged
         nextSequence = transaction.nextSequence
         nextKeyRow = desk.nextKeyRow
         housekeeping.committed(transaction.clock)
         for (key, row) in desk.news.sealedKeys { thread.keys.adopt(key, row: row) }
         for (key, row) in desk.news.unsealedKeys { thread.keys.adopt(key, row: row, isSealed: false) }
+        thread.contacts.apply(transaction.contactChanges)
+        lanes.committed(transaction, keys: thread.keys)
         try lookAtFiles()
+        return result
     }
 
-    private func refuse(_ work: CommitInbox.Work, exceptOperations: Bool = false) {
+    private func refuse(_ work: CommitInbox.Work) {
         refuseWrites(work.writes)
-        guard !exceptOperations else { return }
+        // What became of them is found out from the database, once that is back.
+        engine.send(work.outcomes.compactMap { $0.waiter?.accepted })
         for operation in work.operations { operation.failed(Self.notCommitted) }
     }
 
-    private func refuseWrites(_ writes: [NewWrite]) {
+    func refuseWrites(_ writes: [NewWrite]) {
         var sinks = AnswerBatches()
         for write in writes {
             thread.keys.release(write.key)
@@ -274,12 +206,13 @@ struct CommitLoop {
 
     // MARK: - Operations
 
-    private mutating func perform(_ operation: any CommitOperation) {
+    mutating func perform(_ operation: any CommitOperation) {
         var desk = newDesk()
         let tellOperation: () -> Void
+        var result = CommitResult()
         do {
             tellOperation = try operation.run(&desk)
-            if !desk.ledger.isEmpty { try save(desk) }
+            if !desk.ledger.isEmpty || !desk.news.taken.isEmpty { result = try save(desk) }
         } catch {
             if !isDiskFull(error) { fail(error) }
             operation.failed(Self.notCommitted)
@@ -288,6 +221,7 @@ struct CommitLoop {
         thread.admission.commit(counts, writes: 0, bytes: 0)
         tell(desk.news)
         tellOperation()
+        follow(desk.news, result)
         thread.tellDeaths(desk.news.ends)
     }
 
@@ -310,19 +244,18 @@ struct CommitLoop {
             thread.deadCounts.add(-1, write.contact, write.keyRow)
         }
         tellAllowed(news.ends)
-        if !news.ends.isEmpty { observer.endedOutOfLane(news.ends) }
     }
 
     // MARK: - A full disk
 
     /// Whether an error is a full disk for which room was kept; it is given up then, and nothing of the transaction is there.
-    private mutating func isDiskFull(_ error: any Error) -> Bool {
+    mutating func isDiskFull(_ error: any Error) -> Bool {
         guard OutboxError.isDiskFull(error), storage.releaseReserve() else { return false }
         // Full again soon after there was room: longer, so that senders and the log are not told of each byte.
         let isAgain = DispatchTime.now() < fullAgainUntil
         fullMilliseconds = isAgain ? min(fullMilliseconds * 2, Self.maxFullMilliseconds) : Self.reopenMilliseconds
         fullUntil = .now() + .milliseconds(fullMilliseconds)
-        observer.holdDeliveries(true)
+        engine.holdDeliveries(true)
         thread.tellDisk(isFull: true)
         return true
     }
@@ -332,7 +265,7 @@ struct CommitLoop {
         guard let until = fullUntil, DispatchTime.now() >= until, storage.fillReserve() else { return }
         fullUntil = nil
         fullAgainUntil = .now() + .milliseconds(Self.damagedMilliseconds)
-        observer.holdDeliveries(false)
+        engine.holdDeliveries(false)
     }
 
     // MARK: - Files
@@ -369,7 +302,7 @@ struct CommitLoop {
     // MARK: - Housekeeping
 
     /// Looks after files, disk, receipts, age, keys, log and clock; returns whether there may be more to do at once.
-    private mutating func keepHouse() -> Bool {
+    mutating func keepHouse() -> Bool {
         do {
             try lookAtFiles()
         } catch {
@@ -388,10 +321,13 @@ struct CommitLoop {
             switch task {
             case .operation(let operation):
                 perform(operation)
+            case .expire(let writes):
+                perform(ExpireWrites(writes: writes, engine: engine))
+            case .look: break
             case .saveClock, .purge:
                 var desk = newDesk()
                 if case .purge(let before) = task { desk.ledger.purge(endedBefore: before) }
-                try save(desk)
+                _ = try save(desk)
                 thread.admission.commit(counts, writes: 0, bytes: 0)
             case .forget(let rows):
                 counts.receipts -= try storage.forgetKeys(rows)
@@ -407,7 +343,7 @@ struct CommitLoop {
 
     private mutating func commitQuietly() {
         do {
-            try save(newDesk())
+            _ = try save(newDesk())
         } catch {
             thread.logger.error("the clock could not be saved", metadata: ["error": "\(error)"])
         }
@@ -421,7 +357,7 @@ struct CommitLoop {
 
     // MARK: - Failure
 
-    private mutating func fail(_ error: any Error) {
+    mutating func fail(_ error: any Error) {
         isFailed = true
         reopenAt = .now() + .milliseconds(Self.reopenMilliseconds)
         thread.health.withLock { $0 = .failed("\(error)") }
@@ -434,7 +370,7 @@ struct CommitLoop {
             )
         }
         storage.closeWriter()
-        observer.storageFailed()
+        engine.storageFailed()
     }
 
     /// Once for each time that the outbox fails, not for each look at it.
@@ -447,7 +383,7 @@ struct CommitLoop {
         )
     }
 
-    private mutating func reopen() {
+    mutating func reopen() {
         do {
             let opened = try storage.open(verify: true)
             try thread.keys.load(opened.keys)
@@ -459,12 +395,15 @@ struct CommitLoop {
             filesFault = nil
             // Opening has taken the room.
             fullUntil = nil
-            observer.holdDeliveries(false)
+            engine.holdDeliveries(false)
             thread.deadCounts.load(opened.dead)
             thread.admission.commit(opened.counts, writes: 0, bytes: 0)
             thread.health.withLock { $0 = .working }
             thread.logger.notice("the outbox has been reopened and verified")
-            observer.reopened(opened)
+            thread.contacts.restart()
+            lanes = LaneBoard(limits: engine.limits, opened: opened)
+            lanes.load(thread.keys, now: thread.clock.now())
+            engine.reopened(opened)
         } catch {
             let isDamaged = OutboxError.isDamage(error)
             reopenAt = .now() + .milliseconds(isDamaged ? Self.damagedMilliseconds : Self.reopenMilliseconds)

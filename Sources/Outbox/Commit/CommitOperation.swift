@@ -1,3 +1,5 @@
+import DexatelAPI
+
 /// Something that the commit thread does in a transaction of its own: it reads what is there, decides, and changes it,
 /// and nobody else can change it in between.
 protocol CommitOperation: Sendable {
@@ -73,9 +75,10 @@ struct CommitDesk {
         ledger.verify(row)
     }
 
-    /// Ends a write that is in nobody's memory.
+    /// Ends a write without an attempt.
     mutating func end(_ end: EndRecord) {
         ledger.record(end, isKeyVerified: true)
+        ledger.touch(end.contact)
         news.ends.append(end)
     }
 }
@@ -99,4 +102,12 @@ struct CommitNews {
     var revived: [PendingWrite] = []
     /// Dead writes that an operator has discarded.
     var buried: [PendingWrite] = []
+    /// Writes that reads have to show from now on: let go, or taken in from elsewhere.
+    var shown: [(contact: ContactReference, keyRow: Int64)] = []
+    /// Keys that the upstream has shown to take, by the rows that are used.
+    var taken: [Int64] = []
+    /// Keys that were replaced: the row, and that of the successor.
+    var replaced: [(row: Int64, successor: Int64)] = []
+    /// Contacts that were stopped (true) or let go.
+    var stopped: [(contact: ContactReference, isStopped: Bool)] = []
 }

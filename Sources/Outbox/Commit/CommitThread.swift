@@ -36,6 +36,10 @@ final class CommitThread: Sendable {
     let health = Mutex(Health.working)
     let turnCount = Atomic<UInt64>(0)
     let deadCounts = DeadCounts()
+    /// Which contacts have pending writes.
+    let contacts = PendingContacts()
+    /// The upstream has come back since the thread looked last.
+    let hasRecovered = Atomic<Bool>(false)
     /// Counted on the thread, once what is counted is durable.
     let transitions = Mutex(WriteTransitions())
     private let deathObserver = Mutex<(@Sendable (WriteID) -> Void)?>(nil)
@@ -64,7 +68,17 @@ final class CommitThread: Sendable {
 
     func submit(_ writes: [NewWrite]) -> Bool { inbox.add(writes) }
 
-    func record(_ records: [LaneSchedule.Ended.Record], _ holds: [HoldRecord]) { inbox.add(records, holds) }
+    /// Has the outcomes of attempts decided on and made durable.
+    func record(_ outcomes: [(outcome: AttemptOutcome, waiter: Waiter?)]) { inbox.add(outcomes) }
+
+    /// Has the thread look for something to do.
+    func wake() { inbox.wake() }
+
+    /// The upstream is there again: what waited only for that goes on.
+    func upstreamRecovered() {
+        hasRecovered.store(true, ordering: .releasing)
+        inbox.wake()
+    }
 
     /// Has something done on the thread; it hears either that it is durable or that it has failed.
     func perform(_ operation: any CommitOperation) {
@@ -99,18 +113,45 @@ final class CommitThread: Sendable {
         }
     }
 
-    /// Tells the log that a key's writes are held from now on, or are no longer: once for each change, not for each
-    /// write (design §3.3).
-    func tell(_ turn: KeyRegistry.Turn?, of key: KnownKey, _ write: PendingWrite) {
-        guard let turn else { return }
-        var metadata: Logger.Metadata = ["key": "\(key.fingerprint)", "pending": "\(key.pendingCount)"]
-        switch turn {
-        case .refused:
-            metadata["write"] = "\(write.id)"
-            metadata["status"] = "401"
-            logger.warning("the upstream refuses an API key; its writes are held", metadata: metadata)
-        case .taken:
-            logger.notice("the upstream takes an API key again; its writes go on", metadata: metadata)
+    /// Tells the log that a key's writes are held from now on: once for each change, not for each write (design §3.3).
+    func tellHeld(_ key: KnownKey, _ write: PendingWrite?) {
+        var metadata: Logger.Metadata = [
+            "key": "\(key.fingerprint)", "pending": "\(key.pendingCount)", "status": "401",
+        ]
+        if let write { metadata["write"] = "\(write.id)" }
+        logger.warning("the upstream refuses an API key; its writes are held", metadata: metadata)
+    }
+
+    /// Tells the log that a key's writes are held no longer.
+    func tellTaken(_ key: KnownKey) {
+        logger.notice(
+            "the upstream takes an API key again; its writes go on",
+            metadata: ["key": "\(key.fingerprint)", "pending": "\(key.pendingCount)"]
+        )
+    }
+
+    /// Tells the log of an attempt that did not end its write.
+    func tell(_ attempt: AttemptRecord) {
+        guard logger.logLevel <= .debug else { return }
+        // No contact data (P7).
+        logger.debug(
+            "a write will be tried again",
+            metadata: [
+                "write": "\(attempt.after.id)", "contact": "\(attempt.contact.path)",
+                "attempts": "\(attempt.after.attempts)", "error": "\(attempt.lastError)",
+            ]
+        )
+    }
+
+    /// Tells the log that something else than the API answers, or that the API does again.
+    func tell(_ notice: ForeignReplies.Notice) {
+        switch notice {
+        case .began(let reason):
+            logger.warning(
+                "deliveries pause: something else than the API answers them; one at a time finds out when it is back",
+                metadata: ["contacts": "\(ForeignReplies.maxContacts)", "error": "\(reason)"]
+            )
+        case .ended: logger.notice("deliveries go on: the API answers them again")
         }
     }
 
@@ -126,10 +167,10 @@ final class CommitThread: Sendable {
     }
 
     /// Starts the thread over a storage that has been opened.
-    func start(_ storage: sending any OutboxStorage, opened: OpenedOutbox, observer: any CommitObserver) {
+    func start(_ storage: sending any OutboxStorage, opened: OpenedOutbox, engine: DeliveryEngine) {
         admission.commit(opened.counts, writes: 0, bytes: 0)
         deadCounts.load(opened.dead)
-        var loop = CommitLoop(thread: self, storage: storage, observer: observer, opened: opened)
+        var loop = CommitLoop(thread: self, storage: storage, engine: engine, opened: opened)
         let run = UncheckedHandOver { loop.run() }
         let thread = Thread { [ended] in
             run.body()

@@ -1,18 +1,22 @@
 import DexatelAPI
 
-/// Decides what the commit thread does beside its work, one small step at a time: old receipts, held writes that grew
+/// Decides what the commit thread does beside its work, one small step at a time: old receipts, writes that grew
 /// too old, keys that nobody needs, the log, the saved clock.
 struct Housekeeping {
     enum Task {
         case purge(RelayTime)
         case operation(any CommitOperation)
+        /// These grew too old.
+        case expire([PendingWrite])
+        /// There is more to be looked at.
+        case look
         case forget([Int64])
         case saveClock
 
         var mayHaveMore: Bool {
             switch self {
-            case .purge, .operation, .forget: true
-            case .saveClock: false
+            case .purge, .operation, .forget, .look: true
+            case .saveClock, .expire: false
             }
         }
     }
@@ -29,8 +33,6 @@ struct Housekeeping {
     static let keepSealMilliseconds: Int64 = 86_400_000
     /// How long a key is remembered after that, so that receipts keep their owner, and a revoked key stays revoked.
     static let keepKeyMilliseconds: Int64 = 90 * 86_400_000
-    /// Held writes that one step changes at most.
-    private static let stepLimit = 256
     /// Keys that one step changes at most: to find them all of them are looked through, which `writes.max_unverified_keys`
     /// bounds.
     private static let keyStepLimit = 1_024
@@ -39,6 +41,8 @@ struct Housekeeping {
     private var savedAt: RelayTime
     private var dirtySince: RelayTime?
     private var keysAt: RelayTime
+    /// Up to where pending writes were looked at for their age, as far as not all could be.
+    private var ageCursor: Int64 = 0
 
     init(settings: CommitThread.Settings, now: RelayTime) {
         self.settings = settings
@@ -61,8 +65,10 @@ struct Housekeeping {
         let receiptsBefore = now + -settings.keepReceiptsMilliseconds
         if try storage.hasReceipts(endedBefore: receiptsBefore) { return .purge(receiptsBefore) }
         let acceptedBefore = now + -settings.maxAgeMilliseconds
-        let old = try storage.writes(.heldAcceptedBefore(acceptedBefore), limit: Self.stepLimit)
-        if !old.isEmpty { return .operation(ExpireHeldWrites(writes: old.map(\.write))) }
+        let (old, next) = try storage.oldWrites(acceptedBefore: acceptedBefore, after: ageCursor)
+        ageCursor = next ?? 0
+        if !old.isEmpty { return .expire(old) }
+        if next != nil { return .look }
         if let task = try makeRoom(storage, unverifiedKeys) { return task }
         if now >= keysAt {
             if let task = try nextForKeys(storage, now) { return task }
@@ -99,17 +105,22 @@ struct Housekeeping {
     }
 }
 
-/// Ends held writes that grew too old: they die, and are never deleted.
-private struct ExpireHeldWrites: CommitOperation {
+/// Ends writes that grew too old: they die, and are never deleted.
+struct ExpireWrites: CommitOperation {
+    /// What receipts say of them.
+    static let error = "expired: older than writes.max_age"
+
     let writes: [PendingWrite]
+    let engine: DeliveryEngine
 
     func run(_ desk: inout CommitDesk) throws -> () -> Void {
-        for write in writes {
+        // What is under way dies after it, if it comes to that.
+        for write in writes where engine.withdraw(write) {
             desk.end(
                 EndRecord(
                     write: write,
                     state: .dead,
-                    lastError: LaneSchedule.expiredError,
+                    lastError: Self.error,
                     keyRow: desk.keys.effectiveRow(write.keyRow)
                 )
             )

@@ -2,11 +2,13 @@ import DexatelAPI
 import Logging
 import Synchronization
 
-/// Sends what the lane schedule decides, has the outcomes committed, and answers the senders who wait.
-final class DeliveryEngine: CommitObserver {
+/// Sends the writes whose turn the commit thread has found to have come, and knows who waits for their replies.
+///
+/// What is sent, and what an outcome means, is decided on the commit thread (`CommitLoop`); here is what both sides share.
+final class DeliveryEngine: DeliveryReceiver {
     /// What the engine works with.
     struct Parts: Sendable {
-        var limits: LaneSchedule.Limits
+        var limits: LaneLimits
         var transport: any DeliveryTransport
         var commits: CommitThread
         var keys: KeyRegistry
@@ -16,427 +18,454 @@ final class DeliveryEngine: CommitObserver {
         var logger: Logger
     }
 
-    struct State: Sendable {
-        var schedule: LaneSchedule
+    private struct State: Sendable {
+        var limits: LaneLimits
+        var flights = Flights()
+        /// When each attempt under way began.
+        var starts: [Int64: Start] = [:]
+        var waiters = Waiters()
         var reader: any OutboxReading
-        /// Set while the engine waits for attempts under way to end before it loads memory again.
-        var pendingRestart: OpenedOutbox?
-        var isStopping = false
         var changeObserver: (any OutboxChangeObserver)?
-        /// The attempts that are under way, by the sequences of their writes.
-        var attempts: [Int64: Attempt] = [:]
-        /// Writes that were claimed, and whose payloads have to be read first.
-        var unread: [Int64] = []
-        /// A thread is claiming.
-        var isClaiming = false
-        /// Something may have become ready since it began to.
-        var claimsAgain = false
-        /// When time alone will wake `run`.
-        var alarmAt: RelayTime?
         /// The breaker lets nothing through before this.
         var gateOpensAt: RelayTime?
-        /// The disk is full: no outcome could be recorded.
+        /// The upstream wants to be left alone before this.
+        var pausedUntil: RelayTime?
+        /// One write at a time finds out whether the API is back.
+        var probesAlone = false
+        /// The disk is full, and no outcome could be recorded; or an operator has paused deliveries.
         var isHeld = false
+        var isStopping = false
+        /// The database has failed, and has not been opened again.
+        var isSuspended = false
+        /// How often it was opened: what is known of claims from before counts no longer.
+        var opening = 0
+
+        var maxUnderWay: Int { probesAlone ? 1 : limits.maxInFlight }
+        /// While so many outcomes are being made durable, nothing more is sent: what a full disk, or a crash, leaves unknown
+        /// is bounded.
+        var maxUnrecorded: Int { probesAlone ? 1 : 2 * maxUnderWay }
+
+        /// The lane whose attempt may begin.
+        func next(_ now: RelayTime) -> ContactReference? {
+            guard !isStopping, !isHeld, !isSuspended, flights.underWayCount < maxUnderWay,
+                flights.underWayCount + flights.recordingCount < maxUnrecorded,
+                gateOpensAt ?? now <= now, pausedUntil ?? now <= now
+            else { return nil }
+            return flights.next
+        }
+    }
+
+    private struct Start: Sendable {
+        var wallMilliseconds: Int64
+        var clock: RelayTime
     }
 
     let parts: Parts
-    let state: Mutex<State>
+    private let state: Mutex<State>
     private let turnCount = Atomic<UInt64>(0)
     private let wakeups: AsyncStream<Void>
     private let waker: AsyncStream<Void>.Continuation
+    /// How long after the breaker was found busy with somebody else's attempt it is asked again.
+    private static let saturatedMilliseconds: Int64 = 100
 
     init(_ parts: Parts, opened: OpenedOutbox) {
         self.parts = parts
-        var schedule = LaneSchedule(limits: parts.limits)
-        schedule.rebase(newest: opened.nextSequence - 1)
-        schedule.restart(Self.holds(opened, parts.keys), now: parts.clock.now())
-        state = Mutex(State(schedule: schedule, reader: opened.reader))
+        state = Mutex(State(limits: parts.limits, reader: opened.reader))
         (wakeups, waker) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
     }
 
-    /// What an outbox that was opened says of holds; a key that was replaced counts as its successor.
-    private static func holds(_ opened: OpenedOutbox, _ keys: KeyRegistry) -> LaneSchedule.Holds {
-        var holds = LaneSchedule.Holds()
-        for key in opened.keys where key.successor == nil && key.isRefused {
-            // It may have been replaced since. Without a write there is nothing to hold, and nothing to probe with.
-            guard keys.effectiveRow(key.row) == key.row, let known = keys.key(row: key.row) else { continue }
-            if known.pendingCount > 0 { holds.refusedKeys.insert(key.row) }
-        }
-        holds.releasingKeys = Set(opened.keysWithHeldWrites.map(keys.effectiveRow)).subtracting(holds.refusedKeys)
-        holds.stoppedContacts = opened.stoppedContacts
-        holds.releasingContacts = opened.releasingContacts
-        return holds
-    }
+    // MARK: - Looking
+
+    /// The bounds and delays in force.
+    var limits: LaneLimits { state.withLock { $0.limits } }
 
     /// The database, for reading.
     var reader: any OutboxReading { state.withLock { $0.reader } }
 
     /// Writes that are under way.
-    var inFlightCount: Int { state.withLock { $0.schedule.inFlight.count } }
+    var inFlightCount: Int { state.withLock { $0.flights.underWayCount } }
 
     /// Senders that wait for the upstream's reply.
-    var waitingCount: Int { state.withLock { $0.schedule.waitingCount } }
+    var waitingCount: Int { state.withLock { $0.waiters.count } }
 
     /// Whether a write is under way just now.
-    func isInFlight(_ sequence: Int64) -> Bool { state.withLock { $0.schedule.inFlight.contains(sequence) } }
+    func isInFlight(_ sequence: Int64) -> Bool { state.withLock { $0.flights.isUnderWay(sequence) } }
 
-    /// Whether a contact has, or may have, pending writes.
-    func mayHavePending(_ contact: ContactReference) -> Bool {
-        state.withLock { $0.schedule.mayHavePending(contact) }
-    }
+    /// How often the engine has looked for something to do.
+    var turns: UInt64 { turnCount.load(ordering: .relaxed) }
+
+    /// Since when the oldest attempt has been under way.
+    var oldestAttemptBegan: ContinuousClock.Instant? { state.withLock { $0.flights.oldestAttemptBegan } }
+
+    /// Hears what reads have to show.
+    var changeObserver: (any OutboxChangeObserver)? { state.withLock { $0.changeObserver } }
 
     /// Has everything that reads have to show told from now on.
     func setChangeObserver(_ observer: any OutboxChangeObserver) {
         state.withLock { $0.changeObserver = observer }
     }
 
-    var changeObserver: (any OutboxChangeObserver)? { state.withLock { $0.changeObserver } }
-
-    /// How often the engine has looked for something to do.
-    var turns: UInt64 { turnCount.load(ordering: .relaxed) }
-
     /// Takes other limits; what is under way or waits for a time goes on as it began.
-    func reload(_ limits: LaneSchedule.Limits) {
-        state.withLock { $0.schedule.limits = limits }
+    func reload(_ limits: LaneLimits) {
+        state.withLock { $0.limits = limits }
+        parts.commits.wake()
         wake()
     }
-
-    /// Since when the oldest attempt has been under way.
-    var oldestAttemptBegan: ContinuousClock.Instant? { state.withLock { $0.attempts.values.lazy.map(\.began).min() } }
 
     /// Looks for something to do.
     func wake() { waker.yield() }
-
-    /// The breaker has opened: senders who wait are told 202.
-    func upstreamLost() {
-        changeSchedule { $0.upstreamLost() }
-        wake()
-    }
-
-    /// The breaker has closed: what waited only for the upstream waits no longer.
-    func upstreamRecovered() {
-        state.withLock { state in
-            state.schedule.upstreamRecovered()
-            state.gateOpensAt = nil
-        }
-        wake()
-    }
 
     // MARK: - Running
 
     /// Delivers until `stop`, and then until the attempts under way have ended.
     func run() async {
-        var alarm: Task<Void, Never>?
-        // What the database held at the start is work, too.
+        var alarm: (at: RelayTime, task: Task<Void, Never>)?
         wake()
         for await _ in wakeups {
             turnCount.add(1, ordering: .relaxed)
             let roundBegan = parts.clock.now()
             endWaits(roundBegan)
-            expire(roundBegan)
-            recall(roundBegan)
-            await refill()
             sendReady()
-            await sendUnread()
             if isFinished { break }
-            if mayReadMore { wake() }
-            setAlarm(&alarm, roundBegan)
+            guard let next = nextAlarm(after: roundBegan) else { continue }
+            let now = parts.clock.now()
+            if next <= now {
+                wake()
+            } else if alarm.map({ $0.at > next || $0.at <= now }) ?? true {
+                alarm?.task.cancel()
+                alarm = (
+                    next,
+                    Task { [waker] in
+                        try? await Task.sleep(for: .milliseconds(next - now))
+                        waker.yield()
+                    }
+                )
+            }
         }
-        alarm?.cancel()
+        alarm?.task.cancel()
     }
 
     /// Ends `run`: nothing new is sent, and senders who wait get their 202.
     func stop() {
-        let answers = state.withLock { state in
+        let waiters = state.withLock { state in
             state.isStopping = true
-            return state.schedule.releaseWaiters()
+            return state.waiters.take { _ in true }
         }
-        send(answers)
+        send(waiters.map(\.accepted))
         wake()
     }
 
-    private var isFinished: Bool {
-        state.withLock { $0.isStopping && $0.schedule.inFlight.isEmpty }
+    private var isFinished: Bool { state.withLock { $0.isStopping && $0.flights.underWayCount == 0 } }
+
+    /// Ends the waits whose time is up: their senders get 202.
+    func endWaits(_ now: RelayTime) {
+        send(state.withLock { $0.waiters.expire(now) }.map(\.accepted))
     }
 
-    /// Claiming has found that what is ready is of a key that is paused: there may be others.
-    private var mayReadMore: Bool {
-        let now = parts.clock.now()
-        return state.withLock { Self.mayReadMore($0, now) }
-    }
-
-    private static func mayReadMore(_ state: State, _ now: RelayTime) -> Bool {
-        // After a read that failed, the gate is closed for a while.
-        !state.isStopping && state.gateOpensAt ?? now <= now && state.schedule.refillRequest != nil
-    }
-
-    /// Wakes `run` if there is something for it to do, or its alarm is set too late.
-    func wakeIfNeeded() {
-        let now = parts.clock.now()
-        let isNeeded = state.withLock { state in
-            if state.isStopping || !state.unread.isEmpty || state.schedule.hasRecall(now: now) { return true }
-            if Self.mayReadMore(state, now) { return true }
-            guard let next = Self.nextAlarm(state, now) else { return false }
-            // One that is past has been heard, or is about to be.
-            guard let alarmAt = state.alarmAt, alarmAt > now else { return true }
-            return next < alarmAt
-        }
-        if isNeeded { wake() }
-    }
-
-    private func endWaits(_ now: RelayTime) {
-        send(state.withLock { $0.schedule.expireWaits(now: now) })
-    }
-
-    /// Ends what is too old in the window, though the upstream may be away.
-    private func expire(_ now: RelayTime) {
+    /// When there is something to do even if nothing happens until then.
+    private func nextAlarm(after now: RelayTime) -> RelayTime? {
         state.withLock { state in
-            guard !state.isStopping else { return }
-            record(state.schedule.expire(now: now).map { .end($0) }, &state)
+            [state.waiters.nextDeadline, state.gateOpensAt, state.pausedUntil].compactMap { $0 }.filter { $0 > now }
+                .min()
         }
     }
 
-    /// Changes the schedule, has what leaves its lanes recorded, and answers.
-    func changeSchedule(_ change: (inout LaneSchedule) -> [LaneSchedule.Answer]) {
-        let answers = state.withLock { state in
-            let answers = change(&state.schedule)
-            recordLeaving(&state)
-            return answers
-        }
-        send(answers)
+    /// Begins the attempts that there is a place for; on any thread.
+    func sendReady() {
+        var deliveries: [Delivery] = []
+        while let delivery = nextDelivery() { deliveries.append(delivery) }
+        if !deliveries.isEmpty { parts.transport.begin(deliveries, for: self) }
     }
 
-    /// Under the lock, so that nothing that follows from it is recorded before it.
-    func recordLeaving(_ state: inout State) { record([], &state) }
-
-    /// Has outcomes recorded, and what has left its lane; under the lock, so that a record is in the inbox before a failed
-    /// commit suspends the schedule, and is dropped there with the rest: it must not be committed after memory has been
-    /// loaded again.
-    func record(_ records: [LaneSchedule.Ended.Record], _ state: inout State) {
-        let leaving = state.schedule.takeLeaving()
-        guard !records.isEmpty || !leaving.isEmpty else { return }
-        parts.commits.record(records, leaving)
-    }
-
-    /// A write as the schedule has it, with the key that it is sent with.
-    func scheduled(_ pending: PendingWrite) throws -> LaneSchedule.Write {
-        guard let key = parts.keys.key(row: pending.keyRow) else {
-            throw OutboxError(.damaged, "the key \(pending.keyRow) of a pending write is not in the outbox")
-        }
-        return LaneSchedule.Write(
-            pending: pending,
-            key: key,
-            keyRow: key.current.row,
-            payload: nil,
-            waiter: nil
-        )
-    }
-
-    // MARK: - Turns
-
-    private static func nextAlarm(_ state: State, _ now: RelayTime) -> RelayTime? {
-        let times = [state.schedule.nextAlarm(after: now), state.gateOpensAt.flatMap { $0 > now ? $0 : nil }]
-        return times.compactMap { $0 }.min()
-    }
-
-    /// Sets the next wake-up that time alone brings.
-    private func setAlarm(_ alarm: inout Task<Void, Never>?, _ roundBegan: RelayTime) {
-        let now = parts.clock.now()
-        let (next, isSet) = state.withLock { state -> (RelayTime?, Bool) in
-            guard let next = Self.nextAlarm(state, roundBegan) else { return (nil, true) }
-            if let alarmAt = state.alarmAt, alarmAt <= next, alarmAt > now { return (next, true) }
-            state.alarmAt = next
-            return (next, false)
-        }
-        guard let next, !isSet else { return }
-        alarm?.cancel()
-        // It may have fallen due during the round, perhaps after the round had looked.
-        guard next > now else { return wake() }
-        alarm = Task { [waker] in
-            try? await Task.sleep(for: .milliseconds(next - now))
-            waker.yield()
-        }
-    }
-
-    private func refill() async {
-        let (request, reader) = state.withLock { ($0.schedule.beginRefill(), $0.reader) }
-        guard let request else { return }
-        do {
-            let refilled = try await read(request, reader)
+    private func nextDelivery() -> Delivery? {
+        while true {
             let now = parts.clock.now()
-            let wantsMore = state.withLock { state in
-                state.schedule.refill(refilled, for: request, now: now)
-                recordLeaving(&state)
-                return state.schedule.refillRequest != nil
+            guard let contact = state.withLock({ $0.next(now) }) else { return nil }
+            let permit: DeliveryPermit
+            switch parts.transport.admit(contact) {
+            case .go(let granted): permit = granted
+            case .saturated:
+                // The attempt that is under way may be somebody else's, whose end nobody tells.
+                let isAlone = state.withLock { state in
+                    guard state.flights.underWayCount == 0 else { return false }
+                    state.gateOpensAt = now + Self.saturatedMilliseconds
+                    return true
+                }
+                if isAlone { wake() }
+                return nil
+            case .wait(let milliseconds):
+                state.withLock { $0.gateOpensAt = now + max(milliseconds, 1) }
+                wake()
+                return nil
             }
-            if wantsMore { wake() }
-        } catch {
-            parts.logger.error("pending writes cannot be read", metadata: ["error": "\(error)"])
-            parts.commits.reportDamage(error)
-            let retryAt = parts.clock.now() + Self.readRetryMilliseconds
-            state.withLock { state in
-                state.schedule.refillFailed()
-                state.gateOpensAt = retryAt
-            }
+            if let delivery = start(contact, permit, now) { return delivery }
+            // Another thread was first.
+            parts.transport.release(permit)
         }
     }
 
-    private func read(
-        _ request: LaneSchedule.RefillRequest,
-        _ reader: any OutboxReading
-    ) async throws -> LaneSchedule.Refilled {
-        switch request.source {
-        case .backlog(let after):
-            let rows = PendingRows(
-                after: after,
-                needsOrder: request.needsOrder,
-                limit: request.limit,
-                maxPayloadBytes: request.maxPayloadBytes
+    private func start(_ contact: ContactReference, _ permit: DeliveryPermit, _ now: RelayTime) -> Delivery? {
+        state.withLock { state in
+            guard state.next(now) == contact, let claim = state.flights.start(contact, at: .now) else { return nil }
+            state.starts[claim.sequence] = Start(wallMilliseconds: parts.clock.wallNow(), clock: now)
+            return Delivery(
+                sequence: claim.sequence,
+                permit: permit,
+                contact: claim.contact,
+                method: claim.write.method,
+                payload: claim.payload,
+                apiKey: claim.key.secret,
+                key: claim.key.fingerprint
             )
-            return try refilled(await reader.pendingWrites(rows))
-        case .key(let row, let after, _):
-            let rows = PendingRows(
-                after: after,
-                keyRows: parts.keys.rows(of: row),
-                needsOrder: request.needsOrder,
-                limit: request.limit,
-                maxPayloadBytes: request.maxPayloadBytes
+        }
+    }
+
+    /// Attempts have ended; what that means is decided on the commit thread.
+    func ended(_ deliveries: [DeliveryEnd]) {
+        // Before the end of a write is durable: in between, a read would find neither it nor what it has made.
+        tellDelivered(deliveries)
+        let now = parts.clock.now()
+        let unheard = state.withLock { state in
+            var unheard: [Waiter] = []
+            var outcomes: [(outcome: AttemptOutcome, waiter: Waiter?)] = []
+            for delivery in deliveries {
+                let waiter = state.waiters.take(delivery.sequence)
+                guard let start = state.starts.removeValue(forKey: delivery.sequence),
+                    let claim = state.flights.ended(delivery.sequence)
+                else { continue }
+                let isKnown = claim.opening == state.opening && !state.isSuspended
+                if !isKnown {
+                    // What became of the write is found out from the database, once that is back.
+                    state.flights.recorded(claim.contact)
+                    if let waiter { unheard.append(waiter) }
+                }
+                let timing = AttemptOutcome.Timing(
+                    startedAtWallMilliseconds: start.wallMilliseconds,
+                    durationMilliseconds: now - start.clock
+                )
+                let outcome = AttemptOutcome(claim: claim, outcome: delivery.outcome, timing: timing)
+                outcomes.append((outcome, isKnown ? waiter : nil))
+            }
+            // Under the lock, so that an outcome is in the inbox before a failed commit drops what is there.
+            parts.commits.record(outcomes)
+            return unheard
+        }
+        send(unheard.map(\.accepted))
+        sendReady()
+        wakeIfFinished()
+    }
+
+    private func wakeIfFinished() {
+        if isFinished { wake() }
+    }
+
+    /// Tells reads what the upstream has taken; one reply too many does no harm, as it is what the upstream says.
+    private func tellDelivered(_ deliveries: [DeliveryEnd]) {
+        guard let observer = changeObserver else { return }
+        for delivery in deliveries {
+            guard case .reply(let reply) = delivery.outcome,
+                let claim = state.withLock({ $0.flights.claim(underWay: delivery.sequence) }),
+                reply.isConfirmation || claim.write.method == .delete && reply.saysContactIsGone
+            else { continue }
+            observer.delivered(
+                DeliveredWrite(
+                    contact: claim.contact,
+                    key: claim.key.fingerprint,
+                    sequence: claim.sequence,
+                    method: claim.write.method,
+                    body: claim.payload.body,
+                    reply: reply.body,
+                    isConfirmed: reply.isConfirmation
+                )
             )
-            return try refilled(await reader.pendingWrites(rows))
-        case .lanes(let places):
-            var refilled = LaneSchedule.Refilled(writes: [])
-            for place in places {
-                let limit = min(place.limit, request.limit - refilled.writes.count)
-                guard limit > 0 else { break }
-                let writes = try await reader.pendingWrites(of: place.contact, after: place.after, limit: limit)
-                refilled.writes += try writes.map(scheduled)
-                if writes.count < limit { refilled.exhausted.insert(place.contact) }
-            }
-            return refilled
         }
     }
 
-    private func refilled(_ part: PendingPart) throws -> LaneSchedule.Refilled {
-        let writes = try part.writes.map { pending in
-            var write = try scheduled(pending)
-            write.payload = part.payloads[pending.sequence]
-            if let order = part.order[pending.sequence] {
-                (write.predecessor, write.hasSuccessor) = (order.predecessor, order.hasSuccessor)
-            }
-            return write
-        }
-        return LaneSchedule.Refilled(writes: writes, upTo: part.upTo)
-    }
-
-    /// How long after a failed read of the outbox the next one follows.
-    private static let readRetryMilliseconds: Int64 = 1_000
-
-    func send(_ answers: [LaneSchedule.Answer]) {
+    /// Answers senders that have waited.
+    func send(_ answers: [SenderAnswer]) {
         guard !answers.isEmpty else { return }
         var batches = AnswerBatches()
         batches.add(answers)
         batches.send()
     }
 
-    // MARK: - The commit thread's news
+    // MARK: - The upstream
 
-    func committed(_ batch: CommittedBatch) {
-        let isHealthy = parts.transport.isHealthy
-        let now = parts.clock.now()
-        let writes = batch.accepted.map { accepted in
-            var write = scheduled(accepted, now)
-            write.predecessor = batch.predecessors[accepted.pending.sequence] ?? .unknown
-            return write
-        }
-        let (answers, isGateClosed) = state.withLock { state in
-            var answers: [LaneSchedule.Answer] = []
-            for end in batch.ends {
-                if let answer = state.schedule.endRecorded(end.contact, now: now) { answers.append(answer) }
-            }
-            if !batch.holds.isEmpty { state.schedule.holdsRecorded(batch.holds) }
-            for attempt in batch.attempts { state.schedule.attemptRecorded(attempt.contact, now: now) }
-            answers += state.schedule.accept(writes, isUpstreamHealthy: isHealthy && !state.isStopping, now: now)
-            recordLeaving(&state)
-            return (answers, state.gateOpensAt.map { $0 > now } ?? false)
-        }
-        if let observer = changeObserver {
-            for end in batch.ends { observer.ended(end.contact, by: parts.keys.key(row: end.keyRow)?.fingerprint) }
-            for write in writes { observer.accepted(write.pending.contact, by: write.key.fingerprint) }
-        }
-        send(answers)
-        // The breaker may have opened since it was asked, and told everybody else.
-        if isHealthy, !parts.transport.isHealthy { upstreamLost() }
-        // While the breaker is open nothing can be claimed, and the alarm for its end is set; a turn for every batch would
-        // only cost the writers time (P6).
-        if !isGateClosed || !batch.ends.isEmpty || !batch.attempts.isEmpty { sendReady() }
-        let hasEndedWithoutReply = batch.ends.contains { $0.response == nil }
-        if hasEndedWithoutReply || !batch.attempts.isEmpty || !batch.holds.isEmpty { wake() } else { wakeIfNeeded() }
-    }
+    /// The breaker has opened: senders who wait are told 202, but for those whose writes are under way (P6).
+    func upstreamLost() { releaseWaiters { _ in true } }
 
-    private func scheduled(
-        _ accepted: (write: NewWrite, pending: PendingWrite),
-        _ now: RelayTime
-    ) -> LaneSchedule.Write {
-        let write = accepted.write
-        // The key may have been replaced while the write was on its way.
-        let key = write.key.current.isReplaced ? parts.keys.key(row: accepted.pending.keyRow) ?? write.key : write.key
-        return LaneSchedule.Write(
-            pending: accepted.pending,
-            key: key,
-            keyRow: key.current.row,
-            payload: write.payload,
-            waiter: LaneSchedule.Waiter(
-                sink: write.sink,
-                token: write.token,
-                deadline: now + write.replyWaitMilliseconds
-            )
-        )
-    }
-
-    func needsPredecessor(_ contacts: [ContactReference]) -> [Bool] {
-        state.withLock { state in contacts.map(state.schedule.needsPredecessor) }
-    }
-
-    func endedOutOfLane(_ ends: [EndRecord]) {
-        // Nothing of them is in memory, and nobody waits; but reads have shown them.
-        if let observer = changeObserver {
-            for end in ends { observer.ended(end.contact, by: parts.keys.key(row: end.keyRow)?.fingerprint) }
-        }
+    /// The breaker has closed: what waited only for the upstream waits no longer.
+    func upstreamRecovered() {
+        state.withLock { $0.gateOpensAt = nil }
+        parts.commits.upstreamRecovered()
         wake()
     }
 
+    /// What the commit thread has decided about the upstream as a whole.
+    func setUpstream(pausedUntil: RelayTime?, probesAlone: Bool) {
+        state.withLock { ($0.pausedUntil, $0.probesAlone) = (pausedUntil, probesAlone) }
+    }
+
+    // MARK: - What the commit thread asks and says
+
+    /// How much may be claimed ahead.
+    struct Room: Sendable {
+        var claims: Int
+        var bytes: Int
+        var opening: Int
+        /// Lanes that have a claim already.
+        var busy: Set<ContactReference>
+    }
+
+    /// Room for further claims; nil while there are enough, or nothing is to be sent.
+    ///
+    /// - Parameter isUrgent: Whether to fill it up though there are enough for a while.
+    func room(isUrgent: Bool = false) -> Room? {
+        state.withLock { state in
+            let limits = state.limits
+            guard !state.isStopping, !state.isSuspended, !state.isHeld else { return nil }
+            guard
+                isUrgent
+                    ? state.flights.claimedCount < limits.maxClaimed : state.flights.claimedCount < limits.minClaimed,
+                state.flights.claimedBytes < limits.maxClaimedBytes
+            else { return nil }
+            return Room(
+                claims: limits.maxClaimed - state.flights.claimedCount,
+                bytes: limits.maxClaimedBytes - state.flights.claimedBytes,
+                opening: state.opening,
+                busy: Set(state.flights.contacts)
+            )
+        }
+    }
+
+    /// Which opening of the database outcomes have to come from.
+    var opening: Int { state.withLock { $0.opening } }
+
+    /// Whether a lane has a claim.
+    func isClaimed(_ contact: ContactReference) -> Bool { state.withLock { $0.flights.contains(contact) } }
+
+    /// Whether a sender waits for a write.
+    func isWaitedFor(_ sequence: Int64) -> Bool { state.withLock { $0.waiters.contains(sequence) } }
+
+    /// Whether a write is covered by one that is under way.
+    func isCovered(_ write: PendingWrite) -> Bool {
+        state.withLock { $0.flights.isBusy(write.sequence, of: write.contact) }
+    }
+
+    /// Senders that wait for writes with a key.
+    func waitingCount(ofKey keyRow: Int64) -> Int { state.withLock { $0.waiters.count(ofKey: keyRow) } }
+
+    /// Takes claims.
+    func add(_ claims: [Claim]) {
+        guard !claims.isEmpty else { return }
+        state.withLock { state in
+            for claim in claims where claim.opening == state.opening { state.flights.add(claim) }
+        }
+        sendReady()
+    }
+
+    /// Takes writes that have just been committed.
+    ///
+    /// - Returns: The answers for senders that do not wait, and which of the claims there was no room for.
+    func accept(_ accepted: [AcceptedWrite], isUpstreamHealthy: Bool) -> (answers: [SenderAnswer], left: [Claim]) {
+        state.withLock { state in
+            var (answers, left): ([SenderAnswer], [Claim]) = ([], [])
+            let now = parts.clock.now()
+            for write in accepted {
+                let waiter = write.waiter
+                if write.mayWait, isUpstreamHealthy, waiter.deadline > now, !state.isStopping, !state.isHeld,
+                    !state.isSuspended, state.waiters.count < state.limits.maxWaiting
+                {
+                    state.waiters.add(waiter)
+                } else {
+                    answers.append(waiter.accepted)
+                }
+                guard var claim = write.claim else { continue }
+                guard left.isEmpty, state.flights.claimedCount < state.limits.maxClaimed,
+                    state.flights.claimedBytes < state.limits.maxClaimedBytes, !state.isStopping, !state.isSuspended
+                else {
+                    left.append(claim)
+                    continue
+                }
+                claim.opening = state.opening
+                state.flights.add(claim)
+            }
+            return (answers, left)
+        }
+    }
+
+    /// Outcomes are durable, or will never be: their lanes are free.
+    func recorded(_ contacts: [ContactReference]) {
+        guard !contacts.isEmpty else { return }
+        state.withLock { state in
+            for contact in contacts { state.flights.recorded(contact) }
+        }
+        wakeIfFinished()
+    }
+
+    /// Takes claims back whose attempts have not begun.
+    @discardableResult
+    func withdraw(where isMeant: (Claim) -> Bool) -> [Claim] { state.withLock { $0.flights.withdraw(where: isMeant) } }
+
+    /// Takes back what is claimed of a write's lane; false when the write is under way, or its outcome is being recorded.
+    func withdraw(_ write: PendingWrite) -> Bool {
+        state.withLock { state in
+            guard !state.flights.isBusy(write.sequence, of: write.contact) else { return false }
+            _ = state.flights.withdraw { $0.contact == write.contact }
+            return true
+        }
+    }
+
+    /// Answers senders that need not wait any longer: 202.
+    ///
+    /// Those whose writes are under way may still hear the reply.
+    func releaseWaiters(where isMeant: (Waiter) -> Bool) {
+        let waiters = state.withLock { state in
+            guard state.waiters.count > 0 else { return [Waiter]() }
+            let flights = state.flights
+            return state.waiters.take { !flights.isUnderWay($0.id.sequence) && isMeant($0) }
+        }
+        send(waiters.map(\.accepted))
+    }
+
+    /// Nothing is to be sent, as its outcome could not be recorded, or an operator says so; or all may go on.
     func holdDeliveries(_ areHeld: Bool) {
         // Whoever waits for the upstream would wait for the disk.
-        let answers = state.withLock { state in
+        let waiters = state.withLock { state in
             state.isHeld = areHeld
-            return areHeld ? state.schedule.releaseWaiters() : []
+            return areHeld ? state.waiters.take { _ in true } : []
         }
-        send(answers)
+        send(waiters.map(\.accepted))
         wake()
     }
 
+    /// A commit has failed: nothing is sent until `reopened`.
     func storageFailed() {
-        send(state.withLock { $0.schedule.suspend() })
-        // The attempts that `run` waits for when it is to stop may just have ended, and their records be lost.
+        let waiters = state.withLock { state in
+            state.isSuspended = true
+            state.opening += 1
+            state.flights.suspend()
+            return state.waiters.take { _ in true }
+        }
+        send(waiters.map(\.accepted))
         wake()
     }
 
+    /// The database has been opened again, and verified.
     func reopened(_ outbox: OpenedOutbox) {
         state.withLock { state in
             state.reader = outbox.reader
-            state.schedule.rebase(newest: outbox.nextSequence - 1)
-            state.pendingRestart = outbox
-        }
-        wakeAfterAttempt()
-    }
-
-    /// Loads memory again once nothing is under way any more: a lane must not have two attempts at once (P3).
-    func wakeAfterAttempt() {
-        state.withLock { state in
-            guard let opened = state.pendingRestart, state.schedule.inFlight.isEmpty else { return }
-            state.pendingRestart = nil
-            state.schedule.restart(Self.holds(opened, parts.keys), now: parts.clock.now())
+            state.isSuspended = false
         }
         wake()
     }
+}
+
+/// A write that has just been committed, and how it goes on.
+struct AcceptedWrite: Sendable {
+    var waiter: Waiter
+    /// Whether its lane is not held up, so that its sender may wait for the upstream's reply.
+    var mayWait: Bool
+    /// It goes the straight way: its lane was empty, and nothing else is ready.
+    var claim: Claim?
 }

@@ -15,13 +15,6 @@ struct AttemptRecord: Sendable, Equatable {
     var contact: ContactReference { after.contact }
 }
 
-/// A write that leaves its lane without an attempt, as it is kept: its key or its contact is held, or a later write has
-/// overtaken it.
-struct HoldRecord: Sendable, Equatable {
-    var write: PendingWrite
-    var hold: WriteHold
-}
-
 /// The end of a write, as it is kept.
 struct EndRecord: Sendable, Equatable {
     var write: PendingWrite
@@ -35,6 +28,8 @@ struct EndRecord: Sendable, Equatable {
     var keyRow: Int64
     /// The writes that it covered, which end as superseded with its delivery (design §3.4).
     var covered: [PendingWrite] = []
+    /// Whether it was delivered past earlier writes of its contact, which come under the replay rule with that.
+    var passes = false
 
     var sequence: Int64 { write.sequence }
     var contact: ContactReference { write.contact }

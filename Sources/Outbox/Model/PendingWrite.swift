@@ -1,6 +1,6 @@
 import DexatelAPI
 
-/// A pending write as the delivery engine holds it, without its payload.
+/// A pending write without its payload.
 struct PendingWrite: Sendable, Equatable {
     var id: WriteID
     var contact: ContactReference

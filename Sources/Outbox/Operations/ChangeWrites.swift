@@ -7,7 +7,7 @@ struct ChangeWrites: CommitOperation {
     let engine: DeliveryEngine
     let done: @Sendable (Result<OperationResult, OutboxError>) -> Void
 
-    private var semantics: PutSemantics { engine.parts.limits.putSemantics }
+    private var semantics: PutSemantics { engine.limits.putSemantics }
 
     func run(_ desk: inout CommitDesk) throws -> () -> Void {
         var result = OperationResult()
@@ -26,13 +26,7 @@ struct ChangeWrites: CommitOperation {
                 result.changed += 1
             }
         }
-        return { [self, result] in
-            switch change {
-            case .retry, .release: engine.queuedWritesAdded()
-            case .discard: engine.withdrawalsDone()
-            }
-            done(.success(result))
-        }
+        return { [done, result] in done(.success(result)) }
     }
 
     func failed(_ error: OutboxError) { done(.failure(error)) }
@@ -44,7 +38,8 @@ struct ChangeWrites: CommitOperation {
     ) throws -> OperationResult.Reason? {
         guard stored.isDead else { return .otherState }
         var after = stored.write
-        after.hold = .queued
+        after.hold = .none
+        after.nextAttempt = nil
         after.replay = isForced ? .forced : .underRule
         // Its age and its backoff begin anew: an operator has just decided that it is wanted.
         after.acceptedClock = desk.clock
@@ -66,14 +61,16 @@ struct ChangeWrites: CommitOperation {
         _ desk: inout CommitDesk
     ) throws -> OperationResult.Reason? {
         guard !stored.isDead else { return .otherState }
-        switch stored.write.hold {
-        case .none, .queued: return .otherState
-        case .contact: return .contactStopped
-        case .key where desk.keys.key(row: stored.write.keyRow)?.current.isRefused ?? false: return .keyRefused
-        case .key, .write, .overtaken, .unexpected: break
+        let isStopped = desk.ledger.transaction.stoppedContacts.contains(stored.write.contact)
+        if stored.write.hold == .none {
+            if isStopped { return .contactStopped }
+            return desk.keys.key(row: stored.write.keyRow)?.current.isHeld ?? false ? .keyRefused : .otherState
         }
-        switch try desk.release(stored, to: .queued, semantics: semantics, isForced: isForced) {
-        case .released, .superseded: return nil
+        switch try desk.release(stored, semantics: semantics, isForced: isForced) {
+        case .released(let write):
+            desk.news.shown.append((write.contact, write.keyRow))
+            return nil
+        case .superseded: return nil
         case .overtaken: return .overtaken
         }
     }
@@ -84,7 +81,7 @@ struct ChangeWrites: CommitOperation {
             desk.bury(write)
             return nil
         }
-        if write.hold == .none, !engine.withdraw(write) { return .inFlight }
+        guard engine.withdraw(write) else { return .inFlight }
         desk.end(EndRecord(write: write, state: .discarded, keyRow: desk.keys.effectiveRow(write.keyRow)))
         return nil
     }
@@ -94,6 +91,7 @@ extension CommitDesk {
     mutating func revive(_ dead: PendingWrite, to after: PendingWrite, payload: WritePayload) {
         ledger.revive(dead, to: after, payload: payload)
         news.revived.append(dead)
+        news.shown.append((after.contact, after.keyRow))
     }
 
     mutating func bury(_ dead: PendingWrite) {

@@ -12,15 +12,12 @@ package struct StoppedContact: Sendable, Equatable {
 struct StopContact: CommitOperation {
     let contact: ContactReference
     let isStopped: Bool
-    let engine: DeliveryEngine
     let done: @Sendable (Result<Void, OutboxError>) -> Void
 
     func run(_ desk: inout CommitDesk) throws -> () -> Void {
-        desk.ledger.stop(contact, isStopped)
-        return { [self] in
-            if isStopped { engine.stop(contact) } else { engine.restart(contact) }
-            done(.success(()))
-        }
+        desk.ledger.stop(contact, isStopped, try desk.storage.laneCounts(of: contact))
+        desk.news.stopped.append((contact, isStopped))
+        return { [done] in done(.success(())) }
     }
 
     func failed(_ error: OutboxError) { done(.failure(error)) }

@@ -96,7 +96,6 @@ struct ImportWrites: CommitOperation {
     }
 
     let entries: [Entry]
-    let engine: DeliveryEngine
     let sink: any WriteAnswerSink
     let done: @Sendable (Result<[WriteID], OutboxError>) -> Void
 
@@ -104,7 +103,6 @@ struct ImportWrites: CommitOperation {
 
     func run(_ desk: inout CommitDesk) throws -> () -> Void {
         var ids: [WriteID] = []
-        var newest: Int64 = 0
         for entry in entries {
             let write = NewWrite(
                 contact: entry.contact,
@@ -119,12 +117,11 @@ struct ImportWrites: CommitOperation {
             let nonce = Int64.random(in: .min ... .max)
             let pending = desk.ledger.accept(write, keyRow: row, nonce: nonce, idempotency: nil)
             ids.append(pending.id)
-            newest = pending.sequence
+            desk.news.shown.append((pending.contact, row))
         }
         let keys = desk.keys
-        return { [self, ids, newest] in
+        return { [self, ids] in
             for entry in entries { keys.commit(entry.key) }
-            engine.writesAppended(newest: newest)
             done(.success(ids))
         }
     }

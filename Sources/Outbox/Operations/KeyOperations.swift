@@ -40,7 +40,6 @@ package enum KeyReplacementFault: Error, Sendable, Equatable {
 struct ReplaceKey: CommitOperation {
     let row: Int64
     let new: KnownKey
-    let engine: DeliveryEngine
     let done: @Sendable (Result<Void, KeyReplacementFault>) -> Void
 
     var acknowledges: Bool { true }
@@ -53,9 +52,9 @@ struct ReplaceKey: CommitOperation {
         guard old !== new, !new.current.isReplaced else { return { [done] in done(.failure(.unusableSuccessor)) } }
         let newRow = try desk.row(of: new)
         desk.ledger.replace(key: row, by: newRow)
+        desk.news.replaced.append((row, newRow))
         return { [self] in
             keys.replace(old, row: row, by: new)
-            engine.replaced(key: row, by: new, row: newRow)
             done(.success(()))
         }
     }
@@ -71,6 +70,18 @@ struct RememberVerified: CommitOperation {
         let status = key.current
         // It may have been refused, replaced or forgotten in the meantime.
         if status.isVerified, !status.isRefused, !status.isReplaced { desk.rememberVerified(key) }
+        return {}
+    }
+
+    func failed(_ error: OutboxError) {}
+}
+
+/// Lets the writes of a held key go on, as the upstream has answered something else with it than 401.
+struct TakeKey: CommitOperation {
+    let key: KnownKey
+
+    func run(_ desk: inout CommitDesk) throws -> () -> Void {
+        if let row = key.current.row, key.current.isRefused, !key.current.isReplaced { desk.news.taken.append(row) }
         return {}
     }
 

@@ -40,8 +40,8 @@ extension Outbox {
                 if let reason = admit(key: entry.key, bytes: bytes) { throw ImportFault.unavailable(reason) }
                 admitted.append((entry.key, bytes))
             }
-            let ids: [WriteID] = try await perform { [engine] done in
-                ImportWrites(entries: entries, engine: engine, sink: UnheardAnswers(), done: done)
+            let ids: [WriteID] = try await perform { done in
+                ImportWrites(entries: entries, sink: UnheardAnswers(), done: done)
             }
             // The books have them now.
             release(admittedBytes: admitted.map(\.bytes))

@@ -20,7 +20,7 @@ extension Outbox {
     package func replaceKey(_ fingerprintPrefix: String, by secret: Secret) async throws {
         let row = try await self.row(ofKey: fingerprintPrefix)
         let new = keys.key(for: secret)
-        try await perform { [engine] done in ReplaceKey(row: row, new: new, engine: engine, done: done) }
+        try await perform { done in ReplaceKey(row: row, new: new, done: done) }
     }
 
     /// The upstream has taken a key with a request that was no write of the outbox: its writes are not those of a key that
@@ -28,8 +28,19 @@ extension Outbox {
     ///
     /// To be called for each such reply; what is known already costs one short lock.
     package func noteTaken(_ key: KnownKey) {
+        noteAnswered(key)
         guard keys.verify(key) else { return }
         commits.perform(RememberVerified(key: key))
+    }
+
+    /// The upstream itself has answered a request with a key that was no write of the outbox, and not with 401: if the key
+    /// is held, its writes go on.
+    ///
+    /// To be called for each such reply; for a key that is not held it costs one short lock.
+    package func noteAnswered(_ key: KnownKey) {
+        let status = key.current
+        guard status.isRefused || status.isHeld, !status.isReplaced, key.beginTaking() else { return }
+        commits.perform(TakeKey(key: key))
     }
 
     private func row(ofKey fingerprintPrefix: String) async throws -> Int64 {

@@ -96,12 +96,12 @@ extension Outbox {
 
     /// Stops a contact: nothing but what is under way is sent for it, over restarts too, until it is released.
     package func hold(_ contact: ContactReference) async throws {
-        try await perform { [engine] in StopContact(contact: contact, isStopped: true, engine: engine, done: $0) }
+        try await perform { StopContact(contact: contact, isStopped: true, done: $0) }
     }
 
     /// Lets a stopped contact go; its writes go on in their order.
     package func release(_ contact: ContactReference) async throws {
-        try await perform { [engine] in StopContact(contact: contact, isStopped: false, engine: engine, done: $0) }
+        try await perform { StopContact(contact: contact, isStopped: false, done: $0) }
     }
 
     /// Has something done on the commit thread, and waits until it is durable.

@@ -3,7 +3,7 @@ import DexatelAPI
 extension CommitDesk {
     /// What became of a write that was to come back.
     enum Return {
-        /// It is pending, and no longer held: to be put in its lane, or the queue for it.
+        /// It is pending, and no longer held.
         case released(PendingWrite)
         /// Nothing was left to send: it has ended as superseded.
         case superseded
@@ -12,17 +12,14 @@ extension CommitDesk {
     }
 
     /// Lets a held write go, as far as the replay rule allows.
-    ///
-    /// - Parameter hold: What it becomes: `.none` when it goes back to its lane now, else `.queued`.
     mutating func release(
         _ stored: StoredWrite,
-        to hold: WriteHold = .none,
         semantics: PutSemantics,
         isForced: Bool = false
     ) throws -> Return {
         let before = stored.write
         var after = before
-        after.hold = hold
+        after.hold = .none
         after.nextAttempt = nil
         if isForced { after.replay = .forced }
         switch try judge(stored, after.replay, semantics) {

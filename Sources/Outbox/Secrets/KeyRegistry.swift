@@ -87,6 +87,18 @@ package final class KeyRegistry: Sendable {
         state.withLock { $0.byRow[row] }
     }
 
+    /// The keys whose acknowledged writes wait for them, by the rows that are used.
+    var heldRows: [Int64] {
+        state.withLock { state in
+            Set(state.byRow.values.compactMap { key in key.current.isHeld ? key.current.row : nil }).sorted()
+        }
+    }
+
+    /// The keys that have pending writes, by the rows that writes have.
+    var rowsWithPending: [Int64] {
+        state.withLock { state in state.byRow.filter { $0.value.current.pending > 0 }.keys.sorted() }
+    }
+
     /// The row of that key.
     func effectiveRow(_ row: Int64) -> Int64 { key(row: row)?.current.row ?? row }
 
@@ -190,18 +202,9 @@ package final class KeyRegistry: Sendable {
         revive(heir)
     }
 
-    /// A change of a key's state that the log tells of, once for each change.
-    enum Turn: Sendable {
-        /// Its writes are held from now on.
-        case refused
-        /// They are not held any longer.
-        case taken
-    }
-
     /// A committed write of the key has ended.
-    @discardableResult
-    func end(_ key: KnownKey, verdict: EndRecord.KeyVerdict?, isDead: Bool = false) -> Turn? {
-        let turn: Turn? = unverified.withLock { unverified in
+    func end(_ key: KnownKey, verdict: EndRecord.KeyVerdict?, isDead: Bool = false) {
+        unverified.withLock { unverified in
             key.update { status in
                 if !status.isVerified { unverified.pending -= 1 }
                 status.committed -= 1
@@ -209,23 +212,14 @@ package final class KeyRegistry: Sendable {
                 switch verdict {
                 case .verified:
                     if !status.isVerified { unverified.pending -= status.pending }
-                    let turn: Turn? = status.isRefusalTold ? .taken : nil
-                    (status.isVerified, status.isRefused, status.hasNoProbe) = (true, false, false)
-                    status.isRefusalTold = false
+                    (status.isVerified, status.isRefused) = (true, false)
                     unverified.keys += status.count()
-                    return turn
-                case .refused:
-                    status.isRefused = true
-                    // Its sender was told; there is more to tell where others of the key were acknowledged.
-                    guard status.pending > 0, !status.isRefusalTold else { return nil }
-                    status.isRefusalTold = true
-                    return .refused
-                case nil: return nil
+                case .refused: status.isRefused = true
+                case nil: break
                 }
             }
         }
         key.tellObservers()
-        return turn
     }
 
     /// A write of the key is pending again.
@@ -246,12 +240,27 @@ package final class KeyRegistry: Sendable {
     // MARK: - Verdicts
 
     /// The upstream has refused an acknowledged write of the key with 401.
-    func refuse(_ key: KnownKey) -> Turn? {
+    func refuse(_ key: KnownKey) { key.update { $0.isRefused = true } }
+
+    /// The upstream has answered the key otherwise than with 401.
+    func take(_ key: KnownKey) {
         key.update { status in
-            defer { (status.isRefused, status.hasNoProbe, status.isRefusalTold) = (true, false, true) }
-            return status.isRefusalTold ? nil : .refused
+            if !status.isReplaced { status.isRefused = false }
+            status.isBeingTaken = false
         }
     }
+
+    /// Acknowledged writes of the key wait for it from now on, or no longer; whether that is a change.
+    func setHeld(_ key: KnownKey, _ isHeld: Bool) -> Bool {
+        key.update { status in
+            defer { status.isHeld = isHeld }
+            if isHeld { status.isBeingTaken = false }
+            return status.isHeld != isHeld
+        }
+    }
+
+    /// So many more writes of the key are held by themselves, or with their contact.
+    func countHeld(_ key: KnownKey, _ change: Int) { key.update { $0.held += change } }
 
     /// The upstream has taken the key with a request that was no write of the outbox; whether that is news.
     ///
@@ -281,28 +290,24 @@ package final class KeyRegistry: Sendable {
     /// No write of the key is held on a 403 any more.
     func allow(_ key: KnownKey) { key.update { $0.isForbiddenTold = false } }
 
-    /// Whether the database has a write of a refused key that can probe it.
-    func setHasNoProbe(_ row: Int64, _ hasNoProbe: Bool) {
-        key(row: row)?.update { $0.hasNoProbe = hasNoProbe }
-    }
-
     /// A key has been replaced by another, which the upstream has taken; both have rows.
     func replace(_ old: KnownKey, row oldRow: Int64, by new: KnownKey) {
         unverified.withLock { unverified in
             let moved = old.update { status in
                 defer {
                     if !status.isVerified { unverified.pending -= status.committed }
-                    (status.committed, status.dead) = (0, 0)
+                    (status.committed, status.dead, status.held) = (0, 0, 0)
                     (status.isReplaced, status.isSealed, status.isRefused) = (true, false, true)
+                    status.isHeld = false
                 }
-                return (pending: status.committed, dead: status.dead)
+                return (pending: status.committed, dead: status.dead, held: status.held)
             }
             new.update { status in
                 if !status.isVerified { unverified.pending -= status.pending }
-                (status.isVerified, status.isRefused, status.hasNoProbe) = (true, false, false)
-                status.isRefusalTold = false
+                (status.isVerified, status.isRefused, status.isHeld) = (true, false, false)
                 status.committed += moved.pending
                 status.dead += moved.dead
+                status.held += moved.held
                 unverified.keys += status.count()
             }
         }
@@ -402,6 +407,7 @@ package final class KeyRegistry: Sendable {
                     if !status.isVerified { unverified.pending += Int(row.pending) }
                     status.committed += Int(row.pending)
                     status.dead += Int(row.dead)
+                    status.held += Int(row.held)
                 }
             }
             state.withLock { state in
@@ -446,4 +452,8 @@ struct StoredKey: Sendable {
     var dead: Int64 = 0
     /// The key that replaced it.
     var successor: Int64?
+    /// Its pending writes that are held by themselves, or with their contact.
+    var held: Int64 = 0
+    /// Whether acknowledged writes wait until the upstream takes it again.
+    var isHeld = false
 }

@@ -36,10 +36,12 @@ package final class KnownKey: Sendable {
         var isSealed = false
         /// An operator has replaced the key by another.
         var isReplaced = false
-        /// Refused, and none of its held writes may be sent: a new one has to find out that it works again.
-        var hasNoProbe = false
-        /// The log says that writes are held because the upstream refuses the key.
-        var isRefusalTold = false
+        /// Acknowledged writes wait until the upstream takes the key again.
+        var isHeld = false
+        /// Pending writes of this key that are held by themselves, or with their contact: they do not wait for the key.
+        var held = 0
+        /// The commit thread is about to hear that the upstream takes the key.
+        var isBeingTaken = false
         /// The log says that writes of the key are held on a 403.
         var isForbiddenTold = false
 
@@ -66,11 +68,11 @@ package final class KnownKey: Sendable {
             isRefused = stored.isRefused
             isSealed = stored.sealed != nil
             isReplaced = stored.successor != nil
-            hasNoProbe = false
-            isRefusalTold = stored.isRefused && stored.pending > 0
+            isHeld = stored.isHeld && stored.successor == nil
             // What is pending of a key that was replaced is its successor's.
             committed = isReplaced ? 0 : Int(stored.pending)
             dead = isReplaced ? 0 : Int(stored.dead)
+            held = isReplaced ? 0 : Int(stored.held)
         }
 
         /// The outbox knows nothing of the key any more.
@@ -87,11 +89,11 @@ package final class KnownKey: Sendable {
 
     /// Whether writes of this key are held because the upstream refused it with 401: new ones get 401 at once (§3.3).
     ///
-    /// A refused key is not held while the outbox has no write that could be sent with it: nothing else would ever find
-    /// out that it works again. A key that was replaced is held for good.
+    /// A refused key is held while acknowledged writes wait for it, for then they find out when it works again. A key that
+    /// was replaced is held for good.
     package var isHeld: Bool {
         let current = current
-        return current.isReplaced || current.isRefused && current.pending > 0 && !current.hasNoProbe
+        return current.isReplaced || current.isHeld
     }
 
     /// Whether the upstream has ever taken it.
@@ -135,6 +137,14 @@ package final class KnownKey: Sendable {
                 state.observers = [:]
             }
             return result
+        }
+    }
+
+    /// Whether this is the first to say that the upstream takes the key, since it was held.
+    func beginTaking() -> Bool {
+        update { status in
+            defer { status.isBeingTaken = true }
+            return !status.isBeingTaken
         }
     }
 

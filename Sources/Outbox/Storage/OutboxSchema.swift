@@ -7,9 +7,9 @@ import GRDB
 /// (`secure_delete` overwrites it).
 enum OutboxSchema {
     /// The version that this release writes.
-    static let version = 2
+    static let version = 3
     /// The oldest version of a release that can read what this one writes.
-    static let oldestReader = 2
+    static let oldestReader = 3
     /// Marks the file as an outbox of the relay ("CRly").
     static let applicationID: Int32 = 0x4352_6c79
 
@@ -20,6 +20,9 @@ enum OutboxSchema {
         }
         migrator.registerMigration("2") { database in
             try database.execute(sql: version2)
+        }
+        migrator.registerMigration("3") { database in
+            try database.execute(sql: version3)
         }
         return migrator
     }

@@ -15,8 +15,7 @@ protocol OutboxStorage: AnyObject {
 
     /// Makes all of the changes durable, or none: it returns only when they are on disk.
     ///
-    /// - Returns: How many receipts were purged.
-    func commit(_ transaction: OutboxTransaction) throws -> Int64
+    func commit(_ transaction: OutboxTransaction) throws -> CommitResult
 
     /// Whether there are receipts to purge.
     func hasReceipts(endedBefore: RelayTime) throws -> Bool
@@ -27,11 +26,58 @@ protocol OutboxStorage: AnyObject {
     /// A pending or dead write with its payload.
     func write(_ sequence: Int64) throws -> StoredWrite?
 
-    /// The pending write of its contact before a pending write that is not held.
-    func predecessor(of write: PendingWrite) throws -> LaneSchedule.Predecessor
-
     /// When the next write that was answered 403 is due.
     func nextHeldWriteDue() throws -> RelayTime?
+
+    // MARK: Lanes
+
+    /// Lanes of a key whose turn has come, the first first.
+    ///
+    /// - Parameters:
+    ///   - keyRow: The key, as the writes have it.
+    ///   - due: The last turn that counts; nil for all.
+    ///   - take: Takes a first write, and what reads it with its payload; false when no more is wanted.
+    /// - Returns: Whether nothing more of the key is due.
+    func claim(
+        keyRow: Int64,
+        due: LaneTurn?,
+        _ take: (ContactReference, () throws -> StoredWrite) throws -> Bool
+    ) throws -> Bool
+
+    /// The first turn of a key behind another one; nil when there is none.
+    func nextTurn(keyRow: Int64, after: LaneTurn?) throws -> LaneTurn?
+
+    /// The first writes of a contact with each key, in order.
+    func heads(of contact: ContactReference) throws -> [LaneHead]
+
+    /// Writes of a lane with the same key behind a write, in order, for as long as they are wanted.
+    ///
+    /// - Parameter before: Where to stop, as another key's write comes first; nil for the end.
+    func followers(of write: PendingWrite, before: Int64?, _ take: (PendingWrite) -> Bool) throws
+
+    /// The first write of a contact with a key behind a sequence; nil when there is none.
+    func nextSequence(_ contact: ContactReference, keyRow: Int64, after sequence: Int64) throws -> Int64?
+
+    /// Contacts whose first write with a key has a turn, behind a turn and a sequence.
+    func lanes(keyRow: Int64, after: (turn: Int64, sequence: Int64), limit: Int) throws -> [LaneHead]
+
+    /// Lanes that wait for a time, those that wait only for the upstream or all, the first first.
+    func waitingLanes(onlyForUpstream: Bool, after: LaneTurn, limit: Int) throws -> [LaneHead]
+
+    /// Contacts with pending writes behind one of them, in the order of their bytes, and how many each has.
+    func pendingContacts(after bytes: [UInt8], isHeld: Bool, limit: Int) throws -> [(
+        contact: ContactReference, count: Int
+    )]
+
+    /// Pending writes that were accepted before then, behind a sequence; a bounded number is looked at.
+    ///
+    /// - Returns: Where to go on; nil when nothing behind is older.
+    func oldWrites(acceptedBefore: RelayTime, after sequence: Int64) throws -> (writes: [PendingWrite], next: Int64?)
+
+    /// Pending writes of a contact that are not held by themselves, by the rows of their keys.
+    func laneCounts(of contact: ContactReference) throws -> [Int64: Int64]
+
+    // MARK: The rest
 
     /// What was delivered to a contact that has writes out of order; nil when it has none.
     func order(of contact: ContactReference) throws -> ContactOrder?
@@ -84,24 +130,16 @@ protocol OutboxStorage: AnyObject {
 
 /// Reads of the outbox, beside the commit thread and never on an event loop.
 protocol OutboxReading: Sendable {
-    /// Pending writes that are not held, in order, with as many of their payloads as there is room for.
-    func pendingWrites(_ rows: PendingRows) async throws -> PendingPart
-    /// Those of a contact behind `sequence`.
-    func pendingWrites(
-        of contact: ContactReference,
-        after sequence: Int64,
-        limit: Int
-    ) async throws -> [PendingWrite]
+    /// Whether a contact has pending writes.
+    func hasPending(_ contact: ContactReference) async throws -> Bool
     /// The pending writes of a key to some contacts, in order, of the newest `limit` of each; what the replay rule would
     /// not let go any more is left out.
     func pendingWrites(
         to contacts: [ContactReference],
-        keyRow: Int64,
+        keyRows: [Int64],
         semantics: PutSemantics,
         limit: Int
     ) async throws -> [PendingContactWrite]
-    /// What pending writes send, by their sequences.
-    func payloads(of sequences: [Int64]) async throws -> [Int64: WritePayload]
     /// The receipt of a write, wherever it is.
     func receipt(_ id: WriteID) async throws -> Receipt?
     /// When the oldest pending write was accepted, or was last brought back from the dead.
@@ -126,48 +164,21 @@ protocol OutboxReading: Sendable {
     func check() async throws -> [String]
 }
 
-/// Which part of the backlog.
-struct PendingRows: Sendable, Equatable {
-    /// Behind this sequence.
-    var after: Int64
-    /// Of these keys; nil for all.
-    var keyRows: [Int64]? = nil
-    /// Whether what comes before and behind each in its contact is to be found, too.
-    var needsOrder = false
-    /// So many at most.
-    var limit: Int
-    /// Bytes of the payloads to be read with them at most.
-    var maxPayloadBytes = 0
-}
-
-/// A part of the backlog.
-struct PendingPart: Sendable, Equatable {
-    var writes: [PendingWrite]
-    /// Up to where there is no other of them; nil for the end.
-    var upTo: Int64?
-    /// What comes before and behind them, if that was asked for, by their sequences.
-    var order: [Int64: Order] = [:]
-    /// What they send, as far as there was room, by their sequences.
-    var payloads: [Int64: WritePayload] = [:]
-
-    struct Order: Sendable, Equatable {
-        var predecessor: LaneSchedule.Predecessor
-        var hasSuccessor: Bool
-    }
+/// What a commit leaves.
+struct CommitResult: Sendable {
+    /// Receipts that were purged.
+    var purged: Int64 = 0
+    /// The first writes of the lanes that were touched, as far as they may be sent: of each contact those of held keys, and
+    /// the first that is not of one.
+    var heads: [LaneHead] = []
 }
 
 /// Which pending writes out of their lanes.
 enum StoredSelection: Sendable {
     /// Of keys, held for this reason.
     case keys([Int64], WriteHold)
-    /// Of a contact that is, or was, stopped.
-    case contact(ContactReference)
     /// Answered 403, and due.
     case due(RelayTime)
-    /// Let go by an operator.
-    case queued
-    /// Held, and accepted before then.
-    case heldAcceptedBefore(RelayTime)
 }
 
 /// A pending or dead write as the commit thread reads it.
@@ -187,10 +198,7 @@ struct OpenedOutbox: Sendable {
     var keys: [StoredKey]
     var savedRelayClock: Int64?
     var savedWallClock: Int64?
-    /// Rows of keys that have writes held on a 401.
-    var keysWithHeldWrites: Set<Int64> = []
     var stoppedContacts: Set<ContactReference> = []
-    var releasingContacts: Set<ContactReference> = []
     /// Dead writes by contact and key.
     var dead: [DeadCount] = []
     var reader: any OutboxReading
@@ -219,6 +227,8 @@ struct OutboxTransaction: Sendable {
         var payload: WritePayload
         var headerText: String
         var idempotency: Idempotency?
+        /// Its turn, if its contact has no other write that is pending.
+        var turn: LaneTurn?
     }
 
     /// A pending write whose place changes without an attempt.
@@ -255,8 +265,20 @@ struct OutboxTransaction: Sendable {
     var buried: [Int64] = []
     /// Contacts that an operator stops (true) or lets go (false).
     var stops: [(contact: ContactReference, isStopped: Bool)] = []
-    /// Contacts all of whose writes have come back.
-    var restarted: [ContactReference] = []
+    /// Lanes whose first write, or its turn, may be another one.
+    var lanes: [ContactReference: LaneTouch] = [:]
+    /// All contacts that are stopped.
+    var stoppedContacts: Set<ContactReference> = []
+    /// All keys that are held, by the rows that writes have.
+    var heldRows: Set<Int64> = []
+    /// Keys that are held from now on (true), or no longer.
+    var keyHolds: [Int64: Bool] = [:]
+    /// Keys of which the upstream has shown that it takes them, though it took no write.
+    var takenKeys: Set<Int64> = []
+    /// By how much the number of held writes of each key changes: held by themselves, or with their contact.
+    var heldByKey: [Int64: Int64] = [:]
+    /// What is pending where.
+    var contactChanges: [PendingContacts.Change] = []
     /// Deaths that were told, and those that could not be told yet.
     var told: [Death] = []
     var untold: [(death: Death, nextClock: RelayTime)] = []

@@ -8,7 +8,7 @@ extension Receipt {
         for table in ["pending_write", "ended_write"] {
             let statement = try database.cachedStatement(
                 sql: """
-                    SELECT w.*, k.fingerprint, b.clock_relay, b.clock_wall
+                    SELECT w.*, \(Self.columns)
                     FROM \(table) w JOIN api_key k ON k.row = w.api_key LEFT JOIN books b WHERE w.sequence = ?
                     """
             )
@@ -20,6 +20,12 @@ extension Receipt {
         }
         return nil
     }
+
+    /// What `init` reads besides the columns of a write (`w`), its key (`k`) and the books (`b`).
+    static let columns = """
+        k.fingerprint, k.held_at AS key_held_at, b.clock_relay, b.clock_wall,
+        EXISTS (SELECT 1 FROM stopped_contact s WHERE s.contact = w.contact) AS is_stopped
+        """
 
     /// Reads a row that `read` and listings ask for.
     init(_ row: Row, isEnded: Bool, _ database: Database) throws {
@@ -51,6 +57,10 @@ extension Receipt {
 
     private mutating func readPending(_ row: Row) throws {
         hold = try row.hold()
+        // The hold of a key or a contact stands with it, and not with each of its writes.
+        if hold == .none {
+            hold = try row.value("is_stopped") ? .contact : row.has("key_held_at") ? .key : .none
+        }
         if hold.isHeld { state = .held }
         if let next = try row.value("next_attempt_clock", as: Int64?.self),
             let relay = try row.value("clock_relay", as: Int64?.self),

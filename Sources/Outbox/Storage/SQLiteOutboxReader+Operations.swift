@@ -55,7 +55,7 @@ extension SQLiteOutboxReader {
         let rows = try Row.fetchAll(
             database,
             sql: """
-                SELECT w.*, k.fingerprint, b.clock_relay, b.clock_wall
+                SELECT w.*, \(Receipt.columns)
                 FROM \(table.joined) AND w.sequence > ? AND w.sequence <= ?\(table.conditions)\(query.conditions)
                 ORDER BY w.sequence LIMIT ?
                 """,
@@ -77,7 +77,7 @@ extension SQLiteOutboxReader {
                 let row = try Row.fetchOne(
                     database,
                     sql: """
-                        SELECT w.*, k.fingerprint, b.clock_relay, b.clock_wall
+                        SELECT w.*, \(Receipt.columns)
                         FROM \(table) w JOIN api_key k ON k.row = w.api_key LEFT JOIN books b WHERE w.sequence = ?
                         """,
                     arguments: [sequence]
@@ -102,7 +102,7 @@ extension SQLiteOutboxReader {
                 for (table, isEnded) in [("pending_write", false), ("ended_write", true)] {
                     let statement = try database.cachedStatement(
                         sql: """
-                            SELECT w.*, k.fingerprint, k.sealed, k.master_key, b.clock_relay, b.clock_wall
+                            SELECT w.*, \(Receipt.columns), k.sealed, k.master_key
                             FROM \(table) w JOIN api_key own ON own.row = w.api_key
                                 JOIN api_key k ON k.row = coalesce(own.successor, own.row) LEFT JOIN books b
                             WHERE w.sequence = ? AND w.target IS NOT NULL
@@ -142,10 +142,7 @@ extension SQLiteOutboxReader {
             let rows = try Row.fetchAll(
                 database,
                 sql: """
-                    SELECT k.*, s.fingerprint AS heir, (
-                        SELECT count(*) FROM pending_write INDEXED BY pending_write_held_by_key
-                        WHERE api_key = k.row AND hold = 1 AND hold <> 0
-                    ) AS held
+                    SELECT k.*, s.fingerprint AS heir
                     FROM api_key k LEFT JOIN api_key s ON s.row = k.successor ORDER BY k.row
                     """
             )
@@ -158,7 +155,7 @@ extension SQLiteOutboxReader {
                     successor: row.has("heir") ? row.fingerprint("heir").hexadecimal : nil,
                     isSealed: row.has("sealed"),
                     pending: row.value("pending"),
-                    held: row.value("held"),
+                    held: row.has("held_at") ? row.value("pending", as: Int.self) &- row.value("held") : 0,
                     dead: row.value("dead")
                 )
             }
@@ -170,12 +167,12 @@ extension SQLiteOutboxReader {
         return try await read { database in
             for sql in [
                 """
-                SELECT contact FROM pending_write INDEXED BY pending_write_held_by_key
-                WHERE api_key IN (\(list)) AND hold <> 0 LIMIT 1
+                SELECT contact FROM pending_write INDEXED BY pending_write_ready
+                WHERE api_key IN (\(list)) AND turn > 0 LIMIT 1
                 """,
                 """
-                SELECT contact FROM (SELECT contact, api_key FROM pending_write ORDER BY sequence LIMIT 20000)
-                WHERE api_key IN (\(list)) LIMIT 1
+                SELECT contact FROM pending_write INDEXED BY pending_write_held_by_key
+                WHERE api_key IN (\(list)) AND hold <> 0 LIMIT 1
                 """,
                 """
                 SELECT contact FROM ended_write INDEXED BY ended_write_dead
@@ -190,7 +187,7 @@ extension SQLiteOutboxReader {
 
     func stoppedContacts() async throws -> [StoppedContact] {
         try await read { database in
-            let sql = "SELECT contact, stopped_at FROM stopped_contact WHERE is_releasing = 0 ORDER BY stopped_at"
+            let sql = "SELECT contact, stopped_at FROM stopped_contact ORDER BY stopped_at"
             return try Row.fetchAll(database, sql: sql).compactMap { row in
                 guard let contact = ContactReference(bytes: row["contact"] as Data) else { return nil }
                 return StoppedContact(contact: contact, stoppedAtMilliseconds: row["stopped_at"])

@@ -56,106 +56,39 @@ final class SQLiteOutboxReader: OutboxReading {
         return try await queue.read(body)
     }
 
-    /// Rows that one read of the backlog looks at: those that are held are stepped over, once for each start.
-    static let maxScannedRows = 8_192
-
-    private static let columns = """
-        sequence, nonce, contact, api_key, method, stored_bytes, accepted_clock, attempts,
-        next_attempt_clock, hold, replay, is_ambiguous, fields, other_fields, not_found_clock, attempt_log
-        """
-    private static let bounded = """
-        FROM (SELECT * FROM pending_write WHERE sequence > ? ORDER BY sequence LIMIT \(maxScannedRows)) AS part
-        WHERE hold = 0
-        """
-    private static let order = """
-        (
-            SELECT sequence FROM pending_write AS other INDEXED BY pending_write_by_contact
-            WHERE other.contact = part.contact AND other.sequence < part.sequence AND other.hold = 0
-            ORDER BY sequence DESC LIMIT 1
-        ) AS predecessor, EXISTS (
-            SELECT 1 FROM pending_write AS other INDEXED BY pending_write_by_contact
-            WHERE other.contact = part.contact AND other.sequence > part.sequence AND other.hold = 0
-        ) AS has_successor
-        """
-    private static let payload = "target, headers, body"
-    static let refill = "SELECT \(columns), \(payload) \(bounded) LIMIT ?"
-    static let refillInOrder = "SELECT \(columns), \(payload), \(order) \(bounded) LIMIT ?"
-    static let refillBound = """
-        SELECT sequence FROM pending_write WHERE sequence > ? ORDER BY sequence
-        LIMIT 1 OFFSET \(maxScannedRows - 1)
-        """
-    static let refillLane = """
-        SELECT \(columns) FROM pending_write INDEXED BY pending_write_by_contact
-        WHERE contact = ? AND sequence > ? AND hold = 0 ORDER BY sequence LIMIT ?
-        """
-
-    static func refill(ofKeys count: Int) -> String {
-        let keys = repeatElement("?", count: count).joined(separator: ", ")
-        return "SELECT \(columns), \(payload), \(order) \(bounded) AND api_key IN (\(keys)) LIMIT ?"
-    }
-
-    func pendingWrites(_ rows: PendingRows) async throws -> PendingPart {
+    func hasPending(_ contact: ContactReference) async throws -> Bool {
         try await read { database in
-            let isOrdered = rows.needsOrder || rows.keyRows != nil
-            let sql =
-                rows.keyRows.map { Self.refill(ofKeys: $0.count) } ?? (isOrdered ? Self.refillInOrder : Self.refill)
-            let statement = try database.cachedStatement(sql: sql)
-            var part = PendingPart(writes: [])
-            var payloadBytes = 0
-            let arguments = [rows.after] + (rows.keyRows ?? []) + [Int64(rows.limit)]
-            // A row at a time: thousands of rows at once would be the peak of the process' memory.
-            let found = try Row.fetchCursor(statement, arguments: StatementArguments(arguments))
-            while let row = try found.next() {
-                let write = try PendingWrite(row)
-                part.writes.append(write)
-                // One that is damaged is found when it is to be sent.
-                if payloadBytes + write.storedBytes <= rows.maxPayloadBytes, let payload = try? WritePayload(row) {
-                    payloadBytes += write.storedBytes
-                    part.payloads[write.sequence] = payload
-                }
-                guard isOrdered else { continue }
-                part.order[write.sequence] = PendingPart.Order(
-                    predecessor: try row.value("predecessor", as: Int64?.self).map { .write($0) } ?? .first,
-                    hasSuccessor: try row.value("has_successor")
+            for index in ["pending_write_lane WHERE hold = 0", "pending_write_held_by_contact WHERE hold <> 0"] {
+                let statement = try database.cachedStatement(
+                    sql: "SELECT 1 FROM pending_write INDEXED BY \(index) AND contact = ? LIMIT 1"
                 )
+                if try Int.fetchOne(statement, arguments: [Data(contact.bytes)]) != nil { return true }
             }
-            if part.writes.count == rows.limit, let last = part.writes.last {
-                part.upTo = last.sequence
-                return part
-            }
-            let bound = try database.cachedStatement(sql: Self.refillBound)
-            part.upTo = try Int64.fetchOne(bound, arguments: [rows.after])
-            return part
-        }
-    }
-
-    func pendingWrites(
-        of contact: ContactReference,
-        after sequence: Int64,
-        limit: Int
-    ) async throws -> [PendingWrite] {
-        try await read { database in
-            let statement = try database.cachedStatement(sql: Self.refillLane)
-            let rows = try Row.fetchAll(statement, arguments: [Data(contact.bytes), sequence, limit])
-            return try rows.map { try PendingWrite($0) }
+            return false
         }
     }
 
     func pendingWrites(
         to contacts: [ContactReference],
-        keyRow: Int64,
+        keyRows: [Int64],
         semantics: PutSemantics,
         limit: Int
     ) async throws -> [PendingContactWrite] {
         try await read { database in
+            let keys = keyRows.map(String.init).joined(separator: ", ")
+            let columns = "sequence, method, replay, target, headers, body"
             let statement = try database.cachedStatement(
                 sql: """
-                    SELECT sequence, method, replay, target, headers, body FROM pending_write
-                    WHERE contact = ? AND api_key = ? ORDER BY sequence DESC LIMIT ?
+                    SELECT \(columns) FROM pending_write INDEXED BY pending_write_lane
+                    WHERE contact = ?1 AND hold = 0 AND api_key IN (\(keys))
+                    UNION ALL
+                    SELECT \(columns) FROM pending_write INDEXED BY pending_write_held_by_contact
+                    WHERE contact = ?1 AND hold <> 0 AND api_key IN (\(keys))
+                    ORDER BY sequence DESC LIMIT ?2
                     """
             )
             return try contacts.flatMap { contact in
-                try Row.fetchAll(statement, arguments: [Data(contact.bytes), keyRow, limit]).reversed()
+                try Row.fetchAll(statement, arguments: [Data(contact.bytes), limit]).reversed()
                     .compactMap { try Self.stillToBeSent($0, contact, semantics, database) }
             }
         }
@@ -186,19 +119,6 @@ final class SQLiteOutboxReader: OutboxReading {
         case .asItIs: write(payload.body)
         case .without(let rewritten, _): write(rewritten.body)
         case .nothingLeft, .overtaken: nil
-        }
-    }
-
-    func payloads(of sequences: [Int64]) async throws -> [Int64: WritePayload] {
-        try await read { database in
-            let statement = try database.cachedStatement(
-                sql: "SELECT target, headers, body FROM pending_write WHERE sequence = ?"
-            )
-            var payloads: [Int64: WritePayload] = [:]
-            for sequence in sequences {
-                payloads[sequence] = try Row.fetchOne(statement, arguments: [sequence]).map(WritePayload.init)
-            }
-            return payloads
         }
     }
 

@@ -4,8 +4,8 @@ import GRDB
 import NIOCore
 
 extension SQLiteOutboxStorage {
-    func commit(_ transaction: OutboxTransaction) throws -> Int64 {
-        var purged: Int64 = 0
+    func commit(_ transaction: OutboxTransaction) throws -> CommitResult {
+        var result = CommitResult()
         let hadOrders = hasOrders
         do {
             try connection().inTransaction(.immediate) { database in
@@ -19,8 +19,9 @@ extension SQLiteOutboxStorage {
                 try Self.bury(transaction, database)
                 try Self.writeContacts(transaction, database)
                 try Self.writeTold(transaction, database)
-                purged = try Self.purge(transaction, database)
-                try Self.writeBooks(transaction, receipts: transaction.counts.receipts - purged, database)
+                result.heads = try Self.settleLanes(transaction, database)
+                result.purged = try Self.purge(transaction, database)
+                try Self.writeBooks(transaction, receipts: transaction.counts.receipts - result.purged, database)
                 return .commit
             }
         } catch {
@@ -33,7 +34,7 @@ extension SQLiteOutboxStorage {
                 clock: transaction.clock.milliseconds
             )
         )
-        return purged
+        return result
     }
 
     // MARK: - Keys
@@ -67,16 +68,19 @@ extension SQLiteOutboxStorage {
                 arguments: [successor, row]
             )
         }
-        for row in Set(transaction.pendingByKey.keys).union(transaction.deadByKey.keys) {
+        var changed = Set(transaction.pendingByKey.keys).union(transaction.deadByKey.keys)
+        changed.formUnion(transaction.heldByKey.keys)
+        for row in changed {
             let (pending, dead) = (transaction.pendingByKey[row] ?? 0, transaction.deadByKey[row] ?? 0)
-            guard pending != 0 || dead != 0 else { continue }
+            let held = transaction.heldByKey[row] ?? 0
+            guard pending != 0 || dead != 0 || held != 0 else { continue }
             try database.cachedStatement(
                 sql: """
-                    UPDATE api_key SET pending = pending + ?1, dead = dead + ?2,
+                    UPDATE api_key SET pending = pending + ?1, dead = dead + ?2, held = held + ?5,
                         idle_since = iif(pending + ?1 = 0 AND dead + ?2 = 0, ?3, NULL)
                     WHERE row = ?4
                     """
-            ).execute(arguments: [pending, dead, transaction.clock.milliseconds, row])
+            ).execute(arguments: [pending, dead, transaction.clock.milliseconds, row, held])
         }
         for row in transaction.verifiedKeys {
             try database.cachedStatement(
@@ -86,6 +90,14 @@ extension SQLiteOutboxStorage {
         for row in transaction.refusedKeys {
             try database.cachedStatement(sql: "UPDATE api_key SET refused_at = ? WHERE row = ?")
                 .execute(arguments: [transaction.wallMilliseconds, row])
+        }
+        for row in transaction.takenKeys {
+            try database.cachedStatement(sql: "UPDATE api_key SET refused_at = NULL WHERE row = ?")
+                .execute(arguments: [row])
+        }
+        for (row, isHeld) in transaction.keyHolds {
+            try database.cachedStatement(sql: "UPDATE api_key SET held_at = ? WHERE row = ?")
+                .execute(arguments: [isHeld ? transaction.wallMilliseconds : nil, row])
         }
     }
 
@@ -98,8 +110,8 @@ extension SQLiteOutboxStorage {
                 INSERT INTO pending_write (
                     sequence, nonce, contact, api_key, method, target, headers, body, stored_bytes,
                     accepted_at, accepted_clock, attempts, hold, is_ambiguous, fields, other_fields,
-                    idempotency, idempotency_content
-                ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 0, ?, ?, ?, ?)
+                    idempotency, idempotency_content, turn
+                ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 0, ?, ?, ?, ?, ?)
                 """
         )
         for accept in transaction.accepts {
@@ -111,6 +123,7 @@ extension SQLiteOutboxStorage {
                 transaction.wallMilliseconds, write.acceptedClock.milliseconds,
                 write.fields.map { Int64($0.known) }, write.fields?.othersText,
                 accept.idempotency.map { Data($0.key) }, accept.idempotency.map { Data($0.content) },
+                accept.turn?.number ?? LaneTurn.none,
             ])
         }
     }
@@ -122,7 +135,8 @@ extension SQLiteOutboxStorage {
                 sql: """
                     UPDATE pending_write
                     SET attempts = ?, next_attempt_clock = ?, hold = ?, replay = ?, is_ambiguous = ?, last_error = ?,
-                        not_found_clock = ?, attempt_log = ?
+                        not_found_clock = ?, attempt_log = ?, turn = iif(?3 = 0, turn, \(LaneTurn.none)),
+                        outage = iif(?3 = 0, outage, 0)
                     WHERE sequence = ?
                     """
             ).execute(arguments: [
@@ -137,8 +151,13 @@ extension SQLiteOutboxStorage {
     private static func writeMoves(_ transaction: OutboxTransaction, _ database: Database) throws {
         for move in transaction.moves {
             let write = move.write
+            if write.hold == .none { try dropLaterTurn(than: write, database) }
             try database.cachedStatement(
-                sql: "UPDATE pending_write SET hold = ?, replay = ?, next_attempt_clock = ? WHERE sequence = ?"
+                sql: """
+                    UPDATE pending_write SET hold = ?1, replay = ?2, next_attempt_clock = ?3,
+                        turn = iif(?1 = 0, turn, \(LaneTurn.none)), outage = iif(?1 = 0, outage, 0)
+                    WHERE sequence = ?4
+                    """
             ).execute(arguments: [
                 write.hold.rawValue, write.replay.rawValue, write.nextAttempt?.milliseconds, write.sequence,
             ])
@@ -159,6 +178,7 @@ extension SQLiteOutboxStorage {
     private static func writeRevivals(_ transaction: OutboxTransaction, _ database: Database) throws {
         for revival in transaction.revivals {
             let write = revival.write
+            try dropLaterTurn(than: write, database)
             try database.cachedStatement(
                 sql: """
                     INSERT INTO pending_write (
@@ -193,14 +213,10 @@ extension SQLiteOutboxStorage {
     /// Keeps the record of what was delivered for contacts that have writes out of order, and only for those.
     private func writeOrder(_ transaction: OutboxTransaction, _ database: Database) throws {
         for (contact, change) in transaction.outOfOrder where change > 0 {
-            try database.cachedStatement(
-                sql: """
-                    INSERT INTO contact_order (contact, entries) VALUES (?1, ?2)
-                    ON CONFLICT (contact) DO UPDATE SET entries = entries + ?2
-                    """
-            ).execute(arguments: [Data(contact.bytes), change])
+            try database.cachedStatement(sql: Self.addToOrder).execute(arguments: [Data(contact.bytes), change])
             hasOrders = true
         }
+        for end in transaction.ends where end.passes { try putUnderRule(end, database) }
         if hasOrders {
             for end in transaction.ends where end.state == .delivered {
                 guard var order = try Self.order(of: end.contact, database) else { continue }
@@ -219,6 +235,26 @@ extension SQLiteOutboxStorage {
         }
         if !transaction.outOfOrder.isEmpty { hasOrders = try Self.hasOrders(database) }
     }
+
+    /// A write is delivered past earlier ones of its contact, whose key is held: from now on they are out of order.
+    private func putUnderRule(_ end: EndRecord, _ database: Database) throws {
+        let contact = Data(end.contact.bytes)
+        try database.cachedStatement(
+            sql: """
+                UPDATE pending_write INDEXED BY pending_write_lane SET replay = \(WriteReplay.underRule.rawValue)
+                WHERE contact = ? AND hold = 0 AND sequence < ? AND replay = \(WriteReplay.inOrder.rawValue)
+                """
+        ).execute(arguments: [contact, end.sequence])
+        let count = database.changesCount - end.covered.count { $0.replay == .inOrder }
+        guard count > 0 else { return }
+        try database.cachedStatement(sql: Self.addToOrder).execute(arguments: [contact, count])
+        hasOrders = true
+    }
+
+    private static let addToOrder = """
+        INSERT INTO contact_order (contact, entries) VALUES (?1, ?2)
+        ON CONFLICT (contact) DO UPDATE SET entries = entries + ?2
+        """
 
     static func hasOrders(_ database: Database) throws -> Bool {
         try Int.fetchOne(try database.cachedStatement(sql: "SELECT 1 FROM contact_order LIMIT 1")) != nil
@@ -313,20 +349,17 @@ extension SQLiteOutboxStorage {
 
     private static func writeContacts(_ transaction: OutboxTransaction, _ database: Database) throws {
         for (contact, isStopped) in transaction.stops {
-            let sql =
-                isStopped
-                ? """
-                INSERT INTO stopped_contact (contact, stopped_at) VALUES (?1, ?2)
-                ON CONFLICT (contact) DO UPDATE SET is_releasing = 0
-                """
-                : "UPDATE stopped_contact SET is_releasing = 1, stopped_at = ?2 WHERE contact = ?1"
-            try database.execute(sql: sql, arguments: [Data(contact.bytes), transaction.wallMilliseconds])
-        }
-        for contact in transaction.restarted {
-            try database.execute(
-                sql: "DELETE FROM stopped_contact WHERE contact = ? AND is_releasing = 1",
-                arguments: [Data(contact.bytes)]
-            )
+            if isStopped {
+                try database.execute(
+                    sql: "INSERT OR IGNORE INTO stopped_contact (contact, stopped_at) VALUES (?, ?)",
+                    arguments: [Data(contact.bytes), transaction.wallMilliseconds]
+                )
+            } else {
+                try database.execute(
+                    sql: "DELETE FROM stopped_contact WHERE contact = ?",
+                    arguments: [Data(contact.bytes)]
+                )
+            }
         }
     }
 

@@ -10,15 +10,14 @@ extension SQLiteOutboxStorage {
         var keys: [StoredKey] = []
         var relay: Int64?
         var wall: Int64?
-        var keysWithHeldWrites: Set<Int64> = []
         var stopped: Set<ContactReference> = []
-        var releasing: Set<ContactReference> = []
         var dead: [OpenedOutbox.DeadCount] = []
         var hasOrders = false
     }
 
     static func keys(_ database: Database) throws -> [StoredKey] {
-        let hasDead = try database.columns(in: "api_key").contains { $0.name == "dead" }
+        let columns = Set(try database.columns(in: "api_key").map(\.name))
+        let (hasDead, hasHeld) = (columns.contains("dead"), columns.contains("held"))
         return try Row.fetchAll(database, sql: "SELECT * FROM api_key").map { row in
             try StoredKey(
                 row: row.value("row"),
@@ -29,7 +28,9 @@ extension SQLiteOutboxStorage {
                 isRefused: row.has("refused_at"),
                 pending: row.value("pending"),
                 dead: hasDead ? row.value("dead") : 0,
-                successor: row.value("successor")
+                successor: row.value("successor"),
+                held: hasHeld ? row.value("held") : 0,
+                isHeld: hasHeld && row.has("held_at")
             )
         }
     }
@@ -57,14 +58,8 @@ extension SQLiteOutboxStorage {
         contents.nextSequence = try row.value("next_sequence")
         contents.relay = try row.value("clock_relay")
         contents.wall = try row.value("clock_wall")
-        contents.keysWithHeldWrites = Set(try Int64.fetchAll(database, sql: keysWithHeldWrites))
-        for row in try Row.fetchAll(database, sql: "SELECT contact, is_releasing FROM stopped_contact") {
-            let contact = try row.contact()
-            if try row.value("is_releasing") {
-                contents.releasing.insert(contact)
-            } else {
-                contents.stopped.insert(contact)
-            }
+        for row in try Row.fetchAll(database, sql: "SELECT contact FROM stopped_contact") {
+            contents.stopped.insert(try row.contact())
         }
         contents.dead = try Row.fetchAll(database, sql: deadCounts).map { row in
             try OpenedOutbox.DeadCount(
@@ -77,14 +72,6 @@ extension SQLiteOutboxStorage {
         try checkCheaply(database, contents, path: path)
         return contents
     }
-
-    /// One look-up in an index for each key.
-    static let keysWithHeldWrites = """
-        SELECT row FROM api_key WHERE EXISTS (
-            SELECT 1 FROM pending_write INDEXED BY pending_write_held_by_key
-            WHERE api_key = api_key.row AND hold = 1 AND hold <> 0
-        )
-        """
 
     /// Reads the index of the dead alone.
     static let deadCounts = """
@@ -149,7 +136,49 @@ extension SQLiteOutboxStorage {
     /// What must be 0: the books and the other counts, against the rows.
     static let recounts: [(String, String)] = [
         ("pending", "SELECT (SELECT pending FROM books) - (SELECT count(*) FROM pending_write)"),
-        ("held", "SELECT (SELECT held FROM books) - (SELECT count(*) FROM pending_write WHERE hold NOT IN (0, 5))"),
+        (
+            "held",
+            """
+            SELECT (SELECT held FROM books) - (
+                SELECT count(*) FROM pending_write
+                WHERE hold <> 0 OR contact IN (SELECT contact FROM stopped_contact)
+                    OR api_key IN (SELECT row FROM api_key WHERE held_at IS NOT NULL)
+            )
+            """
+        ),
+        (
+            "held writes of keys",
+            """
+            SELECT count(*) FROM api_key WHERE held <> (
+                SELECT count(*) FROM pending_write
+                WHERE api_key = api_key.row AND (hold <> 0 OR contact IN (SELECT contact FROM stopped_contact))
+            )
+            """
+        ),
+        (
+            "lanes that nothing would ever send",
+            """
+            SELECT count(*) FROM (
+                SELECT w.turn, (
+                    SELECT min(sequence) FROM pending_write AS first
+                    WHERE first.contact = w.contact AND first.hold = 0
+                ) = w.sequence AS is_first FROM pending_write AS w
+                WHERE w.hold = 0 AND w.contact NOT IN (SELECT contact FROM stopped_contact)
+            ) WHERE is_first AND turn <= 0
+            """
+        ),
+        (
+            "turns of writes that are not the first of their lanes",
+            """
+            SELECT count(*) FROM pending_write AS w WHERE turn > 0 AND (
+                hold <> 0 OR contact IN (SELECT contact FROM stopped_contact) OR EXISTS (
+                    SELECT 1 FROM pending_write AS other
+                    WHERE other.contact = w.contact AND other.api_key = w.api_key AND other.hold = 0
+                        AND other.sequence < w.sequence
+                )
+            )
+            """
+        ),
         ("dead", "SELECT (SELECT dead FROM books) - (SELECT count(*) FROM ended_write WHERE state = 4)"),
         ("receipts", "SELECT (SELECT receipts FROM books) - (SELECT count(*) FROM ended_write WHERE state <> 4)"),
         (

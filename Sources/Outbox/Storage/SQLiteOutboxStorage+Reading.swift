@@ -19,7 +19,7 @@ extension SQLiteOutboxStorage {
 
     // MARK: - Held writes
 
-    private static let columns = """
+    static let columns = """
         sequence, nonce, contact, api_key, method, target, headers, body, stored_bytes, accepted_clock, attempts,
         next_attempt_clock, hold, replay, is_ambiguous, fields, other_fields, not_found_clock, attempt_log
         """
@@ -28,21 +28,9 @@ extension SQLiteOutboxStorage {
         SELECT \(columns) FROM pending_write INDEXED BY pending_write_held_by_key
         WHERE api_key = ? AND hold = ? AND hold <> 0 ORDER BY sequence LIMIT ?
         """
-    static let heldByContact = """
-        SELECT \(columns) FROM pending_write INDEXED BY pending_write_stopped
-        WHERE contact = ? AND hold = 3 ORDER BY sequence LIMIT ?
-        """
     static let heldDue = """
         SELECT \(columns) FROM pending_write INDEXED BY pending_write_held_by_time
         WHERE hold = 2 AND hold <> 0 AND next_attempt_clock <= ? ORDER BY next_attempt_clock LIMIT ?
-        """
-    static let queued = """
-        SELECT \(columns) FROM pending_write INDEXED BY pending_write_held_by_time
-        WHERE hold = 5 AND hold <> 0 AND next_attempt_clock IS NULL ORDER BY sequence LIMIT ?
-        """
-    static let heldByAge = """
-        SELECT \(columns) FROM pending_write INDEXED BY pending_write_held_by_age
-        WHERE hold <> 0 AND accepted_clock < ? ORDER BY accepted_clock LIMIT ?
         """
     static let nextDue = """
         SELECT next_attempt_clock FROM pending_write INDEXED BY pending_write_held_by_time
@@ -61,10 +49,7 @@ extension SQLiteOutboxStorage {
                     writes += try fetch(Self.heldByKey, [row, hold.rawValue, limit - writes.count])
                 }
                 return writes
-            case .contact(let contact): return try fetch(Self.heldByContact, [Data(contact.bytes), limit])
             case .due(let now): return try fetch(Self.heldDue, [now.milliseconds, limit])
-            case .queued: return try fetch(Self.queued, [limit])
-            case .heldAcceptedBefore(let time): return try fetch(Self.heldByAge, [time.milliseconds, limit])
             }
         }
     }
@@ -88,19 +73,6 @@ extension SQLiteOutboxStorage {
         while let row = try deadWrites.next() { _ = try dead(row) }
     }
 
-    static let before = """
-        SELECT sequence FROM pending_write INDEXED BY pending_write_by_contact
-        WHERE contact = ? AND sequence < ? AND hold = 0 ORDER BY sequence DESC LIMIT 1
-        """
-
-    func predecessor(of write: PendingWrite) throws -> LaneSchedule.Predecessor {
-        try connection().inDatabase { database in
-            let statement = try database.cachedStatement(sql: Self.before)
-            let found = try Int64.fetchOne(statement, arguments: [Data(write.contact.bytes), write.sequence])
-            return found.map { .write($0) } ?? .first
-        }
-    }
-
     func nextHeldWriteDue() throws -> RelayTime? {
         try connection().inDatabase { database in
             try Int64.fetchOne(try database.cachedStatement(sql: Self.nextDue)).map(RelayTime.init)
@@ -111,7 +83,7 @@ extension SQLiteOutboxStorage {
         try connection().inDatabase { try Self.order(of: contact, $0) }
     }
 
-    private static func pending(_ row: Row) throws -> StoredWrite {
+    static func pending(_ row: Row) throws -> StoredWrite {
         StoredWrite(write: try PendingWrite(row), payload: try WritePayload(row), isDead: false)
     }
 

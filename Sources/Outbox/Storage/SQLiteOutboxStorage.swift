@@ -147,9 +147,7 @@ final class SQLiteOutboxStorage: OutboxStorage {
             keys: opened.keys,
             savedRelayClock: opened.relay,
             savedWallClock: opened.wall,
-            keysWithHeldWrites: opened.keysWithHeldWrites,
             stoppedContacts: opened.stopped,
-            releasingContacts: opened.releasing,
             dead: opened.dead,
             reader: reader
         )

@@ -63,7 +63,10 @@ struct SelectionQuery {
         if states.isEmpty || !pending.isEmpty {
             // Pending writes have neither of these columns: they match nothing there.
             let columns = "(SELECT *, NULL AS response_status, NULL AS response_body FROM pending_write) w"
-            let isHeld = "w.hold NOT IN (0, 5)"
+            let isHeld = """
+                (w.hold <> 0 OR k.held_at IS NOT NULL
+                    OR EXISTS (SELECT 1 FROM stopped_contact s WHERE s.contact = w.contact))
+                """
             let onlyHeld = !states.isEmpty && pending == [.held]
             let noneHeld = !states.isEmpty && !pending.contains(.held)
             tables.append(

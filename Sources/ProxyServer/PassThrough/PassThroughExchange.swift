@@ -136,8 +136,22 @@ final class PassThroughExchange: Exchange {
 
     // MARK: - Forwarding
 
+    /// Forwards the request if it overtakes no pending write; memory knows most contacts that have none.
     private func forward() {
-        if let contact, !head.method.isSafe, server.outbox.hasPending(contact) {
+        guard let contact, !head.method.isSafe, server.outbox.mayHavePending(contact) else {
+            return forward(overtakes: false)
+        }
+        let eventLoop = connection.eventLoopContext.eventLoop
+        let bound = NIOLoopBound(self, eventLoop: eventLoop)
+        server.outbox.lookForPending(contact) { overtakes in
+            eventLoop.execute {
+                if !bound.value.isOver { bound.value.forward(overtakes: overtakes) }
+            }
+        }
+    }
+
+    private func forward(overtakes: Bool) {
+        if overtakes {
             return answer(
                 server.errors.reply(
                     503,

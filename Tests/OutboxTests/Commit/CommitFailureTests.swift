@@ -144,7 +144,7 @@ import Testing
         // Memory is loaded again when the attempt has ended.
         let stops = Mutex(0)
         rig.commits.perform(
-            StopContact(contact: Sample.contact(3), isStopped: true, engine: rig.engine) { _ in
+            StopContact(contact: Sample.contact(3), isStopped: true) { _ in
                 stops.withLock { $0 += 1 }
             }
         )
@@ -207,12 +207,13 @@ final class StorageFaults: Sendable {
 
 /// A storage whose commits fail when told to, around a real one.
 final class FaultyStorage: OutboxStorage {
-    private let storage: SQLiteOutboxStorage
+    let inner: SQLiteOutboxStorage
+    private var storage: SQLiteOutboxStorage { inner }
     private let faults: StorageFaults
     private var isReserveKept = true
 
     init(_ storage: SQLiteOutboxStorage, _ faults: StorageFaults) {
-        self.storage = storage
+        inner = storage
         self.faults = faults
     }
 
@@ -227,7 +228,7 @@ final class FaultyStorage: OutboxStorage {
         return try storage.open(verify: verify)
     }
 
-    func commit(_ transaction: OutboxTransaction) throws -> Int64 {
+    func commit(_ transaction: OutboxTransaction) throws -> CommitResult {
         // Housekeeping has nothing that could be lost.
         let isWork =
             !transaction.accepts.isEmpty || !transaction.ends.isEmpty || !transaction.attempts.isEmpty
@@ -250,9 +251,34 @@ final class FaultyStorage: OutboxStorage {
     func write(idempotency: [UInt8]) throws -> (receipt: Receipt, content: [UInt8])? {
         try storage.write(idempotency: idempotency)
     }
-    func predecessor(of write: PendingWrite) throws -> LaneSchedule.Predecessor {
-        try storage.predecessor(of: write)
+    func claim(
+        keyRow: Int64,
+        due: LaneTurn?,
+        _ take: (ContactReference, () throws -> StoredWrite) throws -> Bool
+    ) throws -> Bool { try storage.claim(keyRow: keyRow, due: due, take) }
+    func nextTurn(keyRow: Int64, after: LaneTurn?) throws -> LaneTurn? {
+        try storage.nextTurn(keyRow: keyRow, after: after)
     }
+    func heads(of contact: ContactReference) throws -> [LaneHead] { try storage.heads(of: contact) }
+    func followers(of write: PendingWrite, before: Int64?, _ take: (PendingWrite) -> Bool) throws {
+        try storage.followers(of: write, before: before, take)
+    }
+    func nextSequence(_ contact: ContactReference, keyRow: Int64, after sequence: Int64) throws -> Int64? {
+        try storage.nextSequence(contact, keyRow: keyRow, after: sequence)
+    }
+    func lanes(keyRow: Int64, after: (turn: Int64, sequence: Int64), limit: Int) throws -> [LaneHead] {
+        try storage.lanes(keyRow: keyRow, after: after, limit: limit)
+    }
+    func waitingLanes(onlyForUpstream: Bool, after: LaneTurn, limit: Int) throws -> [LaneHead] {
+        try storage.waitingLanes(onlyForUpstream: onlyForUpstream, after: after, limit: limit)
+    }
+    func pendingContacts(after bytes: [UInt8], isHeld: Bool, limit: Int) throws
+        -> [(contact: ContactReference, count: Int)]
+    { try storage.pendingContacts(after: bytes, isHeld: isHeld, limit: limit) }
+    func oldWrites(acceptedBefore: RelayTime, after sequence: Int64) throws -> (writes: [PendingWrite], next: Int64?) {
+        try storage.oldWrites(acceptedBefore: acceptedBefore, after: sequence)
+    }
+    func laneCounts(of contact: ContactReference) throws -> [Int64: Int64] { try storage.laneCounts(of: contact) }
     func idleKeys(since: RelayTime, limit: Int) throws -> [Int64] { try storage.idleKeys(since: since, limit: limit) }
     func forgettableKeys(unverifiedSince: RelayTime, since: RelayTime, limit: Int) throws -> [Int64] {
         try storage.forgettableKeys(unverifiedSince: unverifiedSince, since: since, limit: limit)
@@ -302,7 +328,7 @@ final class EngineRig: Sendable {
         )
         let engine = DeliveryEngine(
             .init(
-                limits: LaneSchedule.Limits(),
+                limits: LaneLimits(),
                 transport: transport,
                 commits: commits,
                 keys: keys,
@@ -312,7 +338,7 @@ final class EngineRig: Sendable {
             ),
             opened: opened
         )
-        commits.start(storage, opened: opened, observer: engine)
+        commits.start(storage, opened: opened, engine: engine)
         (self.commits, self.engine) = (commits, engine)
         runner = Task { await engine.run() }
     }

@@ -83,15 +83,13 @@ import Testing
         await rig.stop()
     }
 
-    @Test func `a write that is too old dies while the upstream is away, held or behind the window, too`() async throws
-    {
+    @Test func `a write that is too old dies while the upstream is away, held or not`() async throws {
         let transport = ScriptedTransport { attempt, _ in
             attempt.contact == Sample.contact(99) ? Sample.outcome(403) : Sample.unreachable
         }
         let rig = try OutboxRig(directory, transport, backoffMilliseconds: 60_000) {
             $0.maxAgeMilliseconds = 2_000
             $0.holdProbeMilliseconds = 600_000
-            $0.maxWindowWrites = 8
         }
         let held = try await rig.accept(500, 99)
         try await rig.waitFor(held, .held)
@@ -113,12 +111,11 @@ import Testing
         await rig.stop()
     }
 
-    // MARK: - Held writes and the window
+    // MARK: - Held writes
 
     @Test func `thousands of held writes starve nobody and cost no memory`() async throws {
         replies.key("junk", Sample.outcome(401))
         let rig = try OutboxRig(directory, replies.transport) {
-            $0.maxWindowWrites = 64
             $0.maxPendingUnverifiedPerKey = 10_000
             $0.holdProbeMilliseconds = 600_000
         }

@@ -78,8 +78,8 @@ import Testing
     @Test func `a schema one step newer opens, is not migrated, and takes writes`() throws {
         try makeOutbox(3)
         try change(
-            "UPDATE outbox_schema SET version = 3; ALTER TABLE books ADD COLUMN later TEXT;"
-                + "ALTER TABLE ended_write ADD COLUMN later TEXT; INSERT INTO grdb_migrations VALUES ('3')"
+            "UPDATE outbox_schema SET version = 4; ALTER TABLE books ADD COLUMN later TEXT;"
+                + "ALTER TABLE ended_write ADD COLUMN later TEXT; INSERT INTO grdb_migrations VALUES ('4')"
         )
         let storage = SQLiteOutboxStorage(path: directory.database)
         #expect(try storage.open(verify: true).counts.pending == 3)
@@ -90,7 +90,7 @@ import Testing
         _ = try storage.commit(transaction)
         storage.close()
         let queue = try DatabaseQueue(path: directory.database)
-        #expect(try queue.read { try Int.fetchOne($0, sql: "SELECT version FROM outbox_schema") } == 3)
+        #expect(try queue.read { try Int.fetchOne($0, sql: "SELECT version FROM outbox_schema") } == 4)
         try queue.close()
     }
 
@@ -113,7 +113,7 @@ import Testing
         await older.stop()
         let tables = ["books", "api_key", "vault", "contact_order", "pending_write", "ended_write"]
         try change(
-            "UPDATE outbox_schema SET version = 3; INSERT INTO grdb_migrations VALUES ('3');"
+            "UPDATE outbox_schema SET version = 4; INSERT INTO grdb_migrations VALUES ('4');"
                 + "CREATE TABLE later (one INTEGER PRIMARY KEY) STRICT; INSERT INTO later VALUES (1);"
                 + tables.map {
                     "ALTER TABLE \($0) ADD COLUMN later TEXT DEFAULT 'new'; UPDATE \($0) SET later = 'kept';"
@@ -133,7 +133,7 @@ import Testing
         #expect(try column("SELECT later FROM books") == ["kept"])
         #expect(try column("SELECT later FROM vault") == ["kept"])
         #expect(try column("SELECT later FROM api_key ORDER BY row") == ["kept", "new"])
-        #expect(try column("SELECT version FROM outbox_schema") == ["3"])
+        #expect(try column("SELECT version FROM outbox_schema") == ["4"])
         #expect(try column("SELECT one FROM later") == ["1"])
     }
 

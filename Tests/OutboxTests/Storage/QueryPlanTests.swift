@@ -7,11 +7,14 @@ import Testing
 /// What is asked often costs the size of its answer, not that of the queue.
 @Suite struct QueryPlanTests {
     private static let queries: [(String, String)] = [
-        ("refill", SQLiteOutboxReader.refill), ("refill in order", SQLiteOutboxReader.refillInOrder),
-        ("refill of a key", SQLiteOutboxReader.refill(ofKeys: 2)), ("refill of a lane", SQLiteOutboxReader.refillLane),
-        ("predecessor", SQLiteOutboxStorage.before), ("probe", SQLiteOutboxStorage.heldByKey),
-        ("contact", SQLiteOutboxStorage.heldByContact), ("due", SQLiteOutboxStorage.heldDue),
-        ("queued", SQLiteOutboxStorage.queued), ("age", SQLiteOutboxStorage.heldByAge),
+        ("ready", SQLiteOutboxStorage.ready), ("next turn", SQLiteOutboxStorage.next),
+        ("heads", SQLiteOutboxStorage.head), ("followers", SQLiteOutboxStorage.behind),
+        ("next of a key", SQLiteOutboxStorage.nextOfKey), ("lanes of a key", SQLiteOutboxStorage.lanes),
+        ("waiting for the upstream", SQLiteOutboxStorage.waitingForUpstream),
+        ("contacts", SQLiteOutboxStorage.contacts(isHeld: false)),
+        ("contacts with held writes", SQLiteOutboxStorage.contacts(isHeld: true)),
+        ("by age", SQLiteOutboxStorage.accepted), ("held by key", SQLiteOutboxStorage.heldByKey),
+        ("due", SQLiteOutboxStorage.heldDue),
         ("next due", SQLiteOutboxStorage.nextDue), ("purge by age", SQLiteOutboxStorage.purgeByAge),
         ("purge of the oldest", SQLiteOutboxStorage.purgeExcess), ("purge by key", SQLiteOutboxStorage.purgeByKey),
         ("idempotency", SQLiteOutboxStorage.byIdempotency), ("untold", SQLiteOutboxReader.untoldNew),
@@ -43,11 +46,11 @@ import Testing
         storage.close()
     }
 
-    @Test func `keys with held writes, and the counts of the dead, are read from indexes alone`() throws {
+    @Test func `the counts of the dead are read from an index alone`() throws {
         let directory = try TemporaryDirectory()
         let storage = SQLiteOutboxStorage(path: directory.database)
         _ = try storage.open(verify: false)
-        for sql in [SQLiteOutboxStorage.keysWithHeldWrites, SQLiteOutboxStorage.deadCounts] {
+        for sql in [SQLiteOutboxStorage.deadCounts] {
             let plan = try storage.withConnection {
                 try Row.fetchAll($0, sql: "EXPLAIN QUERY PLAN " + sql).map { $0["detail"] as String }
             }

@@ -7,6 +7,7 @@ struct StorageBooks {
     private var touched: Set<Int64> = []
     private var ledger: CommitLedger
     private var hasKey = false
+    private var turns = LaneTurn.Counter()
 
     init() { ledger = Self.ledger(WriteCounts(), nextSequence: 1) }
 
@@ -100,7 +101,7 @@ struct StorageBooks {
         guard let write = dead[sequence], touched.insert(sequence).inserted else { return }
         dead[sequence] = nil
         var after = write
-        (after.hold, after.replay) = (.queued, .underRule)
+        (after.hold, after.replay) = (.none, .underRule)
         after.storedBytes = payload.storedBytes
         pending[sequence] = after
         ledger.revive(write, to: after, payload: payload)
@@ -114,6 +115,8 @@ struct StorageBooks {
 
     /// The transaction so far; the next one begins.
     mutating func take() -> OutboxTransaction {
+        let clock = ledger.clock
+        ledger.giveTurns { turns.next(clock) }
         let transaction = ledger.transaction
         touched = []
         ledger = Self.ledger(ledger.counts, nextSequence: transaction.nextSequence)
