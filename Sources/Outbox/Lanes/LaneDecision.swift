@@ -117,7 +117,8 @@ struct LaneJudge: Sendable {
                 upstream.noteForeign(
                     claim.contact,
                     reason: retry.reason,
-                    until: world.now + limits.foreignPauseMilliseconds
+                    now: world.now,
+                    maxMilliseconds: limits.foreignPauseMilliseconds
                 )
             {
                 var decision = again(claim, write, retry, unconfirmedCount, waiter, world)

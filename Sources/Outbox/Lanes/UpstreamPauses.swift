@@ -7,6 +7,8 @@ struct UpstreamPauses: Sendable {
     private var suspect: (contact: ContactReference, until: RelayTime)?
     private(set) var until: RelayTime?
     private(set) var foreign = ForeignReplies()
+    /// How often in a row what was to find out if the API is back has found something else.
+    private var foreignProbes: Int64 = 0
 
     /// Whether one write at a time finds out if the API is back.
     var probesAlone: Bool { foreign.isPausing }
@@ -22,17 +24,30 @@ struct UpstreamPauses: Sendable {
         return true
     }
 
+    /// The first pause for replies that are not the API's; each further one is twice as long.
+    static let minForeignMilliseconds: Int64 = 200
+
     /// A reply that is not the API's; true if delivery pauses.
-    mutating func noteForeign(_ contact: ContactReference, reason: String, until time: RelayTime) -> Bool {
+    ///
+    /// - Parameter maxMilliseconds: How long at a time.
+    mutating func noteForeign(
+        _ contact: ContactReference,
+        reason: String,
+        now: RelayTime,
+        maxMilliseconds: Int64
+    ) -> Bool {
         guard foreign.note(contact, reason: reason) else { return false }
-        until = max(time, until ?? time)
+        let pause = min(Self.minForeignMilliseconds << min(foreignProbes, 10), maxMilliseconds)
+        // Those that were under way together count as one.
+        if !isPaused(now) { foreignProbes += 1 }
+        until = max(now + pause, until ?? now)
         return true
     }
 
     /// A reply of the API's own; true if it ends a pause that others' replies have brought about.
     mutating func noteOwn() -> Bool {
         guard foreign.end() else { return false }
-        until = nil
+        (until, foreignProbes) = (nil, 0)
         return true
     }
 
