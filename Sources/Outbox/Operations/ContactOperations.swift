@@ -8,16 +8,24 @@ package struct StoppedContact: Sendable, Equatable {
     package var stoppedAtMilliseconds: Int64
 }
 
-/// Stops a contact, or lets it go; kept over restarts.
-struct StopContact: CommitOperation {
-    let contact: ContactReference
+/// Stops contacts, or lets them go; kept over restarts.
+struct StopContacts: CommitOperation {
+    /// Contacts that one of them changes at most, so that senders hardly wait.
+    static let maxContacts = 256
+
+    let contacts: [ContactReference]
     let isStopped: Bool
-    let done: @Sendable (Result<Void, OutboxError>) -> Void
+    /// How many were changed.
+    let done: @Sendable (Result<Int, OutboxError>) -> Void
 
     func run(_ desk: inout CommitDesk) throws -> () -> Void {
-        desk.ledger.stop(contact, isStopped, try desk.storage.laneCounts(of: contact))
-        desk.news.stopped.append((contact, isStopped))
-        return { [done] in done(.success(())) }
+        var changed = 0
+        for contact in contacts where desk.ledger.transaction.stoppedContacts.contains(contact) != isStopped {
+            desk.ledger.stop(contact, isStopped, try desk.storage.laneCounts(of: contact))
+            desk.news.stopped.append((contact, isStopped))
+            changed += 1
+        }
+        return { [done, changed] in done(.success(changed)) }
     }
 
     func failed(_ error: OutboxError) { done(.failure(error)) }

@@ -94,14 +94,25 @@ extension Outbox {
         try await engine.reader.stoppedContacts()
     }
 
-    /// Stops a contact: nothing but what is under way is sent for it, over restarts too, until it is released.
-    package func hold(_ contact: ContactReference) async throws {
-        try await perform { StopContact(contact: contact, isStopped: true, done: $0) }
-    }
+    /// Stops contacts: nothing but what is under way is sent for them, over restarts too, until they are released.
+    ///
+    /// - Returns: How many were not stopped before.
+    @discardableResult
+    package func hold(_ contacts: [ContactReference]) async throws -> Int { try await stop(contacts, true) }
 
-    /// Lets a stopped contact go; its writes go on in their order.
-    package func release(_ contact: ContactReference) async throws {
-        try await perform { StopContact(contact: contact, isStopped: false, done: $0) }
+    /// Lets stopped contacts go; their writes go on in their order.
+    ///
+    /// - Returns: How many were stopped.
+    @discardableResult
+    package func release(_ contacts: [ContactReference]) async throws -> Int { try await stop(contacts, false) }
+
+    private func stop(_ contacts: [ContactReference], _ isStopped: Bool) async throws -> Int {
+        var changed = 0
+        for start in stride(from: 0, to: contacts.count, by: StopContacts.maxContacts) {
+            let part = Array(contacts[start..<min(start + StopContacts.maxContacts, contacts.count)])
+            changed += try await perform { StopContacts(contacts: part, isStopped: isStopped, done: $0) }
+        }
+        return changed
     }
 
     /// Has something done on the commit thread, and waits until it is durable.

@@ -144,7 +144,7 @@ import Testing
         // Memory is loaded again when the attempt has ended.
         let stops = Mutex(0)
         rig.commits.perform(
-            StopContact(contact: Sample.contact(3), isStopped: true) { _ in
+            StopContacts(contacts: [Sample.contact(3)], isStopped: true) { _ in
                 stops.withLock { $0 += 1 }
             }
         )
@@ -269,9 +269,7 @@ final class FaultyStorage: OutboxStorage {
     func lanes(keyRow: Int64, after: (turn: Int64, sequence: Int64), limit: Int) throws -> [LaneHead] {
         try storage.lanes(keyRow: keyRow, after: after, limit: limit)
     }
-    func waitingLanes(onlyForUpstream: Bool, after: LaneTurn, limit: Int) throws -> [LaneHead] {
-        try storage.waitingLanes(onlyForUpstream: onlyForUpstream, after: after, limit: limit)
-    }
+    func lanesWaitingForUpstream(limit: Int) throws -> [LaneHead] { try storage.lanesWaitingForUpstream(limit: limit) }
     func pendingContacts(after bytes: [UInt8], isHeld: Bool, limit: Int) throws
         -> [(contact: ContactReference, count: Int)]
     { try storage.pendingContacts(after: bytes, isHeld: isHeld, limit: limit) }

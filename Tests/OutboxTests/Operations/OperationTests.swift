@@ -141,7 +141,7 @@ import Testing
     @Test func `a stopped contact sends nothing, over a restart too, and then goes on in order`() async throws {
         let transport = replies.transport
         let first = try OutboxRig(directory, transport)
-        try await first.outbox.hold(Sample.contact(1))
+        try await first.outbox.hold([Sample.contact(1)])
         var ids: [WriteID] = []
         for token in 1...20 as ClosedRange<UInt64> { ids.append(try await first.accept(token, 1, body: "\(token)")) }
         let other = try await first.accept(99, 2)
@@ -155,7 +155,7 @@ import Testing
         #expect(again.attempts.isEmpty)
         let refused = try await rig.outbox.release(WriteSelection(ids: [ids[0]]))
         #expect(refused.refusals == [.init(id: ids[0], reason: .contactStopped)])
-        try await rig.outbox.release(Sample.contact(1))
+        try await rig.outbox.release([Sample.contact(1)])
         try await rig.waitFor(more, .delivered)
         #expect(again.attempts.map(\.body) == (1...20).map { "\($0)" } + ["50"])
         try await rig.counts("nothing to be held") { $0.held == 0 && $0.pending == 0 }

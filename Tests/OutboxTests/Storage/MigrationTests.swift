@@ -194,7 +194,7 @@ import Testing
             let entries = try await rig.outbox.list(WriteSelection(states: [.held]), limit: 10).writes
             return entries.first { $0.receipt.id.sequence == 3 }?.receipt.hold == .overtaken
         }
-        try await rig.outbox.release(Sample.contact(4))
+        try await rig.outbox.release([Sample.contact(4)])
         #expect(try await rig.outbox.release(WriteSelection(states: [.held]), isForced: true).changed == 3)
         #expect(try await rig.outbox.retry(WriteSelection(states: [.dead]), isForced: true).changed == 1)
         try await rig.counts("all to be delivered") { $0.delivered == 12 && $0.pending == 0 && $0.held == 0 }

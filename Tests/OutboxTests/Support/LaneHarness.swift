@@ -281,8 +281,8 @@ final class LaneHarness {
     func discard(_ sequence: Int64) -> Bool { change(.discard, [sequence])?.changed == 1 }
 
     func stop(_ contact: Int, _ isStopped: Bool = true) {
-        let result: Result<Void, OutboxError>? = perform {
-            StopContact(contact: Sample.contact(contact), isStopped: isStopped, done: $0)
+        let result: Result<Int, OutboxError>? = perform {
+            StopContacts(contacts: [Sample.contact(contact)], isStopped: isStopped, done: $0)
         }
         _ = result
     }

@@ -37,12 +37,7 @@ struct ContactRoutes: Sendable {
             throw AdminProblem(.payloadTooLarge, "too_many_contacts", text)
         }
         let contacts = try asked.contacts.map { try ContactReference($0) }
-        let stopped = Set(try await outbox.stoppedContacts().map(\.contact))
-        var changed = 0
-        for contact in Set(contacts) where stopped.contains(contact) != isStopped {
-            if isStopped { try await outbox.hold(contact) } else { try await outbox.release(contact) }
-            changed += 1
-        }
+        let changed = isStopped ? try await outbox.hold(contacts) : try await outbox.release(contacts)
         return try AdminReply(ContactsReply(changed: changed))
     }
 }
