@@ -35,13 +35,17 @@ package struct StatusLine: CustomStringConvertible {
         var text = "\(Self.grouped(outbox.pending)) pending"
         if let oldest = outbox.oldestPendingMilliseconds { text += ", oldest \(Self.age(oldest))" }
         if outbox.held > 0 { text += ", \(Self.grouped(outbox.held)) held" }
+        if let pause = outbox.upstreamPausedMilliseconds { text += ", upstream wants a pause of \(Self.age(pause))" }
         return text
     }
 
     private var trouble: String? {
         let outbox = status.outbox
         switch outbox.state {
-        case "working": return outbox.dead > 0 ? "\(Self.grouped(outbox.dead)) dead" : nil
+        case "working":
+            let dead = outbox.dead > 0 ? "\(Self.grouped(outbox.dead)) dead" : nil
+            guard outbox.deliveriesPaused == true else { return dead }
+            return ["deliveries PAUSED", dead].compactMap { $0 }.joined(separator: ", ")
         case "disk_low": return "DISK LOW, writes are refused"
         case "files_lost": return "OUTBOX FILES LOST, writes are refused"
         default: return "OUTBOX FAILED, writes are refused"

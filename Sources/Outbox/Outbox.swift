@@ -345,7 +345,9 @@ package final class Outbox: Sendable {
             transitions: commits.transitions.withLock { $0 },
             inFlight: engine.inFlightCount,
             waiting: engine.waitingCount,
-            oldestPendingAgeMilliseconds: oldest.flatMap { $0 }.map { max(0, clock.now() - $0) }
+            oldestPendingAgeMilliseconds: oldest.flatMap { $0 }.map { max(0, clock.now() - $0) },
+            isPaused: engine.isPaused,
+            upstreamPauseMilliseconds: engine.upstreamPauseMilliseconds
         )
     }
 }
@@ -377,4 +379,8 @@ package struct OutboxStatus: Sendable, Equatable {
     package var waiting: Int
     /// How old the oldest pending write is, by the relay's clock, in milliseconds.
     package var oldestPendingAgeMilliseconds: Int64?
+    /// Whether an operator has paused deliveries.
+    package var isPaused = false
+    /// For how long the upstream still wants to be left alone, in milliseconds; nil when it does not.
+    package var upstreamPauseMilliseconds: Int64?
 }

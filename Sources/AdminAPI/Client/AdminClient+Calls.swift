@@ -57,6 +57,23 @@ extension AdminClient {
         try await post("contacts/release", ContactsRequest(contacts), as: ContactsReply.self)
     }
 
+    // MARK: - Deliveries
+
+    /// Pauses deliveries.
+    package func pauseDeliveries() async throws -> DeliveriesReply {
+        try await post("deliveries/pause", [String: String](), as: DeliveriesReply.self)
+    }
+
+    /// Has deliveries go on.
+    package func resumeDeliveries() async throws -> DeliveriesReply {
+        try await post("deliveries/resume", [String: String](), as: DeliveriesReply.self)
+    }
+
+    /// Has what waits for a time go now.
+    package func flushDeliveries() async throws -> DeliveriesReply {
+        try await post("deliveries/flush", [String: String](), as: DeliveriesReply.self)
+    }
+
     // MARK: - Keys
 
     /// The keys that the queue refers to.

@@ -18,7 +18,7 @@ struct CommitLedger {
             && transaction.ends.isEmpty && transaction.revivals.isEmpty && transaction.buried.isEmpty
             && transaction.newKeys.isEmpty && transaction.sealedKeys.isEmpty && transaction.stops.isEmpty
             && transaction.lanes.isEmpty && transaction.told.isEmpty && transaction.untold.isEmpty
-            && transaction.keyHolds.isEmpty && transaction.takenKeys.isEmpty
+            && transaction.isPaused == nil && transaction.keyHolds.isEmpty && transaction.takenKeys.isEmpty
             && transaction.successors.isEmpty && transaction.verifiedKeys.isEmpty && transaction.refusedKeys.isEmpty
             && transaction.unsealedKeys.isEmpty
     }
@@ -196,6 +196,8 @@ struct CommitLedger {
         for (row, count) in counts { transaction.heldByKey[row, default: 0] += isStopped ? count : -count }
         touch(contact)
     }
+
+    mutating func pause(_ isPaused: Bool) { transaction.isPaused = isPaused }
 
     // MARK: - Lanes
 

@@ -340,6 +340,10 @@ extension CommitLoop {
                 lanes.judge.keys.note(thread.keys.effectiveRow(row), at: now, now: now)
             }
         }
+        if news.isFlushed {
+            lanes.flush(thread.keys, now: now)
+            engine.flush()
+        }
         for row in news.taken { if let key = thread.keys.key(row: row) { thread.keys.take(key) } }
         for (contact, isStopped) in news.stopped where isStopped {
             for claim in engine.withdraw(where: { $0.contact == contact }) {

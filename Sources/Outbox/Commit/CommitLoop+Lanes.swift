@@ -15,7 +15,9 @@ extension CommitLoop {
     var nextTurn: DispatchTime {
         guard !isFailed else { return .distantFuture }
         let now = thread.clock.now()
-        if !lanes.passes.isEmpty || !lanes.forgiven.isEmpty || thread.contacts.walk != nil { return .now() }
+        if !lanes.passes.isEmpty || !lanes.flushes.isEmpty || !lanes.forgiven.isEmpty || thread.contacts.walk != nil {
+            return .now()
+        }
         var times = [lanes.judge.keys.nextAlarm, lanes.judge.forbidden.dueAt]
         if lanes.judge.upstream.probesAlone { times.append(lanes.judge.upstream.until) }
         guard let next = times.compactMap({ $0 }).filter({ $0 > now }).min() else { return .distantFuture }
@@ -27,6 +29,7 @@ extension CommitLoop {
         do {
             try walkContacts()
             try pass()
+            try flush()
             try forgive()
             try claimReady()
             if try endOutage() { try claimReady() }
@@ -235,6 +238,15 @@ extension CommitLoop {
         if !mixed.isEmpty { perform(TouchLanes(contacts: mixed)) }
     }
 
+    /// An operator wants whatever waits for a time to go now.
+    private mutating func flush() throws {
+        guard let row = lanes.flushes.popFirst() else { return }
+        let due = LaneTurn.due(thread.clock.now())
+        let waiting = try storage.lanes(keyRow: row, after: (due.number, .max), limit: Self.walkStep)
+        if waiting.count == Self.walkStep { lanes.flushes.append(row) }
+        if !waiting.isEmpty { perform(TouchLanes(contacts: [], served: waiting)) }
+    }
+
     /// Lets 403s go that are due, and those of a key that the upstream takes again.
     private mutating func forgive() throws {
         let now = thread.clock.now()
@@ -261,11 +273,7 @@ extension CommitLoop {
             if engine.room(isUrgent: true)?.busy.isEmpty ?? false { lanes.isOutageOver = true }
         }
         guard lanes.isOutageOver, !isFailed else { return false }
-        let waiting = try storage.waitingLanes(
-            onlyForUpstream: true,
-            after: LaneTurn(RelayTime(milliseconds: 0)),
-            limit: Self.walkStep
-        )
+        let waiting = try storage.lanesWaitingForUpstream(limit: Self.walkStep)
         if waiting.count < Self.walkStep { lanes.isOutageOver = false }
         guard !waiting.isEmpty else { return false }
         perform(TouchLanes(contacts: [], served: waiting))

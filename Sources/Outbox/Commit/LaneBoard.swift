@@ -14,6 +14,8 @@ struct LaneBoard {
     var passes: Deque<Pass> = []
     /// Keys that the upstream takes again: their writes that are held on a 403 are let go.
     var forgiven: Deque<Int64> = []
+    /// Keys all of whose lanes are to go on, whatever they wait for, by the rows that writes have.
+    var flushes: Deque<Int64> = []
     /// Lanes that waited only for the upstream are to go on.
     var isOutageOver = false
     /// Pending writes that are held by themselves or with their contact.
@@ -80,6 +82,14 @@ struct LaneBoard {
     mutating func settle(_ contact: ContactReference, until: RelayTime) {
         settling.append((contact, until))
         settlingUntil[contact] = until
+    }
+
+    /// Nothing waits for a time any more, but for what is held.
+    mutating func flush(_ keys: KeyRegistry, now: RelayTime) {
+        judge.keys.endPauses(now: now)
+        judge.upstream.end()
+        for row in keys.rowsWithPending where !flushes.contains(row) { flushes.append(row) }
+        (settling, settlingUntil) = ([], [:])
     }
 
     // MARK: - Holds

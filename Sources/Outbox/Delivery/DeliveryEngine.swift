@@ -32,8 +32,10 @@ final class DeliveryEngine: DeliveryReceiver {
         var pausedUntil: RelayTime?
         /// One write at a time finds out whether the API is back.
         var probesAlone = false
-        /// The disk is full, and no outcome could be recorded; or an operator has paused deliveries.
+        /// The disk is full, and no outcome could be recorded.
         var isHeld = false
+        /// An operator has paused deliveries.
+        var isPaused = false
         var isStopping = false
         /// The database has failed, and has not been opened again.
         var isSuspended = false
@@ -47,7 +49,7 @@ final class DeliveryEngine: DeliveryReceiver {
 
         /// The lane whose attempt may begin.
         func next(_ now: RelayTime) -> ContactReference? {
-            guard !isStopping, !isHeld, !isSuspended, flights.underWayCount < maxUnderWay,
+            guard !isStopping, !isHeld, !isPaused, !isSuspended, flights.underWayCount < maxUnderWay,
                 flights.underWayCount + flights.recordingCount < maxUnrecorded,
                 gateOpensAt ?? now <= now, pausedUntil ?? now <= now
             else { return nil }
@@ -70,7 +72,9 @@ final class DeliveryEngine: DeliveryReceiver {
 
     init(_ parts: Parts, opened: OpenedOutbox) {
         self.parts = parts
-        state = Mutex(State(limits: parts.limits, reader: opened.reader))
+        var state = State(limits: parts.limits, reader: opened.reader)
+        state.isPaused = opened.isPaused
+        self.state = Mutex(state)
         (wakeups, waker) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
     }
 
@@ -323,7 +327,7 @@ final class DeliveryEngine: DeliveryReceiver {
     func room(isUrgent: Bool = false) -> Room? {
         state.withLock { state in
             let limits = state.limits
-            guard !state.isStopping, !state.isSuspended, !state.isHeld else { return nil }
+            guard !state.isStopping, !state.isSuspended, !state.isHeld, !state.isPaused else { return nil }
             guard
                 isUrgent
                     ? state.flights.claimedCount < limits.maxClaimed : state.flights.claimedCount < limits.minClaimed,
@@ -374,7 +378,7 @@ final class DeliveryEngine: DeliveryReceiver {
             for write in accepted {
                 let waiter = write.waiter
                 if write.mayWait, isUpstreamHealthy, waiter.deadline > now, !state.isStopping, !state.isHeld,
-                    !state.isSuspended, state.waiters.count < state.limits.maxWaiting
+                    !state.isPaused, !state.isSuspended, state.waiters.count < state.limits.maxWaiting
                 {
                     state.waiters.add(waiter)
                 } else {
@@ -428,7 +432,7 @@ final class DeliveryEngine: DeliveryReceiver {
         send(waiters.map(\.accepted))
     }
 
-    /// Nothing is to be sent, as its outcome could not be recorded, or an operator says so; or all may go on.
+    /// Nothing is to be sent, as its outcome could not be recorded; or all may go on.
     func holdDeliveries(_ areHeld: Bool) {
         // Whoever waits for the upstream would wait for the disk.
         let waiters = state.withLock { state in
@@ -437,6 +441,26 @@ final class DeliveryEngine: DeliveryReceiver {
         }
         send(waiters.map(\.accepted))
         wake()
+    }
+
+    /// Whether an operator has paused deliveries.
+    var isPaused: Bool { state.withLock { $0.isPaused } }
+
+    /// An operator pauses deliveries, or has them go on.
+    func setPaused(_ isPaused: Bool) {
+        state.withLock { $0.isPaused = isPaused }
+        if isPaused { releaseWaiters { _ in true } }
+        parts.commits.wake()
+        wake()
+    }
+
+    /// Nothing waits for a time any more.
+    func flush() { state.withLock { ($0.gateOpensAt, $0.pausedUntil) = (nil, nil) } }
+
+    /// Until when the upstream wants to be left alone, in milliseconds from now; nil when it does not.
+    var upstreamPauseMilliseconds: Int64? {
+        let now = parts.clock.now()
+        return state.withLock { $0.pausedUntil }.flatMap { $0 > now ? $0 - now : nil }
     }
 
     /// A commit has failed: nothing is sent until `reopened`.

@@ -6,6 +6,7 @@ extension OutboxSchema {
     static let version3 = """
         UPDATE outbox_schema SET version = 3, oldest_reader = 3;
 
+        ALTER TABLE books ADD COLUMN is_paused INTEGER NOT NULL DEFAULT 0;
         ALTER TABLE api_key ADD COLUMN held INTEGER NOT NULL DEFAULT 0;
         ALTER TABLE api_key ADD COLUMN held_at INTEGER;
         ALTER TABLE pending_write ADD COLUMN turn INTEGER NOT NULL DEFAULT (\(LaneTurn.none));

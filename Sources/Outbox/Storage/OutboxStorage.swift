@@ -61,8 +61,8 @@ protocol OutboxStorage: AnyObject {
     /// Contacts whose first write with a key has a turn, behind a turn and a sequence.
     func lanes(keyRow: Int64, after: (turn: Int64, sequence: Int64), limit: Int) throws -> [LaneHead]
 
-    /// Lanes that wait for a time, those that wait only for the upstream or all, the first first.
-    func waitingLanes(onlyForUpstream: Bool, after: LaneTurn, limit: Int) throws -> [LaneHead]
+    /// Lanes that wait only for the upstream, the first first.
+    func lanesWaitingForUpstream(limit: Int) throws -> [LaneHead]
 
     /// Contacts with pending writes behind one of them, in the order of their bytes, and how many each has.
     func pendingContacts(after bytes: [UInt8], isHeld: Bool, limit: Int) throws -> [(
@@ -199,6 +199,8 @@ struct OpenedOutbox: Sendable {
     var savedRelayClock: Int64?
     var savedWallClock: Int64?
     var stoppedContacts: Set<ContactReference> = []
+    /// Whether an operator has paused deliveries.
+    var isPaused = false
     /// Dead writes by contact and key.
     var dead: [DeadCount] = []
     var reader: any OutboxReading
@@ -267,6 +269,8 @@ struct OutboxTransaction: Sendable {
     var stops: [(contact: ContactReference, isStopped: Bool)] = []
     /// Lanes whose first write, or its turn, may be another one.
     var lanes: [ContactReference: LaneTouch] = [:]
+    /// Whether deliveries pause from now on (true), or go on; nil for as before.
+    var isPaused: Bool?
     /// All contacts that are stopped.
     var stoppedContacts: Set<ContactReference> = []
     /// All keys that are held, by the rows that writes have.

@@ -13,6 +13,7 @@ extension SQLiteOutboxStorage {
         var stopped: Set<ContactReference> = []
         var dead: [OpenedOutbox.DeadCount] = []
         var hasOrders = false
+        var isPaused = false
     }
 
     static func keys(_ database: Database) throws -> [StoredKey] {
@@ -68,6 +69,7 @@ extension SQLiteOutboxStorage {
                 count: row.value("number")
             )
         }
+        contents.isPaused = try row.value("is_paused", as: Int64.self) != 0
         contents.hasOrders = try hasOrders(database)
         try checkCheaply(database, contents, path: path)
         return contents

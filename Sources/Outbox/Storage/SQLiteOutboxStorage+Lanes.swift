@@ -175,19 +175,14 @@ extension SQLiteOutboxStorage {
     static let waitingForUpstream = """
         SELECT contact, api_key, sequence, turn, outage
         FROM pending_write INDEXED BY pending_write_waits_for_upstream
-        WHERE outage <> 0 AND turn > ? ORDER BY turn LIMIT ?
-        """
-    /// For an operator's command: it looks through all that is pending.
-    private static let waiting = """
-        SELECT contact, api_key, sequence, turn, outage FROM pending_write WHERE turn > ? ORDER BY turn LIMIT ?
+        WHERE outage <> 0 ORDER BY turn LIMIT ?
         """
 
-    func waitingLanes(onlyForUpstream: Bool, after: LaneTurn, limit: Int) throws -> [LaneHead] {
+    func lanesWaitingForUpstream(limit: Int) throws -> [LaneHead] {
         try connection().inDatabase { database in
-            let sql = onlyForUpstream ? Self.waitingForUpstream : Self.waiting
             let rows = try Row.fetchAll(
-                try database.cachedStatement(sql: sql),
-                arguments: [after.number, limit]
+                try database.cachedStatement(sql: Self.waitingForUpstream),
+                arguments: [limit]
             )
             return try rows.map { try Self.laneHead($0, try $0.contact()) }
         }

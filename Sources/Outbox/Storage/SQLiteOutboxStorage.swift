@@ -148,6 +148,7 @@ final class SQLiteOutboxStorage: OutboxStorage {
             savedRelayClock: opened.relay,
             savedWallClock: opened.wall,
             stoppedContacts: opened.stopped,
+            isPaused: opened.isPaused,
             dead: opened.dead,
             reader: reader
         )

@@ -39,7 +39,7 @@ struct AdminRouter: Sendable {
         logger = parts.logger
         routes = [
             StatusRoutes.all(parts), WriteRoutes.all(parts), TransferRoutes.all(parts), ContactRoutes.all(parts),
-            KeyRoutes.all(parts), CacheRoutes.all(parts),
+            DeliveryRoutes.all(parts), KeyRoutes.all(parts), CacheRoutes.all(parts),
         ].flatMap { $0 }
     }
 

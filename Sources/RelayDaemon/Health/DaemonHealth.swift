@@ -210,6 +210,8 @@ final class DaemonHealth: HealthSource {
         outbox.waiting = status.waiting
         outbox.sinceStart = transitions(status.transitions)
         outbox.oldestPendingMilliseconds = status.oldestPendingAgeMilliseconds
+        outbox.deliveriesPaused = status.isPaused
+        outbox.upstreamPausedMilliseconds = status.upstreamPauseMilliseconds
         return outbox
     }
 }

@@ -154,6 +154,12 @@ struct MetricsDocument {
             outbox.held
         )
         text.add(
+            "contact_relay_outbox_deliveries_paused",
+            .gauge,
+            "1 while an operator has paused deliveries.",
+            outbox.deliveriesPaused == true ? 1 : 0
+        )
+        text.add(
             "contact_relay_outbox_stored_bytes",
             .gauge,
             "What pending and dead writes take.",

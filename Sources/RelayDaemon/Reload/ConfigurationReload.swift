@@ -80,6 +80,8 @@ actor ConfigurationReload {
             parts.cache.beginAnew(with: upstream.url.text)
         }
         parts.outbox.reload(configuration.outboxConfiguration(credentialsDirectory: nil))
+        // Its pauses and failures were the old one's.
+        if isOtherUpstream { try? await parts.outbox.flush() }
         await parts.server.reload(configuration.serverConfiguration)
     }
 }

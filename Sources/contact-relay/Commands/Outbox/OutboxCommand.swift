@@ -11,7 +11,8 @@ struct OutboxCommand: AsyncParsableCommand {
             """,
         subcommands: [
             OutboxList.self, OutboxShow.self, OutboxRetry.self, OutboxDiscard.self, OutboxHold.self,
-            OutboxRelease.self, OutboxExport.self, OutboxImport.self, OutboxDrain.self, OutboxCheck.self,
+            OutboxRelease.self, OutboxPause.self, OutboxResume.self, OutboxFlush.self, OutboxExport.self,
+            OutboxImport.self, OutboxDrain.self, OutboxCheck.self,
         ],
         defaultSubcommand: OutboxList.self
     )
