@@ -19,7 +19,7 @@ struct Repetitions {
         } else {
             first = try storage.write(idempotency: idempotency.key)
         }
-        guard let first else { return false }
+        guard let first, first.receipt.isRemembered else { return false }
         answers.append((write, Self.answer(first, idempotency)))
         return true
     }
@@ -70,7 +70,7 @@ struct FindRepetition: CommitOperation {
     func run(_ desk: inout CommitDesk) throws -> () -> Void {
         var answer = WriteAnswer.notRepeated
         if let idempotency = write.idempotency(in: desk.keys.vault),
-            let first = try desk.storage.write(idempotency: idempotency.key)
+            let first = try desk.storage.write(idempotency: idempotency.key), first.receipt.isRemembered
         {
             answer = Repetitions.answer(first, idempotency)
         }
@@ -78,6 +78,15 @@ struct FindRepetition: CommitOperation {
     }
 
     func failed(_ error: OutboxError) { write.sink.take([(write.token, .unavailable(.storageFailed))]) }
+}
+
+extension Receipt {
+    /// Whether a repetition of the write is answered with what became of it: not where the upstream may answer otherwise the
+    /// next time, as the key or its rights are in order again.
+    fileprivate var isRemembered: Bool {
+        guard state == .rejected, let status = responseStatus else { return true }
+        return status != 401 && status != 403 && status != 429 && status < 500
+    }
 }
 
 extension NewWrite {

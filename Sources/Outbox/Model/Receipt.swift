@@ -32,6 +32,8 @@ package struct Receipt: Sendable, Equatable {
     package var responseStatus: Int? = nil
     /// The upstream's body, cut at `StoredReply.maxBodyBytes`.
     package var responseBody: [UInt8]? = nil
+    /// Whether `responseBody` may not be all of it.
+    package var isResponseCut: Bool { responseBody.map { $0.count >= StoredReply.maxBodyBytes } ?? false }
     /// The delivered write that covered this one (design §3.4).
     package var supersededBy: WriteID? = nil
 }

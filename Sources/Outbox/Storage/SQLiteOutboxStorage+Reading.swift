@@ -124,7 +124,10 @@ extension SQLiteOutboxStorage {
     func write(idempotency: [UInt8]) throws -> (receipt: Receipt, content: [UInt8])? {
         try connection().inDatabase { database in
             let statement = try database.cachedStatement(sql: Self.byIdempotency)
-            guard let row = try Row.fetchOne(statement, arguments: [Data(idempotency)]),
+            // The newest, as the one before it may have ended by what is not final.
+            let rows = try Row.fetchAll(statement, arguments: [Data(idempotency)])
+            let newest = try rows.max { try $0.value("sequence", as: Int64.self) < $1.value("sequence") }
+            guard let row = newest,
                 let receipt = try Receipt.read(
                     WriteID(sequence: row.value("sequence"), nonce: row.value("nonce")),
                     database

@@ -250,6 +250,7 @@ final class ContactWriteExchange: Exchange {
     /// The answer to a write that was made before: the upstream's reply, if there is one, else the same 202.
     private func repeated(_ receipt: Receipt) -> Reply {
         guard receipt.state == .delivered || receipt.state == .rejected, let status = receipt.responseStatus,
+            !receipt.isResponseCut,
             // A DELETE that found nothing to delete any more was delivered; who sent it was told 202, and no error.
             receipt.state == .rejected || (200..<300).contains(status)
         else { return accepted(receipt.id) }

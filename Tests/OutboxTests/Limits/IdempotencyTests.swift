@@ -54,6 +54,28 @@ import Testing
         await rig.stop()
     }
 
+    @Test(arguments: [(401, true), (403, true), (422, false)])
+    func `a refusal that is not final is not remembered: the same write is sent anew`(_ status: Int, _ isSentAnew: Bool)
+        async throws
+    {
+        let rig = try OutboxRig(directory, replies.transport)
+        replies.contact(1, Sample.outcome(status))
+        rig.submit(1, 1, body: "{}", idempotencyKey: "k")
+        #expect(try await rig.answer(1).status == status)
+        replies.contact(1, nil)
+        rig.submit(2, 1, body: "{}", idempotencyKey: "k")
+        let second = try await rig.answer(2)
+        if isSentAnew { #expect(second.status == 200) }
+        rig.submit(3, 1, body: "{}", idempotencyKey: "k")
+        guard case .repeated(let receipt) = try await rig.answer(3) else {
+            Issue.record("what is final is remembered")
+            return
+        }
+        #expect(receipt.responseStatus == (isSentAnew ? 200 : status))
+        #expect(replies.attempts.count == (isSentAnew ? 2 : 1))
+        await rig.stop()
+    }
+
     @Test func `repetitions in one batch are one write`() async throws {
         let rig = try OutboxRig(directory, ScriptedTransport { _, _ in Sample.unreachable })
         let writes = (1...50 as ClosedRange<UInt64>).map { token in
