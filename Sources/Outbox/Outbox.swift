@@ -253,20 +253,22 @@ package final class Outbox: Sendable {
     /// (design §3.3), and a read must not show it over what is newer.
     ///
     /// Read from the database, so that nothing is to be kept in memory for it.
-    package func pendingWrites(to contacts: [ContactReference], of key: KnownKey) async throws -> [PendingContactWrite]
-    {
+    package func pendingWrites(to contacts: [ContactReference], of key: KnownKey) async throws -> PendingContactWrites {
         // What was pending of a key that was replaced is its successor's.
-        guard let row = key.current.row, !key.current.isReplaced else { return [] }
+        guard let row = key.current.row, !key.current.isReplaced else { return PendingContactWrites() }
         return try await engine.reader.pendingWrites(
             to: contacts,
             keyRows: keys.rows(of: row),
             semantics: configuration.putSemantics,
-            limit: Self.maxChangesPerContact
+            limit: Self.maxChangesPerContact,
+            maxBytes: Self.maxChangeBytes
         )
     }
 
     /// Pending writes of one contact that a read lays over its reply at most, the newest of them.
     package static let maxChangesPerContact = 1_024
+    /// Bytes of their bodies that one read takes into memory at most.
+    static let maxChangeBytes = 4 << 20
 
     /// Has somebody told of everything that reads have to show.
     package func setChangeObserver(_ observer: any OutboxChangeObserver) {

@@ -39,6 +39,14 @@ package struct PendingContactWrite: Sendable, Equatable {
     package let sequence: Int64
     /// PUT or DELETE.
     package let method: WriteMethod
-    /// The body, as it will be sent.
-    package let body: ByteBuffer
+    /// The body, as it will be sent; nil where later ones set all that it sets, or there was no room to read it.
+    package let body: ByteBuffer?
+}
+
+/// The pending writes of some contacts, as far as a read shows them.
+package struct PendingContactWrites: Sendable {
+    /// The writes, in order.
+    package var writes: [PendingContactWrite] = []
+    /// Whether all bodies are there that matter: so many bytes are read for one reply at most (P8).
+    package var isComplete = true
 }

@@ -138,8 +138,9 @@ protocol OutboxReading: Sendable {
         to contacts: [ContactReference],
         keyRows: [Int64],
         semantics: PutSemantics,
-        limit: Int
-    ) async throws -> [PendingContactWrite]
+        limit: Int,
+        maxBytes: Int
+    ) async throws -> PendingContactWrites
     /// The receipt of a write, wherever it is.
     func receipt(_ id: WriteID) async throws -> Receipt?
     /// When the oldest pending write was accepted, or was last brought back from the dead.

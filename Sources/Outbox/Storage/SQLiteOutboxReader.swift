@@ -72,11 +72,12 @@ final class SQLiteOutboxReader: OutboxReading {
         to contacts: [ContactReference],
         keyRows: [Int64],
         semantics: PutSemantics,
-        limit: Int
-    ) async throws -> [PendingContactWrite] {
+        limit: Int,
+        maxBytes: Int
+    ) async throws -> PendingContactWrites {
         try await read { database in
             let keys = keyRows.map(String.init).joined(separator: ", ")
-            let columns = "sequence, method, replay, target, headers, body"
+            let columns = "sequence, method, replay, fields, other_fields, stored_bytes"
             let statement = try database.cachedStatement(
                 sql: """
                     SELECT \(columns) FROM pending_write INDEXED BY pending_write_lane
@@ -87,10 +88,52 @@ final class SQLiteOutboxReader: OutboxReading {
                     ORDER BY sequence DESC LIMIT ?2
                     """
             )
-            return try contacts.flatMap { contact in
-                try Row.fetchAll(statement, arguments: [Data(contact.bytes), limit]).reversed()
-                    .compactMap { try Self.stillToBeSent($0, contact, semantics, database) }
+            var found = PendingContactWrites()
+            var bytes = 0
+            for contact in contacts {
+                let rows = try Row.fetchAll(statement, arguments: [Data(contact.bytes), limit])
+                var folding = OverlayFolding()
+                var writes: [PendingContactWrite] = []
+                // The newest first, so that a body is read only if something of it is still to be seen.
+                for row in rows {
+                    if let write = try Self.folded(row, contact, &folding, semantics, bytes < maxBytes, database) {
+                        writes.append(write)
+                        bytes += write.body?.readableBytes ?? 0
+                    }
+                }
+                found.writes += writes.reversed()
+                found.isComplete = found.isComplete && !folding.isCut
             }
+            return found
+        }
+    }
+
+    private static func folded(
+        _ row: Row,
+        _ contact: ContactReference,
+        _ folding: inout OverlayFolding,
+        _ semantics: PutSemantics,
+        _ hasRoom: Bool,
+        _ database: Database
+    ) throws -> PendingContactWrite? {
+        let (sequence, method) = (try row.value("sequence", as: Int64.self), try row.method())
+        let isUnderRule = try row.value("replay", as: Int64.self) == WriteReplay.underRule.rawValue
+        let fields = try FieldSet(storedKnown: row.value("fields"), othersText: row.value("other_fields"))
+        // What was out of order may not be sent at all: it covers nothing.
+        let isNeeded = isUnderRule || folding.needs(method, fields)
+        guard hasRoom, isUnderRule || isNeeded && method == .put else {
+            if isUnderRule || isNeeded && method == .put {
+                folding.isCut = true
+                if isUnderRule { return nil }
+            }
+            let body = method == .delete ? ByteBuffer() : nil
+            return PendingContactWrite(contact: contact, sequence: sequence, method: method, body: body)
+        }
+        let statement = try database.cachedStatement(
+            sql: "SELECT sequence, method, replay, target, headers, body FROM pending_write WHERE sequence = ?"
+        )
+        return try Row.fetchOne(statement, arguments: [sequence]).flatMap {
+            try stillToBeSent($0, contact, semantics, database)
         }
     }
 
@@ -131,5 +174,28 @@ final class SQLiteOutboxReader: OutboxReading {
 
     func receipt(_ id: WriteID) async throws -> Receipt? {
         try await read { try Receipt.read(id, $0) }
+    }
+}
+
+/// Which pending writes of a contact a reply has to look into, from the newest back: those that set something that no later
+/// one sets.
+struct OverlayFolding {
+    private var seen = FieldSet.empty
+    /// A DELETE has been met: nothing before it shows.
+    private var isDeleted = false
+    /// Something that shows was left out.
+    var isCut = false
+
+    /// - Parameter fields: What the write sets; nil when nobody can say.
+    mutating func needs(_ method: WriteMethod, _ fields: FieldSet?) -> Bool {
+        guard !isDeleted else { return false }
+        if method == .delete {
+            isDeleted = true
+            return true
+        }
+        guard let fields else { return true }
+        if seen.isSuperset(of: fields) { return false }
+        if let both = seen.union(fields) { seen = both }
+        return true
     }
 }

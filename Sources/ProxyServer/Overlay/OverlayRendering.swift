@@ -20,17 +20,19 @@ enum OverlayRendering {
     /// - Parameters:
     ///   - changes: By contact.
     ///   - clock: For the error of a contact that is deleted.
+    ///   - isComplete: Whether nothing that changes the reply was left out.
     init(
         _ subject: ReadRequest.Subject,
         over base: StoredResponse?,
         _ changes: [UInt128: [PendingChange]],
         _ semantics: PutSemantics,
-        _ clock: ReadClock
+        _ clock: ReadClock,
+        isComplete: Bool = true
     ) {
         switch subject {
         case .contact(let contact):
             let changes = changes[contact.contact] ?? []
-            self = Self.contact(contact, over: base, changes, semantics, clock)
+            self = Self.contact(contact, over: base, changes, semantics, clock, isComplete)
         case .contactList:
             self = base.map { Self.list(over: $0, changes, semantics) } ?? .unchanged
         case .other:
@@ -59,7 +61,8 @@ enum OverlayRendering {
         over base: StoredResponse?,
         _ changes: [PendingChange],
         _ semantics: PutSemantics,
-        _ clock: ReadClock
+        _ clock: ReadClock,
+        _ isComplete: Bool
     ) -> OverlayRendering {
         // An error is no contact; only that the contact is being deleted says more than it.
         let body = base.flatMap { $0.status == 200 ? $0.identityBody : nil }
@@ -78,7 +81,7 @@ enum OverlayRendering {
             return base.map { .made($0.markedPartial()) } ?? .unchanged
         case .replaced(let bytes, let count, let isPartial):
             guard let base else { return .unchanged }
-            return .made(base.overlaid(bytes, count, isPartial: isPartial))
+            return .made(base.overlaid(bytes, count, isPartial: isPartial || !isComplete))
         case .deleted(let count):
             let gone = base ?? .unstored(.nothing(clock), body: ByteBuffer())
             return .made(gone.deleted(contact, count, clock.unixSeconds()))

@@ -258,7 +258,7 @@ package final class PendingOverlay: OutboxChangeObserver {
         guard let key = read.key else { return .unchanged }
         let version = state.withLock { $0.rendered.version(read.subject) }
         let contacts = OverlayRendering.contacts(read.subject, in: base)
-        let pending: [PendingContactWrite]
+        let pending: PendingContactWrites
         do {
             pending = try await outbox.pendingWrites(to: contacts, of: key)
         } catch {
@@ -266,9 +266,16 @@ package final class PendingOverlay: OutboxChangeObserver {
         }
         // After the outbox, as a write that is not there any more has been put here before.
         let changes = state.withLock { state in
-            Self.changes(pending, contacts, state.delivered, read.cacheKey.partition, base?.heldUpToMilliseconds)
+            Self.changes(pending.writes, contacts, state.delivered, read.cacheKey.partition, base?.heldUpToMilliseconds)
         }
-        let rendering = OverlayRendering(read.subject, over: base, changes, semantics, clock)
+        let rendering = OverlayRendering(
+            read.subject,
+            over: base,
+            changes,
+            semantics,
+            clock,
+            isComplete: pending.isComplete
+        )
         if let base {
             state.withLock { state in
                 switch rendering {
@@ -292,10 +299,14 @@ package final class PendingOverlay: OutboxChangeObserver {
     ) -> [UInt128: [PendingChange]] {
         var changes: [UInt128: [PendingChange]] = [:]
         for write in pending {
-            let change = write.body.withUnsafeReadableBytes { body in
-                write.method == .delete
-                    ? PendingChange(sequence: write.sequence, effect: .delete)
-                    : PendingChange(sequence: write.sequence, putBody: body)
+            let change: PendingChange?
+            if write.method == .delete {
+                change = PendingChange(sequence: write.sequence, effect: .delete)
+            } else if let body = write.body {
+                change = body.withUnsafeReadableBytes { PendingChange(sequence: write.sequence, putBody: $0) }
+            } else {
+                // It counts, and later ones set all that it sets.
+                change = PendingChange(sequence: write.sequence, effect: .update([]))
             }
             if let change { changes[write.contact.contact, default: []].append(change) }
         }

@@ -110,7 +110,8 @@ import Testing
         try await rig.waitFor(held, .held)
         let key = rig.outbox.keys.key(for: Secret("api-key"))
         let shown = {
-            try await rig.outbox.pendingWrites(to: [Sample.contact(1)], of: key).map { String(buffer: $0.body) }
+            try await rig.outbox.pendingWrites(to: [Sample.contact(1)], of: key).writes
+                .map { String(buffer: $0.body ?? ByteBuffer()) }
         }
         #expect(try await shown() == [#"{"data":{"date":"1","first_name":"A"}}"#])
         replies.contact(1, nil)

@@ -70,7 +70,13 @@ import Testing
         // Each read says what it can, or that it cannot.
         let reader = try SQLiteOutboxReader(path: directory.database)
         _ = try? await reader.hasPending(Sample.contact(1))
-        _ = try? await reader.pendingWrites(to: [Sample.contact(1)], keyRows: [1], semantics: .unknown, limit: 10)
+        _ = try? await reader.pendingWrites(
+            to: [Sample.contact(1)],
+            keyRows: [1],
+            semantics: .unknown,
+            limit: 10,
+            maxBytes: 99
+        )
         _ = try? await reader.details(1)
         _ = try? await reader.exports([1, 2])
         _ = try? await reader.page(WriteSelection(), after: 0, limit: 10, wallNow: 0)
