@@ -34,9 +34,10 @@ struct ContactOrder: Sendable, Equatable {
     }
 
     /// Whether a field was set by a delivery of a write after this one.
-    func wasSet(_ name: String, after sequence: Int64) -> Bool {
-        (fields[Self.canonical(name)] ?? 0) > sequence
-    }
+    func wasSet(_ name: String, after sequence: Int64) -> Bool { lastSet(name) > sequence }
+
+    /// The last delivery that set a field.
+    func lastSet(_ name: String) -> Int64 { fields[Self.canonical(name)] ?? 0 }
 
     /// The reference has had two names for these; a write that uses the other must not put an old value back.
     private static func canonical(_ name: String) -> String {

@@ -30,7 +30,9 @@ enum ReplayRule: Sendable, Equatable {
         else { return .overtaken }
         let kept = update.members.filter { !order.wasSet($0.name, after: sequence) }
         if kept.count == update.members.count { return .asItIs }
-        guard !kept.isEmpty else { return .nothingLeft(by: order.last) }
+        guard !kept.isEmpty else {
+            return .nothingLeft(by: update.members.map { order.lastSet($0.name) }.max() ?? order.last)
+        }
         guard let fields = FieldSet(names: kept.map(\.name)) else { return .overtaken }
         var rewritten = payload
         rewritten.body = body(of: kept, in: payload.body)

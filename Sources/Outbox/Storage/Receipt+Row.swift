@@ -51,7 +51,10 @@ extension Receipt {
         responseStatus = try row.value("response_status")
         responseBody = try row.value("response_body", as: Data?.self).map(Array.init)
         if let successor = try row.value("superseded_by", as: Int64?.self) {
-            supersededBy = try Self.nonce(of: successor, database).map { WriteID(sequence: successor, nonce: $0) }
+            let key = try row.value("api_key", as: Int64.self)
+            supersededBy = try Self.nonce(of: successor, key, database).map {
+                WriteID(sequence: successor, nonce: $0)
+            }
         }
     }
 
@@ -70,13 +73,14 @@ extension Receipt {
         }
     }
 
-    private static func nonce(of sequence: Int64, _ database: Database) throws -> Int64? {
+    /// The nonce of a write with the same key: another key's writes are nobody else's business (P4).
+    private static func nonce(of sequence: Int64, _ key: Int64, _ database: Database) throws -> Int64? {
         let statement = try database.cachedStatement(
             sql: """
-                SELECT nonce FROM ended_write WHERE sequence = ?1
-                UNION ALL SELECT nonce FROM pending_write WHERE sequence = ?1
+                SELECT nonce FROM ended_write WHERE sequence = ?1 AND api_key = ?2
+                UNION ALL SELECT nonce FROM pending_write WHERE sequence = ?1 AND api_key = ?2
                 """
         )
-        return try Int64.fetchOne(statement, arguments: [sequence])
+        return try Int64.fetchOne(statement, arguments: [sequence, key])
     }
 }
