@@ -3,7 +3,7 @@ import DexatelAPI
 /// Notices when everything that is delivered is answered by something that is not the API: a maintenance page, a redirect
 /// to a login, a firewall.
 ///
-/// A few contacts in a row make it an outage: delivery pauses, and one write at a time finds out whether it is over.
+/// The same reply to a few contacts in a row makes it an outage: delivery pauses, and one write at a time finds out whether it is over.
 struct ForeignReplies: Sendable {
     /// Contacts in a row that make it an outage.
     static let maxContacts = 5
@@ -19,11 +19,16 @@ struct ForeignReplies: Sendable {
     /// Whether delivery pauses.
     private(set) var isPausing = false
     private var contacts: Set<ContactReference> = []
+    /// What they were all answered.
+    private var reason: String?
     private var notice: Notice?
 
     /// Takes a reply that is not the API's; true if delivery pauses now, or goes on pausing.
     mutating func note(_ contact: ContactReference, reason: String) -> Bool {
         guard !isPausing else { return true }
+        // Another page is another matter: what stands in the way of everything answers everything alike.
+        if reason != self.reason { contacts = [] }
+        self.reason = reason
         contacts.insert(contact)
         guard contacts.count >= Self.maxContacts else { return false }
         isPausing = true
