@@ -76,11 +76,21 @@ struct CommitLoop {
         }
         commit(work)
         if !isFailed { turnLanes() }
+        assertInvariants()
         guard DispatchTime.now() >= housekeepingAt else { return }
         let hasMore = isFailed ? false : keepHouse()
         // In small steps, so that the writers behind hardly wait, but at once: receipts must not come
         // faster than they go (P8).
         if !hasMore { housekeepingAt = .now() + .milliseconds(Self.housekeepingMilliseconds) }
+    }
+
+    /// What must hold after each turn, as far as it costs little; looked at in debug builds alone.
+    private func assertInvariants() {
+        #if DEBUG
+        engine.assertInvariants()
+        lanes.judge.keys.assertInvariants()
+        assert(counts.isBalanced, "the books do not balance")
+        #endif
     }
 
     /// The thread turns while it is failed, too: the watchdog is not to kill it for a disk that is full.

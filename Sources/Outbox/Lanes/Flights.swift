@@ -124,4 +124,16 @@ struct Flights: Sendable {
         flights = flights.filter { if case .underWay = $0.value.phase { true } else { false } }
         (waiting, keys, claimedCount, claimedBytes, recordingCount) = ([:], [], 0, 0, 0)
     }
+
+    /// What must hold after each event; looked at in debug builds alone.
+    func assertInvariants() {
+        assert(claimedCount == flights.values.count { $0.phase == .claimed }, "claims are miscounted")
+        assert(recordingCount == flights.values.count { $0.phase == .recording }, "outcomes are miscounted")
+        assert(claimedCount == waiting.values.reduce(0) { $0 + $1.count }, "a claim is forgotten")
+        assert(Set(keys) == Set(waiting.keys) && keys.count == waiting.count, "a key is forgotten")
+        assert(
+            underWay.allSatisfy { flights[$0.value]?.claim.sequence == $0.key },
+            "what is under way is not what was claimed"
+        )
+    }
 }

@@ -179,4 +179,10 @@ struct KeyTurns: Sendable {
         (held[keyRow], pauses[keyRow], pausesInARow[keyRow], alarmAt[keyRow]) = (nil, nil, nil, nil)
         drop(keyRow, until: nil, now: now)
     }
+
+    /// What must hold after each event; looked at in debug builds alone.
+    func assertInvariants() {
+        assert(ready.count == isReady.count && Set(ready) == isReady, "a key is ready twice, or forgotten")
+        assert(alarmAt.count <= alarms.count, "a key has no alarm")
+    }
 }
