@@ -52,8 +52,10 @@ private final class Read {
     var isOnDisk = false
     var isRendering = false
     var isTimed = false
-    /// Why something stale may be shown.
+    /// Whether something stale may be shown, as the upstream has failed or is not to be asked.
     var hasExcuse = false
+    /// Whether something past its lifetime may be shown, as the upstream has not answered in time.
+    var isLate = false
     /// What its own flight, or the one that it followed, has brought.
     var brought: Set<ObjectIdentifier> = []
 
@@ -68,7 +70,8 @@ private final class Read {
         startedAt = now
     }
 
-    var onlyIfCached: Bool { request.fields.headers.contains(name: "Cache-Control") && text == "only-if-cached" }
+    var onlyIfCached: Bool { text == "only-if-cached" }
+    var saysNoCache: Bool { text == "no-cache" }
 
     private var text: String? { request.fields.headers.first(name: "Cache-Control") }
 }
@@ -130,7 +133,7 @@ private struct World {
             leave(read)
         case 11:
             guard let read = reads.randomElement(using: &random) else { return }
-            read.hasExcuse = read.hasExcuse || read.isTimed
+            read.isLate = read.isLate || read.isTimed
             // A timer that was not set does not fire.
             if read.isTimed { execute(read.state.waitIsOver(), read) }
         default: for read in reads.shuffled(using: &random).prefix(3) { goOn(read) }
@@ -393,13 +396,14 @@ private struct World {
         guard let terms = terms[ObjectIdentifier(response)] else { return check(false, "an unknown reply") }
         let age = (now - terms.askedAt) / 1000
         let isInvalidated = terms.askedAt <= invalidatedAt
-        if age < terms.lifetime, !isInvalidated, !read.habits.insists || read.hasExcuse {
-            return _ = seen.insert("fresh")
-        }
+        // An age of 0 is not more than `max-age=0` (RFC 9111 §5.2.1.1).
+        let isWelcome = !read.habits.insists || read.hasExcuse || !read.saysNoCache && age == 0
+        if age < terms.lifetime, !isInvalidated, isWelcome { return _ = seen.insert("fresh") }
         check(!terms.mustRevalidate || age < terms.lifetime && !isInvalidated, "stale against must-revalidate")
         let staleFor = age - terms.lifetime
         if !isInvalidated, !read.habits.insists, staleFor <= terms.whileRevalidate { return _ = seen.insert("stale") }
-        check(read.hasExcuse, "stale without a failure")
+        let told = "age \(age) of \(terms), invalidated at \(invalidatedAt), late: \(read.isLate), now \(now)"
+        check(read.hasExcuse || read.isLate && !isInvalidated, "stale without a failure: \(told)")
         check(staleFor <= terms.ifError || age < terms.lifetime, "too stale")
         seen.insert("stale on failure")
     }
