@@ -48,8 +48,31 @@ package struct ContactReference: Hashable, Sendable {
     package var contactText: String { UUIDText.text(contact) }
 
     /// The canonical path, `/v1/audiences/…/contacts/…`.
-    package var path: String { "\(listPath)/\(contactText)" }
+    package var path: String { text(withContact: true) }
 
     /// The canonical path of its audience's contacts, `/v1/audiences/…/contacts`.
-    package var listPath: String { "/v1/audiences/\(audienceText)/contacts" }
+    package var listPath: String { text(withContact: false) }
+
+    /// In one piece, as each delivery needs it several times.
+    private func text(withContact: Bool) -> String {
+        let (start, end): (StaticString, StaticString) = ("/v1/audiences/", "/contacts")
+        let length = start.utf8CodeUnitCount + UUIDText.length + end.utf8CodeUnitCount
+        let total = withContact ? length + 1 + UUIDText.length : length
+        return String(unsafeUninitializedCapacity: total) { buffer in
+            start.withUTF8Buffer { _ = UnsafeMutableBufferPointer(rebasing: buffer[..<$0.count]).update(from: $0) }
+            var position = start.utf8CodeUnitCount
+            UUIDText.write(
+                audience,
+                to: UnsafeMutableBufferPointer(rebasing: buffer[position..<position + UUIDText.length])
+            )
+            position += UUIDText.length
+            end.withUTF8Buffer { text in
+                _ = UnsafeMutableBufferPointer(rebasing: buffer[position..<position + text.count]).update(from: text)
+            }
+            guard withContact else { return length }
+            buffer[length] = UInt8(ascii: "/")
+            UUIDText.write(contact, to: UnsafeMutableBufferPointer(rebasing: buffer[(length + 1)..<total]))
+            return total
+        }
+    }
 }

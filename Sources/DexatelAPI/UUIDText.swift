@@ -15,18 +15,23 @@ package enum UUIDText {
     /// Writes a UUID in lower case.
     package static func text(_ value: UInt128) -> String {
         String(unsafeUninitializedCapacity: length) { buffer in
-            var position = 0
-            for index in 0..<16 {
-                if index == 4 || index == 6 || index == 8 || index == 10 {
-                    buffer[position] = hyphen
-                    position += 1
-                }
-                let byte = UInt8(truncatingIfNeeded: value >> UInt128(120 - 8 * index))
-                buffer[position] = HexDigit.digit(byte >> 4)
-                buffer[position + 1] = HexDigit.digit(byte & 0x0F)
-                position += 2
-            }
+            write(value, to: UnsafeMutableBufferPointer(rebasing: buffer[..<length]))
             return length
+        }
+    }
+
+    /// Writes a UUID in lower case to as many bytes as that takes.
+    static func write(_ value: UInt128, to buffer: UnsafeMutableBufferPointer<UInt8>) {
+        var position = 0
+        for index in 0..<16 {
+            if index == 4 || index == 6 || index == 8 || index == 10 {
+                buffer[position] = hyphen
+                position += 1
+            }
+            let byte = UInt8(truncatingIfNeeded: value >> UInt128(120 - 8 * index))
+            buffer[position] = HexDigit.digit(byte >> 4)
+            buffer[position + 1] = HexDigit.digit(byte & 0x0F)
+            position += 2
         }
     }
 

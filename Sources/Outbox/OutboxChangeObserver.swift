@@ -9,8 +9,10 @@ package protocol OutboxChangeObserver: AnyObject, Sendable {
     func delivered(_ write: DeliveredWrite)
     /// A write to this contact is pending no more, which is durable; its sender has not been answered yet.
     ///
-    /// - Parameter key: Nil for a key that is not known any more.
-    func ended(_ contact: ContactReference, by key: KeyFingerprint?)
+    /// - Parameters:
+    ///   - key: Nil for a key that is not known any more.
+    ///   - isConfirmed: Whether the upstream has confirmed it, as ``delivered(_:)`` has told.
+    func ended(_ contact: ContactReference, by key: KeyFingerprint?, isConfirmed: Bool)
 }
 
 /// A write that the upstream has taken.

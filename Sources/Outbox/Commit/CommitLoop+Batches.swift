@@ -230,9 +230,7 @@ extension CommitLoop {
         let (answers, left) = engine.accept(writes, isUpstreamHealthy: isHealthy)
         for claim in left { note(claim) }
         if let observer = engine.changeObserver {
-            for end in decisions.compactMap(\.end) {
-                observer.ended(end.contact, by: thread.keys.key(row: end.keyRow)?.fingerprint)
-            }
+            for end in decisions.compactMap(\.end) { tell(observer, of: end) }
             for (write, pending) in accepted {
                 observer.accepted(pending.contact, by: keyUsed(write, pending).fingerprint)
             }
@@ -250,6 +248,12 @@ extension CommitLoop {
         if isHealthy, !engine.parts.transport.isHealthy { engine.upstreamLost() }
         engine.sendReady()
         if !accepted.isEmpty || !decisions.isEmpty { engine.wake() }
+    }
+
+    private func tell(_ observer: any OutboxChangeObserver, of end: EndRecord) {
+        let key = thread.keys.key(row: end.keyRow)?.fingerprint
+        let isConfirmed = end.state == .delivered && (200..<300).contains(end.response?.status ?? 0)
+        observer.ended(end.contact, by: key, isConfirmed: isConfirmed)
     }
 
     /// The key that a write is sent with: it may have been replaced while the write was on its way.
@@ -359,7 +363,7 @@ extension CommitLoop {
         note(result.heads)
         if let observer = engine.changeObserver {
             // Nobody waits for them; but reads have shown them.
-            for end in news.ends { observer.ended(end.contact, by: thread.keys.key(row: end.keyRow)?.fingerprint) }
+            for end in news.ends { tell(observer, of: end) }
             for (contact, row) in news.shown {
                 if let key = thread.keys.key(row: row) { observer.accepted(contact, by: key.fingerprint) }
             }

@@ -18,6 +18,9 @@ struct DeliveredChanges {
         let change: PendingChange
         /// The monotonic moment at which the upstream had answered: replies that were asked for later hold it.
         let atMilliseconds: Int64
+
+        /// The audience's contacts that it belongs to.
+        var list: List { List(partition: place.partition, audience: place.contact.audience) }
     }
 
     /// An audience's contacts, as one key sees them.
@@ -50,16 +53,11 @@ struct DeliveredChanges {
         entries.append(entry)
         bytes += entry.change.bytes
         byPlace[entry.place, default: []].append(entry)
-        let list = List(partition: entry.place.partition, audience: entry.place.contact.audience)
-        let known = lists[list]
-        lists[list] = (max(known?.latestMilliseconds ?? .min, entry.atMilliseconds), (known?.count ?? 0) + 1)
+        Self.note(entry, in: &lists[entry.list, default: (.min, 0)])
         var gone: [Entry] = []
         while entries.count > maxEntries || bytes > maxBytes, let oldest = entries.first {
             remove(oldest)
-            addHorizon(
-                List(partition: oldest.place.partition, audience: oldest.place.contact.audience),
-                oldest.atMilliseconds
-            )
+            addHorizon(oldest.list, oldest.atMilliseconds)
             gone.append(oldest)
         }
         return gone
@@ -87,11 +85,18 @@ struct DeliveredChanges {
     private mutating func remove(_ oldest: Entry) {
         entries.removeFirst()
         bytes -= oldest.change.bytes
-        byPlace[oldest.place]?.removeFirst()
-        if byPlace[oldest.place]?.isEmpty == true { byPlace[oldest.place] = nil }
-        let list = List(partition: oldest.place.partition, audience: oldest.place.contact.audience)
-        lists[list]?.count -= 1
-        if lists[list]?.count == 0 { lists[list] = nil }
+        if let index = byPlace.index(forKey: oldest.place) {
+            byPlace.values[index].removeFirst()
+            if byPlace.values[index].isEmpty { byPlace.remove(at: index) }
+        }
+        if let index = lists.index(forKey: oldest.list) {
+            lists.values[index].count -= 1
+            if lists.values[index].count == 0 { lists.remove(at: index) }
+        }
+    }
+
+    private static func note(_ entry: Entry, in list: inout (latestMilliseconds: Int64, count: Int)) {
+        list = (max(list.latestMilliseconds, entry.atMilliseconds), list.count + 1)
     }
 
     /// What a reply about a contact lacks that was asked for at a moment.

@@ -52,7 +52,10 @@ package final class PendingOverlay: OutboxChangeObserver {
 
     package func accepted(_ contact: ContactReference, by key: KeyFingerprint) { change(contact, key) }
 
-    package func ended(_ contact: ContactReference, by key: KeyFingerprint?) { change(contact, key) }
+    package func ended(_ contact: ContactReference, by key: KeyFingerprint?, isConfirmed: Bool) {
+        // What the upstream has confirmed was invalidated when it was; all that was asked for since holds it.
+        change(contact, isConfirmed ? nil : key)
+    }
 
     /// Invalidates what is rendered of a contact, and what the key itself has stored.
     ///

@@ -5,7 +5,7 @@
 struct PathHashes {
     /// That of "/" first, the path's own last.
     let all: [UInt64]
-    /// Those above that a change of the path invalidates (``InvalidationPath/above(_:)``).
+    /// Those above that a change of the path invalidates (``InvalidationPath/highestInvalidatedLevel(_:)``).
     let invalidatedAbove: ArraySlice<UInt64>
 
     /// Reads a path as ``InvalidationPath/normal(_:)`` spells it.

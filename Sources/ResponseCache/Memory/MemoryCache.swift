@@ -354,7 +354,7 @@ package final class MemoryCache: Sendable {
 
     // MARK: - Invalidating and forgetting
 
-    /// Invalidates what is stored for a target's path, the paths above as far as ``InvalidationPath/above(_:)`` goes, and
+    /// Invalidates what is stored for a target's path, the paths above as far as ``InvalidationPath/highestInvalidatedLevel(_:)``, and
     /// those below, with every query; it is then only served once confirmed, or while the upstream fails (RFC 9111 §4.4,
     /// design §5.5).
     ///

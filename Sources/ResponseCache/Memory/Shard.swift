@@ -250,7 +250,7 @@ struct Shard {
         return ownMarks.concern(key.partition, path: path, since: token.ownSequence) ? .invalidated : .current
     }
 
-    /// Marks what is stored at a path, above it as far as ``InvalidationPath/above(_:)`` goes, and below it, with all
+    /// Marks what is stored at a path, above it as far as ``InvalidationPath/highestInvalidatedLevel(_:)``, and below it, with all
     /// queries: for one partition, or for all.
     mutating func invalidate(path: String, in partition: CachePartition? = nil) {
         if let partition {
@@ -263,8 +263,20 @@ struct Shard {
         if let node = paths.find(path) {
             for below in paths.subtree(node) { mark(below, partition) }
         }
-        for path in InvalidationPath.above(path) {
-            if let node = paths.find(path) { mark(node, partition) }
+        markAbove(path, partition)
+    }
+
+    /// From the first one that is there on, each knows its parent.
+    private mutating func markAbove(_ path: String, _ partition: CachePartition?) {
+        var (text, node) = (path, paths.find(path))
+        for _ in InvalidationPath.highestInvalidatedLevel(path)..<InvalidationPath.level(path) {
+            if let known = node {
+                node = paths[known].parent
+            } else {
+                text = PathIndex.parent(text) ?? "/"
+                node = paths.find(text)
+            }
+            if let node { mark(node, partition) }
         }
     }
 

@@ -18,20 +18,6 @@ enum InvalidationPath {
         return spelled(target)
     }
 
-    /// The paths above a normal one that a change of it invalidates, nearest first.
-    ///
-    /// Below an audience they end with the audience: its own representation may show its contacts, and the list of all
-    /// audiences does not. Everywhere else they go up to "/".
-    static func above(_ path: String) -> [String] {
-        var above: [String] = []
-        var next = PathIndex.parent(path)
-        while let parent = next, level(parent) >= highestInvalidatedLevel(path) {
-            above.append(parent)
-            next = PathIndex.parent(parent)
-        }
-        return above
-    }
-
     /// Whether a change of one normal path invalidates another.
     static func concerns(_ changed: String, _ path: String) -> Bool {
         if EventLog.isAtOrBelow(path, changed) { return true }
@@ -39,6 +25,9 @@ enum InvalidationPath {
     }
 
     /// How far up a change of a normal path invalidates: 0 for "/", 1 for what lies directly below, and so on.
+    ///
+    /// Below an audience it ends with the audience: its own representation may show its contacts, and the list of all
+    /// audiences does not. Everywhere else it goes up to "/".
     static func highestInvalidatedLevel(_ path: String) -> Int {
         path.utf8.starts(with: "/v1/audiences/".utf8) && level(path) > audienceLevel ? audienceLevel : 0
     }
@@ -46,7 +35,8 @@ enum InvalidationPath {
     /// `/v1/audiences/{a}`.
     private static let audienceLevel = 3
 
-    private static func level(_ path: String) -> Int {
+    /// How many paths are above a normal one.
+    static func level(_ path: String) -> Int {
         path == "/" ? 0 : path.utf8.count { $0 == UInt8(ascii: "/") }
     }
 

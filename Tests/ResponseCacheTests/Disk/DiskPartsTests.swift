@@ -60,8 +60,6 @@ struct DiskPartsTests {
             let isRelated = InvalidationPath.concerns(changed, stored)
             #expect(marks.isInDoubt(PathHashes(stored), storedAt: 4) == isRelated, "\(changed) \(stored)")
             #expect(!marks.isInDoubt(PathHashes(stored), storedAt: 5))
-            let isNamed = InvalidationPath.above(changed).contains(stored) || EventLog.isAtOrBelow(stored, changed)
-            #expect(isNamed == isRelated, "\(changed) \(stored)")
         }
     }
 
