@@ -23,7 +23,8 @@ package final class Exchange {
     private let began: NIODeadline
     private let pool: LoopPool
     private var stage = Stage.waiting
-    private var timer: Scheduled<Void>?
+    /// When its time is to be looked at next.
+    private(set) var alarm: NIODeadline?
     /// Since when nothing has moved; `nil` while nothing needs to.
     private var standsStillSince: NIODeadline?
     private var hasHead = false
@@ -188,8 +189,7 @@ package final class Exchange {
     /// Gives the last word, which is up to the caller to say to the delegate, to this exchange.
     func end() {
         self.stage = .over
-        self.timer?.cancel()
-        self.timer = nil
+        if self.alarm.take() != nil { self.pool.disarm(self) }
         self.standsStillSince = nil
     }
 
@@ -199,17 +199,17 @@ package final class Exchange {
         guard case .standstill(let limit) = self.patience, !self.isOver else { return }
         let now = self.pool.now
         self.standsStillSince = self.isPaused && self.hasHead && self.connection?.isSending != true ? nil : now
-        if self.timer == nil, self.standsStillSince != nil { self.arm(now + limit) }
+        if self.alarm == nil, self.standsStillSince != nil { self.arm(now + limit) }
     }
 
     private func arm(_ deadline: NIODeadline) {
-        self.timer = self.pool.eventLoop.assumeIsolated().scheduleTask(deadline: deadline) { [weak self] in
-            self?.timeIsUp()
-        }
+        self.alarm = deadline
+        self.pool.arm(self, deadline)
     }
 
-    private func timeIsUp() {
-        self.timer = nil
+    /// Takes the news that its alarm has gone off.
+    func timeIsUp() {
+        self.alarm = nil
         switch self.stage {
         case .over: return
         case .waiting: self.fail(self.pool.lateness(of: self))

@@ -13,6 +13,10 @@ final class LoopPool {
     private let makeDialer: (LoopPool) -> any ConnectionMaker
     private var running: [ObjectIdentifier: Exchange] = [:]
     private var sweep: Scheduled<Void>?
+    /// The exchanges that wait for their time, and the one timer of them all: most end long before, and a timer for each
+    /// would cost more than the wait.
+    private var armed: [ObjectIdentifier: Exchange] = [:]
+    private var timer: (at: NIODeadline, scheduled: Scheduled<Void>)?
     private var isShutDown = false
     /// The look-up of the origin's name that is under way, for all that wait for it.
     private var lookUp: EventLoopFuture<[SocketAddress]>?
@@ -185,6 +189,40 @@ final class LoopPool {
         }
     }
 
+    // MARK: - Time
+
+    /// Has an exchange told when a moment has come.
+    func arm(_ exchange: Exchange, _ deadline: NIODeadline) {
+        self.armed[ObjectIdentifier(exchange)] = exchange
+        self.setTimer(deadline)
+    }
+
+    /// Forgets that an exchange waits for its time.
+    func disarm(_ exchange: Exchange) { self.armed[ObjectIdentifier(exchange)] = nil }
+
+    /// Sets the timer, unless it goes off before.
+    private func setTimer(_ deadline: NIODeadline) {
+        if let timer {
+            guard deadline < timer.at else { return }
+            timer.scheduled.cancel()
+        }
+        let scheduled = self.eventLoop.assumeIsolated().scheduleTask(deadline: deadline) { [weak self] () -> Void in
+            self?.timerWentOff()
+        }
+        self.timer = (deadline, scheduled)
+    }
+
+    private func timerWentOff() {
+        self.timer = nil
+        let now = self.now
+        for exchange in self.armed.values.filter({ $0.alarm.map { $0 <= now } ?? false }) {
+            // What one of them does may have ended another.
+            guard self.armed.removeValue(forKey: ObjectIdentifier(exchange)) != nil else { continue }
+            exchange.timeIsUp()
+        }
+        if let next = self.armed.values.lazy.compactMap(\.alarm).min() { self.setTimer(next) }
+    }
+
     // MARK: - The end
 
     /// Keeps no connection any more; exchanges under way end as they began.
@@ -202,6 +240,7 @@ final class LoopPool {
                 exchange.failedToConnect(.shutdown(mayHaveTakenEffect: false))
             }
             for exchange in Array(self.running.values) { exchange.fail(.shutdown(mayHaveTakenEffect: true)) }
+            self.timer.take()?.scheduled.cancel()
             for dialer in Array(self.dialers.values) { dialer.cancel() }
             self.retire()
             for connection in Array(self.open.values) { connection.close() }
