@@ -341,11 +341,15 @@ package final class Outbox: Sendable {
     /// How the outbox does; reads the oldest pending write from the database.
     package func status() async -> OutboxStatus {
         let oldest = try? await engine.reader.oldestPendingAcceptedClock()
+        var counts = admission.committed
+        let (inFlight, inFlightOfHeldKeys) = engine.inFlightCounts
+        // What probes a held key is in flight, and held no longer than until then.
+        counts.held = max(0, min(counts.held - Int64(inFlightOfHeldKeys), counts.pending - Int64(inFlight)))
         return OutboxStatus(
             health: health,
-            counts: admission.committed,
+            counts: counts,
             transitions: commits.transitions.withLock { $0 },
-            inFlight: engine.inFlightCount,
+            inFlight: inFlight,
             waiting: engine.waitingCount,
             oldestPendingAgeMilliseconds: oldest.flatMap { $0 }.map { max(0, clock.now() - $0) },
             isPaused: engine.isPaused,

@@ -98,6 +98,28 @@ import Testing
         await rig.stop()
     }
 
+    @Test func `what probes a held key is in flight, and does not count as held as well`() async throws {
+        let isRefused = Mutex(true)
+        let gate = Gate()
+        let transport = ScriptedTransport { _, _ in
+            guard !isRefused.withLock({ $0 }) else { return Sample.outcome(401) }
+            await gate.pass()
+            return Sample.outcome(200)
+        }
+        let rig = try OutboxRig(directory, transport) { $0.holdProbeMilliseconds = 20 }
+        for token in 1...2 as ClosedRange<UInt64> { rig.submit(token, Int(token), wait: 0) }
+        try await rig.counts("both to be held") { $0.held == 2 }
+        isRefused.withLock { $0 = false }
+        try await eventually("a probe") { gate.waitingCount == 1 }
+        let status = await rig.outbox.status()
+        #expect(status.inFlight == 1 && status.counts.held == 1 && status.counts.pending == 2)
+        let states = try await rig.outbox.list(WriteSelection(), limit: 10).writes.map(\.receipt.state)
+        #expect(Set(states) == [.inFlight, .held])
+        gate.open()
+        try await rig.counts("both to be delivered") { $0.delivered == 2 && $0.held == 0 }
+        await rig.stop()
+    }
+
     // MARK: - Bounds
 
     @Test func `what does not fit is refused before it is taken, and nobody is answered twice`() async throws {

@@ -89,6 +89,12 @@ final class DeliveryEngine: DeliveryReceiver {
     /// Writes that are under way.
     var inFlightCount: Int { state.withLock { $0.flights.underWayCount } }
 
+    /// Writes that are under way, and those of them whose keys are held.
+    var inFlightCounts: (all: Int, ofHeldKeys: Int) {
+        let claims = state.withLock { $0.flights.claimsUnderWay }
+        return (claims.count, claims.count { $0.key.isHeld })
+    }
+
     /// Senders that wait for the upstream's reply.
     var waitingCount: Int { state.withLock { $0.waiters.count } }
 

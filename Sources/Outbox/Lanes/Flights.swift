@@ -39,6 +39,9 @@ struct Flights: Sendable {
 
     func isUnderWay(_ sequence: Int64) -> Bool { underWay[sequence] != nil }
 
+    /// All that is being sent.
+    var claimsUnderWay: [Claim] { underWay.values.compactMap { flights[$0]?.claim } }
+
     /// What is being sent.
     func claim(underWay sequence: Int64) -> Claim? { underWay[sequence].flatMap { flights[$0]?.claim } }
 

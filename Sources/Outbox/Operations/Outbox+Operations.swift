@@ -37,7 +37,7 @@ extension Outbox {
 
     /// What the database has as pending may be under way.
     private func seenFromMemory(_ entry: WriteEntry) -> WriteEntry {
-        guard entry.receipt.state == .pending else { return entry }
+        guard !entry.receipt.state.hasEnded else { return entry }
         var entry = entry
         if engine.isInFlight(entry.receipt.id.sequence) { entry.receipt.state = .inFlight }
         return entry
