@@ -332,7 +332,10 @@ struct CommitLoop {
             case .operation(let operation):
                 perform(operation)
             case .expire(let writes):
+                let before = counts.pending
                 perform(ExpireWrites(writes: writes, engine: engine))
+                // What is left is under way.
+                return !isFailed && counts.pending < before
             case .look: break
             case .saveClock, .purge:
                 var desk = newDesk()

@@ -60,7 +60,16 @@ struct KeyTurns: Sendable {
     }
 
     private mutating func drop(_ keyRow: Int64, until time: RelayTime?, now: RelayTime) {
-        if isReady.remove(keyRow) != nil { ready.removeAll { $0 == keyRow } }
+        if isReady.remove(keyRow) != nil {
+            // The key that was just looked at stands at an end.
+            if ready.first == keyRow {
+                ready.removeFirst()
+            } else if ready.last == keyRow {
+                ready.removeLast()
+            } else {
+                ready.removeAll { $0 == keyRow }
+            }
+        }
         if let time { note(keyRow, at: max(time, now + 1), now: now) }
     }
 
