@@ -15,5 +15,8 @@ package struct RelayTime: Hashable, Comparable, Sendable {
         return Self(milliseconds: overflow ? .max : sum)
     }
 
-    package static func - (left: Self, right: Self) -> Int64 { left.milliseconds - right.milliseconds }
+    package static func - (left: Self, right: Self) -> Int64 {
+        let (difference, overflow) = left.milliseconds.subtractingReportingOverflow(right.milliseconds)
+        return overflow ? (left < right ? .min : .max) : difference
+    }
 }

@@ -14,6 +14,21 @@ extension Row {
         }
     }
 
+    /// A number that can be calculated with: no sum or difference of a few of them overflows.
+    func number(_ column: String, _ range: ClosedRange<Int64> = 0...Row.maxNumber) throws -> Int64 {
+        let number = try value(column, as: Int64.self)
+        guard range.contains(number) else { throw damage(column) }
+        return number
+    }
+
+    /// The same; nil for NULL.
+    func optionalNumber(_ column: String, _ range: ClosedRange<Int64> = 0...Row.maxNumber) throws -> Int64? {
+        has(column) ? try number(column, range) : nil
+    }
+
+    /// Milliseconds on the relay's clock or the wall clock, or a count: no outbox gets that far.
+    static let maxNumber: Int64 = 1 << 56
+
     /// Whether there is anything but NULL in a column.
     func has(_ column: String) -> Bool { (self[column] as (any DatabaseValueConvertible)?) != nil }
 

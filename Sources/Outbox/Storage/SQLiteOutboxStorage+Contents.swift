@@ -21,16 +21,16 @@ extension SQLiteOutboxStorage {
         let (hasDead, hasHeld) = (columns.contains("dead"), columns.contains("held"))
         return try Row.fetchAll(database, sql: "SELECT * FROM api_key").map { row in
             try StoredKey(
-                row: row.value("row"),
+                row: row.number("row", 1...Row.maxNumber),
                 fingerprint: row.fingerprint(),
                 sealed: row.value("sealed", as: Data?.self).map(Array.init),
                 masterKeyIdentifier: Array(row.value("master_key", as: Data.self)),
                 isVerified: row.has("verified_at"),
                 isRefused: row.has("refused_at"),
-                pending: row.value("pending"),
-                dead: hasDead ? row.value("dead") : 0,
+                pending: row.number("pending"),
+                dead: hasDead ? row.number("dead") : 0,
                 successor: row.value("successor"),
-                held: hasHeld ? row.value("held") : 0,
+                held: hasHeld ? row.number("held") : 0,
                 isHeld: hasHeld && row.has("held_at")
             )
         }
@@ -56,9 +56,9 @@ extension SQLiteOutboxStorage {
                 "the books of \(path) do not balance (\(contents.counts)); it was left as it is"
             )
         }
-        contents.nextSequence = try row.value("next_sequence")
-        contents.relay = try row.value("clock_relay")
-        contents.wall = try row.value("clock_wall")
+        contents.nextSequence = try row.number("next_sequence", 1...Row.maxNumber)
+        contents.relay = try row.number("clock_relay")
+        contents.wall = try row.number("clock_wall")
         for row in try Row.fetchAll(database, sql: "SELECT contact FROM stopped_contact") {
             contents.stopped.insert(try row.contact())
         }
@@ -83,16 +83,16 @@ extension SQLiteOutboxStorage {
 
     static func counts(_ row: Row) throws -> WriteCounts {
         var counts = WriteCounts()
-        counts.accepted = try row.value("accepted")
-        counts.pending = try row.value("pending")
-        counts.held = try row.value("held")
-        counts.delivered = try row.value("delivered")
-        counts.rejected = try row.value("rejected")
-        counts.superseded = try row.value("superseded")
-        counts.dead = try row.value("dead")
-        counts.discarded = try row.value("discarded")
-        counts.storedBytes = try row.value("stored_bytes")
-        counts.receipts = try row.value("receipts")
+        counts.accepted = try row.number("accepted")
+        counts.pending = try row.number("pending")
+        counts.held = try row.number("held")
+        counts.delivered = try row.number("delivered")
+        counts.rejected = try row.number("rejected")
+        counts.superseded = try row.number("superseded")
+        counts.dead = try row.number("dead")
+        counts.discarded = try row.number("discarded")
+        counts.storedBytes = try row.number("stored_bytes")
+        counts.receipts = try row.number("receipts")
         return counts
     }
 

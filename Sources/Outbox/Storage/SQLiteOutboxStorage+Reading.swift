@@ -75,7 +75,8 @@ extension SQLiteOutboxStorage {
 
     func nextHeldWriteDue() throws -> RelayTime? {
         try connection().inDatabase { database in
-            try Int64.fetchOne(try database.cachedStatement(sql: Self.nextDue)).map(RelayTime.init)
+            try Row.fetchOne(try database.cachedStatement(sql: Self.nextDue))
+                .map { RelayTime(milliseconds: try $0.number("next_attempt_clock")) }
         }
     }
 
@@ -94,9 +95,9 @@ extension SQLiteOutboxStorage {
             contact: row.contact(),
             keyRow: row.value("api_key"),
             method: row.method(),
-            storedBytes: row.value("stored_bytes"),
-            acceptedClock: RelayTime(milliseconds: row.value("ended_clock")),
-            attempts: row.value("attempts"),
+            storedBytes: Int(row.number("stored_bytes")),
+            acceptedClock: RelayTime(milliseconds: row.number("ended_clock")),
+            attempts: row.number("attempts"),
             replay: .underRule,
             isAmbiguous: row.value("is_ambiguous"),
             fields: FieldSet(storedKnown: row.value("fields"), othersText: row.value("other_fields"))
@@ -248,15 +249,15 @@ extension PendingWrite {
             contact: row.contact(),
             keyRow: row.value("api_key"),
             method: row.method(),
-            storedBytes: row.value("stored_bytes"),
-            acceptedClock: RelayTime(milliseconds: row.value("accepted_clock")),
-            attempts: row.value("attempts"),
-            nextAttempt: row.value("next_attempt_clock", as: Int64?.self).map(RelayTime.init),
+            storedBytes: Int(row.number("stored_bytes")),
+            acceptedClock: RelayTime(milliseconds: row.number("accepted_clock")),
+            attempts: row.number("attempts"),
+            nextAttempt: row.optionalNumber("next_attempt_clock").map(RelayTime.init),
             hold: row.hold(),
             replay: replay,
             isAmbiguous: row.value("is_ambiguous"),
             fields: FieldSet(storedKnown: row.value("fields"), othersText: row.value("other_fields")),
-            notFoundSince: row.value("not_found_clock", as: Int64?.self).map(RelayTime.init),
+            notFoundSince: row.optionalNumber("not_found_clock").map(RelayTime.init),
             log: AttemptLog(text: row.value("attempt_log"))
         )
     }

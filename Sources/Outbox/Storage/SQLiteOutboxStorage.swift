@@ -211,7 +211,10 @@ final class SQLiteOutboxStorage: OutboxStorage {
         guard try database.tableExists("books"),
             let row = try Row.fetchOne(database, sql: "SELECT next_sequence, clock_relay FROM books")
         else { return OutboxMark.Position(nextSequence: 1, clock: 0) }
-        return OutboxMark.Position(nextSequence: try row.value("next_sequence"), clock: try row.value("clock_relay"))
+        return OutboxMark.Position(
+            nextSequence: try row.number("next_sequence", 1...Row.maxNumber),
+            clock: try row.number("clock_relay")
+        )
     }
 
     /// Refuses an outbox that lacks something of what it once had acknowledged.

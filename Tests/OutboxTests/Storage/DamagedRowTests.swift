@@ -18,6 +18,7 @@ import Testing
         "replay = 5", "attempts = 'many'", "accepted_clock = NULL", "nonce = 1.5", "body = NULL", "body = 'text'",
         "target = NULL", "headers = x'ff'", "attempt_log = x'07'", "next_attempt_clock = 'soon'",
         "is_ambiguous = 'maybe'",
+        "attempts = 9223372036854775807", "stored_bytes = -1", "accepted_clock = -9223372036854775808",
         "fields = x'00'", "other_fields = x'03'", "api_key = NULL", "stored_bytes = 'few'", "not_found_clock = x'01'",
     ]
 
@@ -109,6 +110,9 @@ import Testing
     @Test(arguments: [
         ("books", "UPDATE books SET pending = 'two'"), ("books", "UPDATE books SET clock_relay = x'00'"),
         ("books", "UPDATE books SET accepted = 9223372036854775807, delivered = 9223372036854775807"),
+        ("books", "UPDATE books SET next_sequence = 9223372036854775807"),
+        ("books", "UPDATE books SET clock_wall = -1"),
+        ("books", "UPDATE books SET clock_relay = 9223372036854775807"), ("api_key", "UPDATE api_key SET pending = -1"),
         ("api_key", "UPDATE api_key SET fingerprint = x'01'"), ("api_key", "UPDATE api_key SET pending = NULL"),
         ("vault", "UPDATE vault SET fingerprint_key = NULL"),
         ("outbox_schema", "UPDATE outbox_schema SET version = 'two'"),
