@@ -247,7 +247,7 @@ extension CommitLoop {
         // The breaker may have opened since it was asked, and told everybody else.
         if isHealthy, !engine.parts.transport.isHealthy { engine.upstreamLost() }
         engine.sendReady()
-        if !accepted.isEmpty || !decisions.isEmpty { engine.wake() }
+        engine.wakeIfDue()
     }
 
     private func tell(_ observer: any OutboxChangeObserver, of end: EndRecord) {

@@ -41,11 +41,23 @@ final class DeliveryEngine: DeliveryReceiver {
         var isSuspended = false
         /// How often it was opened: what is known of claims from before counts no longer.
         var opening = 0
+        /// When time alone will wake `run`.
+        var alarmAt: RelayTime?
 
         var maxUnderWay: Int { probesAlone ? 1 : limits.maxInFlight }
         /// While so many outcomes are being made durable, nothing more is sent: what a full disk, or a crash, leaves unknown
         /// is bounded.
         var maxUnrecorded: Int { probesAlone ? 1 : 2 * maxUnderWay }
+
+        /// When there is something to do even if nothing happens until then.
+        func nextAlarm(after now: RelayTime) -> RelayTime? {
+            [waiters.nextDeadline, gateOpensAt, pausedUntil].compactMap { $0 }.filter { $0 > now }.min()
+        }
+
+        /// Whether the alarm goes off after a moment; one that is past has been heard, or is about to be.
+        func isAlarmLate(_ moment: RelayTime, _ now: RelayTime) -> Bool {
+            alarmAt.map { $0 <= now || $0 > moment } ?? true
+        }
 
         /// The lane whose attempt may begin.
         func next(_ now: RelayTime) -> ContactReference? {
@@ -129,7 +141,7 @@ final class DeliveryEngine: DeliveryReceiver {
 
     /// Delivers until `stop`, and then until the attempts under way have ended.
     func run() async {
-        var alarm: (at: RelayTime, task: Task<Void, Never>)?
+        var alarm: Task<Void, Never>?
         wake()
         for await _ in wakeups {
             turnCount.add(1, ordering: .relaxed)
@@ -137,22 +149,38 @@ final class DeliveryEngine: DeliveryReceiver {
             endWaits(roundBegan)
             sendReady()
             if isFinished { break }
-            guard let next = nextAlarm(after: roundBegan) else { continue }
             let now = parts.clock.now()
-            if next <= now {
+            let next = state.withLock { state -> RelayTime? in
+                guard let next = state.nextAlarm(after: roundBegan), next <= now || state.isAlarmLate(next, now) else {
+                    return nil
+                }
+                state.alarmAt = next
+                return next
+            }
+            guard let next else { continue }
+            alarm?.cancel()
+            // It may have fallen due during the round, after the round had looked.
+            guard next > now else {
                 wake()
-            } else if alarm.map({ $0.at > next || $0.at <= now }) ?? true {
-                alarm?.task.cancel()
-                alarm = (
-                    next,
-                    Task { [waker] in
-                        try? await Task.sleep(for: .milliseconds(next - now))
-                        waker.yield()
-                    }
-                )
+                continue
+            }
+            alarm = Task { [waker] in
+                try? await Task.sleep(for: .milliseconds(next - now))
+                waker.yield()
             }
         }
-        alarm?.task.cancel()
+        alarm?.cancel()
+    }
+
+    /// Wakes `run` if a wait ends before its alarm goes off: most batches of writes need no turn of it.
+    func wakeIfDue() {
+        let now = parts.clock.now()
+        let isDue = state.withLock { state in
+            guard !state.isStopping else { return true }
+            if let deadline = state.waiters.nextDeadline, deadline <= now { return true }
+            return state.nextAlarm(after: now).map { state.isAlarmLate($0, now) } ?? false
+        }
+        if isDue { wake() }
     }
 
     /// Ends `run`: nothing new is sent, and senders who wait get their 202.
@@ -170,14 +198,6 @@ final class DeliveryEngine: DeliveryReceiver {
     /// Ends the waits whose time is up: their senders get 202.
     func endWaits(_ now: RelayTime) {
         send(state.withLock { $0.waiters.expire(now) }.map(\.accepted))
-    }
-
-    /// When there is something to do even if nothing happens until then.
-    private func nextAlarm(after now: RelayTime) -> RelayTime? {
-        state.withLock { state in
-            [state.waiters.nextDeadline, state.gateOpensAt, state.pausedUntil].compactMap { $0 }.filter { $0 > now }
-                .min()
-        }
     }
 
     /// Begins the attempts that there is a place for; on any thread.
