@@ -38,6 +38,8 @@ final class UpstreamExchange: ExchangeDelegate {
     private var permit: Permit?
     private var exchange: HTTPClient.Exchange?
     private var held: Held?
+    /// Why the exchange was given up.
+    private var fault: UpstreamFailure?
     /// Bytes of the request's body that were written while the connection had no room for more.
     private var untakenBytes = 0
 
@@ -117,6 +119,10 @@ final class UpstreamExchange: ExchangeDelegate {
     }
 
     func head(_ head: ReceivedHead) {
+        guard !head.isUnaskedNotModified else {
+            fault = .unaskedNotModified
+            return cancel()
+        }
         let (target, key) = (question.forwarded.request.target, question.key)
         let meaning = server.meaning(status: head.status, headers: head.headers, to: target, question.asker, key)
         if let permit = permit.take() { server.upstreamHealth.ended(permit, meaning.breaker) }
@@ -156,7 +162,7 @@ final class UpstreamExchange: ExchangeDelegate {
         if held == nil { client.run { $0.endAnswer() } } else { held?.end = .success(()) }
     }
 
-    func failed(_ failure: ExchangeFailure) { failed(UpstreamFailure(failure)) }
+    func failed(_ failure: ExchangeFailure) { failed(fault ?? UpstreamFailure(failure)) }
 
     private func failed(_ failure: UpstreamFailure) {
         exchange = nil

@@ -38,6 +38,16 @@ struct FetchedReply: Sendable {
     /// How the upstream has failed, if it has: a stale reply may be served in its place (RFC 5861 §4).
     var failure: Failure?
 
+    /// The same without all that may speak of the client that has asked.
+    func bare(_ reply: ReplyHead) -> FetchedReply {
+        var bare = self
+        var headers = HTTPHeaders()
+        if let wait = reply.headers.first(name: "Retry-After") { headers.add(name: "Retry-After", value: wait) }
+        let head = ReplyHead(status: reply.status, headers: headers, times: reply.times)
+        bare.response = .unstored(head, body: ByteBuffer())
+        return bare
+    }
+
     /// A failure of the upstream's.
     struct Failure: Sendable {
         /// Whether it says that the request was not served at all, as if the upstream could not be reached.

@@ -132,6 +132,7 @@ final class ReadFetch: ExchangeDelegate {
     func interim(_ head: ReceivedHead) { flight.interim(InterimAnswer(status: head.status, headers: head.headers)) }
 
     func head(_ head: ReceivedHead) {
+        guard !head.isUnaskedNotModified else { return failed(.unaskedNotModified) }
         let meaning = server.meaning(
             status: head.status,
             headers: head.headers,
@@ -320,7 +321,7 @@ final class ReadFetch: ExchangeDelegate {
             return ask(permit, nil)
         }
         if !isOvertaken, !fresh.isForOneClient { server.reads.flights.noteStored(flight, read.cacheKey) }
-        noteStorability(fresh)
+        server.reads.noteStorability(fresh, of: read)
         let fetched = FetchedReply(
             response: fresh.response,
             upstreamStatus: 304,
@@ -330,14 +331,6 @@ final class ReadFetch: ExchangeDelegate {
         )
         let isShared = !read.cacheRequest.carriesCredentials || !fresh.isForOneClient
         end(isShared ? .reply(fetched) : .notShared, leaders: .reply(fetched), reply)
-    }
-
-    private func noteStorability(_ fresh: FreshenedResponse) {
-        switch fresh.refusal {
-        case nil where !fresh.isForOneClient: server.reads.noteStorable(read)
-        case nil: server.reads.noteUnstorable(read)
-        case let refusal?: if refusal.isLasting { server.reads.noteUnstorable(read) }
-        }
     }
 
     /// The upstream fails: what is stored may be served stale, and else all readers get to see the error, which is stored if it
@@ -358,19 +351,10 @@ final class ReadFetch: ExchangeDelegate {
         if !own.isStored, !MemoryCache.isForAll(reply, to: read.cacheRequest, key: read.cacheKey) {
             // With other credentials there may be another answer: the others ask for their own. Else it may speak of the
             // client that asked: the others get to know no more than that it failed.
-            others = read.cacheRequest.carriesCredentials ? .notShared : .reply(Self.bare(own, reply))
+            others = read.cacheRequest.carriesCredentials ? .notShared : .reply(own.bare(reply))
         }
         end(others, leaders: .reply(own), reply)
         exchange?.cancel()
-    }
-
-    private static func bare(_ fetched: FetchedReply, _ reply: ReplyHead) -> FetchedReply {
-        var fetched = fetched
-        var headers = HTTPHeaders()
-        if let seconds = reply.headers.first(name: "Retry-After") { headers.add(name: "Retry-After", value: seconds) }
-        let head = ReplyHead(status: reply.status, headers: headers, times: reply.times)
-        fetched.response = .unstored(head, body: ByteBuffer())
-        return fetched
     }
 
     private func keep(_ plan: StoragePlan, _ reply: ReplyHead, _ body: ByteBuffer) -> FetchedReply {

@@ -67,6 +67,15 @@ final class ReadParts: Sendable {
         unstorable.withLock { $0.remove(member) }
     }
 
+    /// Notes whether a reply could stay stored that the upstream has confirmed.
+    func noteStorability(_ fresh: FreshenedResponse, of read: ReadRequest) {
+        switch fresh.refusal {
+        case nil where !fresh.isForOneClient: noteStorable(read)
+        case nil: noteUnstorable(read)
+        case let refusal?: if refusal.isLasting { noteUnstorable(read) }
+        }
+    }
+
     /// Whether the reply to a read like this one was not storable a while ago.
     func isUnstorable(_ read: ReadRequest) -> Bool {
         let now = clock.milliseconds()

@@ -71,6 +71,13 @@ package struct UpstreamFailure: Error, Sendable, Hashable, CustomStringConvertib
         mayHaveTakenEffect: false
     )
 
+    /// A 304 to a request without a condition, which is no answer to it (RFC 9110 §15.4.5).
+    package static let unaskedNotModified = UpstreamFailure(
+        .malformedReply,
+        "the upstream answered 304 to a request without a condition",
+        mayHaveTakenEffect: true
+    )
+
     init(_ code: Code, _ message: String, mayHaveTakenEffect: Bool) {
         self.code = code
         self.message = message

@@ -249,6 +249,24 @@ struct PassThroughTests {
     }
 
     @Test(
+        "RFC 9110 §15.4.5 a 304 reaches only a client whose condition the upstream has seen",
+        arguments: [
+            ("GET /v1/senders", "", 502), ("GET /v1/senders", "If-None-Match: \"a\"\r\n", 502),
+            ("HEAD /v1/senders", "", 502),
+            ("DELETE /v1/messages/1", "", 502), ("GET /v1/senders", "If-Match: \"a\"\r\n", 304),
+        ]
+    )
+    func unaskedNotModified(line: String, fields: String, status: Int) async throws {
+        try await withReply("HTTP/1.1 304 Not Modified\r\nETag: \"a\"\r\n\r\n") { port, upstream in
+            let request = "\(line) HTTP/1.1\r\nHost: localhost\r\n\(fields)\r\n"
+            let answer = try await RawClient.exchange(port: port, request)
+            #expect(answer.status == status)
+            #expect(answer.field("Contact-Relay-Error") == (status == 502 ? "upstream_not_http" : nil))
+            #expect(upstream.requests.count == 1)
+        }
+    }
+
+    @Test(
         "what must not be forwarded is refused",
         arguments: [
             ("TRACE /v1/messages", 405, "method_not_allowed"), ("CONNECT example.com:443", 405, "method_not_allowed"),
