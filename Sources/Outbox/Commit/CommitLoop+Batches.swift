@@ -82,6 +82,15 @@ extension CommitLoop {
         engine.releaseWaiters { contacts.contains($0.contact) }
     }
 
+    /// Claims of lanes whose first write is another one by now go back to the database, to be found behind it.
+    private mutating func giveBack(where isMeant: (Claim) -> Bool) {
+        let now = thread.clock.now()
+        for claim in engine.withdraw(where: isMeant) {
+            lanes.judge.keys.probeWithdrawn(claim.sequence, of: claim.keyRow, now: now)
+            lanes.judge.keys.note(claim.keyRow, at: now, now: now)
+        }
+    }
+
     /// A key must not be used: what is claimed of it goes back to the database.
     mutating func withdraw(keyRow: Int64, _ now: RelayTime) {
         let withdrawn = engine.withdraw { $0.keyRow == keyRow }
@@ -324,8 +333,12 @@ extension CommitLoop {
     }
 
     /// Tells the log of keys that are held from now on, or no longer.
+    ///
+    /// What is claimed past the writes of a key that was held goes behind them again, unless it is under way.
     mutating func tellHolds() {
-        for (row, news) in lanes.takeChangedHolds() {
+        let changed = lanes.takeChangedHolds()
+        if changed.contains(where: { $0.news == .taken || $0.news == .idle }) { giveBack { $0.passes } }
+        for (row, news) in changed {
             guard let key = thread.keys.key(row: row) else { continue }
             switch news {
             case .held(let write): thread.tellHeld(key, write)
@@ -360,6 +373,9 @@ extension CommitLoop {
             engine.releaseWaiters { $0.id.sequence == end.sequence }
         }
         tellHolds()
+        // An operator has let an earlier write of a lane go.
+        let first = Dictionary(result.heads.map { ($0.contact, $0.sequence) }, uniquingKeysWith: min)
+        giveBack { claim in first[claim.contact].map { $0 < (claim.covered.first ?? claim.write).sequence } ?? false }
         note(result.heads)
         if let observer = engine.changeObserver {
             // Nobody waits for them; but reads have shown them.

@@ -350,6 +350,32 @@ import Testing
         #expect(lanes.findings() == [])
     }
 
+    @Test func `what is claimed goes behind an earlier write whose key works again, or that an operator lets go`()
+        throws
+    {
+        for isTaken in [true, false] {
+            let lanes = try LaneHarness()
+            let first = lanes.accept(1, key: 1)
+            let probed = isTaken ? lanes.accept(2, key: 1) : nil
+            _ = lanes.claim()
+            if probed != nil { lanes.finish(1, Sample.outcome(401)) } else { lanes.finish(1, Sample.outcome(422)) }
+            let later = lanes.accept(1, key: 2)
+            lanes.claimAhead()
+            #expect(lanes.engine.isClaimed(Sample.contact(1)))
+            if isTaken {
+                lanes.commits.perform(TakeKey(key: lanes.key(1)))
+                lanes.step()
+            } else {
+                #expect(lanes.change(.retry(isForced: false), [first])?.changed == 1)
+            }
+            let sent = lanes.claimAll()
+            #expect(sent.contains(first) && !sent.contains(later), "\(isTaken): \(sent)")
+            #expect(lanes.findings() == [])
+            lanes.finish(1, Sample.outcome(200))
+            #expect(lanes.claimSequence() == later)
+        }
+    }
+
     @Test func `a dead write that is retried goes before later ones of its contact that were not sent`() throws {
         let lanes = try LaneHarness()
         let dead = lanes.accept(1)

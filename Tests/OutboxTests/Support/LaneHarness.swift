@@ -191,6 +191,14 @@ final class LaneHarness {
         return upstream.begun.count > before ? upstream.begun.last : nil
     }
 
+    /// Claims whatever is next, which waits for the end of an attempt.
+    func claimAhead() {
+        var open = Self.closed(limits, engine.inFlightCount)
+        (open.maxClaimed, open.minClaimed) = (1, 1)
+        engine.reload(open)
+        step()
+    }
+
     func claimSequence() -> Int64? { claim()?.sequence }
 
     /// Everything that can be claimed now.
