@@ -42,7 +42,10 @@ import Testing
 
     @Test func `where the upstream replaces, any later PUT stands for earlier ones`() throws {
         #expect(try claimed([(.put, ["date", "first_name"]), (.put, ["date"])], semantics: .replace) == (2, [1]))
-        #expect(try claimed([(.put, ["date"]), (.put, nil)], semantics: .replace) == (1, []), "what it does is not known")
+        #expect(
+            try claimed([(.put, ["date"]), (.put, nil)], semantics: .replace) == (1, []),
+            "what it does is not known"
+        )
     }
 
     @Test func `a DELETE stands for every PUT, and nothing for a DELETE`() throws {
@@ -93,7 +96,9 @@ import Testing
         #expect(lanes.claimSequence() == first, "ambiguous is for good")
     }
 
-    @Test func `a write that failed for certain is covered by what came meanwhile, whose backoff goes on from there`() throws {
+    @Test func `a write that failed for certain is covered by what came meanwhile, whose backoff goes on from there`()
+        throws
+    {
         let lanes = try LaneHarness()
         lanes.accept(1, fields: ["date"])
         for attempt in 1...3 {
@@ -129,7 +134,9 @@ import Testing
 
     /// A decision (docs/outbox.md): what was acknowledged and not refused is what the upstream is to have in the end, even
     /// if the refused write may have taken effect before.
-    @Test func `a later write that may have taken effect and is then refused leaves the covered one to be delivered`() throws {
+    @Test func `a later write that may have taken effect and is then refused leaves the covered one to be delivered`()
+        throws
+    {
         let lanes = try LaneHarness { $0.settleMilliseconds = 500 }
         let covered = lanes.accept(1, fields: ["date"])
         let covering = lanes.accept(1, fields: ["date"])
