@@ -38,7 +38,8 @@ package final class RelayClock: Sendable {
 
     static func resumed(_ savedRelay: Int64?, _ savedWall: Int64?, _ wallNow: Int64) -> Int64 {
         guard let savedRelay, let savedWall else { return wallNow }
-        return savedRelay + min(max(wallNow - savedWall, 0), maxRestartAdvanceMilliseconds)
+        let passed = RelayTime(milliseconds: wallNow) - RelayTime(milliseconds: savedWall)
+        return (RelayTime(milliseconds: savedRelay) + min(max(passed, 0), maxRestartAdvanceMilliseconds)).milliseconds
     }
 
     /// Now, on the relay's clock.

@@ -12,7 +12,7 @@ package struct RelayTime: Hashable, Comparable, Sendable {
 
     package static func + (left: Self, milliseconds: Int64) -> Self {
         let (sum, overflow) = left.milliseconds.addingReportingOverflow(milliseconds)
-        return Self(milliseconds: overflow ? .max : sum)
+        return Self(milliseconds: overflow ? (milliseconds < 0 ? .min : .max) : sum)
     }
 
     package static func - (left: Self, right: Self) -> Int64 {

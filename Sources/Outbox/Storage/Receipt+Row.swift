@@ -38,7 +38,7 @@ extension Receipt {
             acceptedAtMilliseconds: row.value("accepted_at"),
             attempts: row.value("attempts"),
             lastError: row.value("last_error"),
-            isAmbiguous: row.value("is_ambiguous")
+            isAmbiguous: row.flag("is_ambiguous")
         )
         lastAttempts = AttemptLog(text: try row.value("attempt_log"))
         guard isEnded else {
@@ -62,7 +62,7 @@ extension Receipt {
         hold = try row.hold()
         // The hold of a key or a contact stands with it, and not with each of its writes.
         if hold == .none {
-            hold = try row.value("is_stopped") ? .contact : row.has("key_held_at") ? .key : .none
+            hold = try row.flag("is_stopped") ? .contact : row.has("key_held_at") ? .key : .none
         }
         if hold.isHeld { state = .held }
         if let next = try row.value("next_attempt_clock", as: Int64?.self),

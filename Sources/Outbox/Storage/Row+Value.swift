@@ -7,30 +7,28 @@ import GRDB
 extension Row {
     /// The value of a column.
     func value<Value: DatabaseValueConvertible>(_ column: String, as type: Value.Type = Value.self) throws -> Value {
+        let value: Value
         do {
-            return try decode(Value.self, forColumn: column)
+            value = try decode(Value.self, forColumn: column)
         } catch {
             throw damage(column)
         }
+        if let number = value as? Int64 ?? (value as? Int).map(Int64.init) {
+            guard ColumnRange.of(column).contains(number) else { throw damage(column) }
+        }
+        return value
     }
 
-    /// A number that can be calculated with: no sum or difference of a few of them overflows.
-    func number(_ column: String, _ range: ClosedRange<Int64> = 0...Row.maxNumber) throws -> Int64 {
-        let number = try value(column, as: Int64.self)
-        guard range.contains(number) else { throw damage(column) }
-        return number
-    }
-
-    /// The same; nil for NULL.
-    func optionalNumber(_ column: String, _ range: ClosedRange<Int64> = 0...Row.maxNumber) throws -> Int64? {
-        has(column) ? try number(column, range) : nil
-    }
-
-    /// Milliseconds on the relay's clock or the wall clock, or a count: no outbox gets that far.
-    static let maxNumber: Int64 = 1 << 56
+    /// The value of a column that is 0 or 1.
+    func flag(_ column: String) throws -> Bool { try value(column, as: Int64.self) != 0 }
 
     /// Whether there is anything but NULL in a column.
     func has(_ column: String) -> Bool { (self[column] as (any DatabaseValueConvertible)?) != nil }
+
+    /// Whether a column holds an integer.
+    func isInteger(_ column: String) -> Bool {
+        if case .int64 = (self[column] as DatabaseValue).storage { true } else { false }
+    }
 
     func contact() throws -> ContactReference {
         guard let contact = ContactReference(bytes: try value("contact", as: Data.self)) else {

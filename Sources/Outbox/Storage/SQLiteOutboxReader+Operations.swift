@@ -188,9 +188,8 @@ extension SQLiteOutboxReader {
     func stoppedContacts() async throws -> [StoppedContact] {
         try await read { database in
             let sql = "SELECT contact, stopped_at FROM stopped_contact ORDER BY stopped_at"
-            return try Row.fetchAll(database, sql: sql).compactMap { row in
-                guard let contact = ContactReference(bytes: row["contact"] as Data) else { return nil }
-                return StoppedContact(contact: contact, stoppedAtMilliseconds: row["stopped_at"])
+            return try Row.fetchAll(database, sql: sql).map { row in
+                try StoppedContact(contact: row.contact(), stoppedAtMilliseconds: row.value("stopped_at"))
             }
         }
     }
@@ -225,7 +224,7 @@ extension SQLiteOutboxReader {
                     status: row.value("response_status"),
                     body: row.value("response_body", as: Data?.self).map(Array.init),
                     attempts: row.value("attempts"),
-                    isAmbiguous: row.value("is_ambiguous"),
+                    isAmbiguous: row.flag("is_ambiguous"),
                     acceptedAtMilliseconds: row.value("accepted_at"),
                     endedAtMilliseconds: row.value("ended_at"),
                     tellAttempts: row.value("tell_attempts")

@@ -21,16 +21,16 @@ extension SQLiteOutboxStorage {
         let (hasDead, hasHeld) = (columns.contains("dead"), columns.contains("held"))
         return try Row.fetchAll(database, sql: "SELECT * FROM api_key").map { row in
             try StoredKey(
-                row: row.number("row", 1...Row.maxNumber),
+                row: row.value("row"),
                 fingerprint: row.fingerprint(),
                 sealed: row.value("sealed", as: Data?.self).map(Array.init),
                 masterKeyIdentifier: Array(row.value("master_key", as: Data.self)),
                 isVerified: row.has("verified_at"),
                 isRefused: row.has("refused_at"),
-                pending: row.number("pending"),
-                dead: hasDead ? row.number("dead") : 0,
+                pending: row.value("pending"),
+                dead: hasDead ? row.value("dead") : 0,
                 successor: row.value("successor"),
-                held: hasHeld ? row.number("held") : 0,
+                held: hasHeld ? row.value("held") : 0,
                 isHeld: hasHeld && row.has("held_at")
             )
         }
@@ -56,9 +56,9 @@ extension SQLiteOutboxStorage {
                 "the books of \(path) do not balance (\(contents.counts)); it was left as it is"
             )
         }
-        contents.nextSequence = try row.number("next_sequence", 1...Row.maxNumber)
-        contents.relay = try row.number("clock_relay")
-        contents.wall = try row.number("clock_wall")
+        contents.nextSequence = try row.value("next_sequence")
+        contents.relay = try row.value("clock_relay")
+        contents.wall = try row.value("clock_wall")
         for row in try Row.fetchAll(database, sql: "SELECT contact FROM stopped_contact") {
             contents.stopped.insert(try row.contact())
         }
@@ -69,7 +69,7 @@ extension SQLiteOutboxStorage {
                 count: row.value("number")
             )
         }
-        contents.isPaused = try row.value("is_paused", as: Int64.self) != 0
+        contents.isPaused = try row.flag("is_paused")
         contents.hasOrders = try hasOrders(database)
         try checkCheaply(database, contents, path: path)
         return contents
@@ -83,16 +83,16 @@ extension SQLiteOutboxStorage {
 
     static func counts(_ row: Row) throws -> WriteCounts {
         var counts = WriteCounts()
-        counts.accepted = try row.number("accepted")
-        counts.pending = try row.number("pending")
-        counts.held = try row.number("held")
-        counts.delivered = try row.number("delivered")
-        counts.rejected = try row.number("rejected")
-        counts.superseded = try row.number("superseded")
-        counts.dead = try row.number("dead")
-        counts.discarded = try row.number("discarded")
-        counts.storedBytes = try row.number("stored_bytes")
-        counts.receipts = try row.number("receipts")
+        counts.accepted = try row.value("accepted")
+        counts.pending = try row.value("pending")
+        counts.held = try row.value("held")
+        counts.delivered = try row.value("delivered")
+        counts.rejected = try row.value("rejected")
+        counts.superseded = try row.value("superseded")
+        counts.dead = try row.value("dead")
+        counts.discarded = try row.value("discarded")
+        counts.storedBytes = try row.value("stored_bytes")
+        counts.receipts = try row.value("receipts")
         return counts
     }
 
@@ -127,16 +127,76 @@ extension SQLiteOutboxStorage {
         if let row = try Row.fetchOne(database, sql: "PRAGMA foreign_key_check") {
             findings.append("a row refers to one that is not there: \(row)")
         }
+        findings += try rowFindings(database)
         for (what, sql) in recounts {
-            if let number = try Int64.fetchOne(database, sql: sql), number != 0 {
-                findings.append("\(what): off by \(number)")
+            do {
+                if let number = try Int64.fetchOne(database, sql: sql), number != 0 {
+                    findings.append("\(what): off by \(number)")
+                }
+            } catch  where isOverflow(error) {
+                findings.append("\(what): cannot be counted, a number is damaged")
             }
         }
         return findings
     }
 
+    /// Whether SQLite could not add up what is there, or GRDB could not read the sum.
+    private static func isOverflow(_ error: any Error) -> Bool {
+        error is RowDecodingError || (error as? DatabaseError)?.resultCode == .SQLITE_ERROR
+    }
+
+    /// Findings that are listed one by one at most.
+    private static let maxRowFindings = 20
+
+    /// Reads every row as the daemon does, and says which it cannot read.
+    private static func rowFindings(_ database: Database) throws -> [String] {
+        var findings: [String] = []
+        var left = 0
+        func look(_ table: String, _ read: (Row) throws -> Void) throws {
+            let rows = try Row.fetchCursor(database, sql: "SELECT * FROM \(table)")
+            while let row = try rows.next() {
+                do {
+                    for column in row.columnNames where row.has(column) && row.isInteger(column) {
+                        _ = try row.value(column, as: Int64.self)
+                    }
+                    try read(row)
+                } catch let error as OutboxError where error.code == .damaged {
+                    if findings.count < maxRowFindings {
+                        findings.append("\(table): \(error.message)")
+                    } else {
+                        left += 1
+                    }
+                }
+            }
+        }
+        try look("books") { _ = try counts($0) }
+        try look("api_key") { _ = try $0.fingerprint() }
+        try look("pending_write") { _ = try pending($0) }
+        try look("ended_write") { row in
+            guard let state = WriteState(endedCode: try row.value("state")) else { throw row.damage("state") }
+            if state == .dead { _ = try dead(row) } else { _ = (try row.contact(), try row.method()) }
+        }
+        try look("contact_order") { _ = (try $0.contact(), try $0.value("fields", as: String.self)) }
+        try look("stopped_contact") { _ = try $0.contact() }
+        if left > 0 { findings.append("\(left) more rows that cannot be read") }
+        return findings
+    }
+
     /// What must be 0: the books and the other counts, against the rows.
     static let recounts: [(String, String)] = [
+        (
+            "accepted",
+            """
+            SELECT coalesce(sum(accepted - pending - delivered - rejected - superseded - dead - discarded), 0) FROM books
+            """
+        ),
+        (
+            "sequences that would be given again",
+            """
+            SELECT (SELECT count(*) FROM pending_write WHERE sequence >= (SELECT next_sequence FROM books))
+                + (SELECT count(*) FROM ended_write WHERE sequence >= (SELECT next_sequence FROM books))
+            """
+        ),
         ("pending", "SELECT (SELECT pending FROM books) - (SELECT count(*) FROM pending_write)"),
         (
             "held",

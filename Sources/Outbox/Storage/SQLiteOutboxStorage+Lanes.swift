@@ -37,7 +37,7 @@ extension SQLiteOutboxStorage {
             keyRow: try row.value("api_key"),
             sequence: try row.value("sequence"),
             turn: LaneTurn(number: try row.value("turn")),
-            endsWithOutage: try row.value("outage", as: Int64.self) != 0
+            endsWithOutage: try row.flag("outage")
         )
     }
 
@@ -222,7 +222,7 @@ extension SQLiteOutboxStorage {
             let rows = try Row.fetchCursor(try database.cachedStatement(sql: Self.accepted), arguments: [sequence])
             var (old, looked, last): ([PendingWrite], Int, Int64?) = ([], 0, nil)
             while let row = try rows.next() {
-                let clock = RelayTime(milliseconds: try row.number("accepted_clock"))
+                let clock = RelayTime(milliseconds: try row.value("accepted_clock"))
                 looked += 1
                 last = try row.value("sequence")
                 if clock < acceptedBefore {

@@ -76,7 +76,7 @@ extension SQLiteOutboxStorage {
     func nextHeldWriteDue() throws -> RelayTime? {
         try connection().inDatabase { database in
             try Row.fetchOne(try database.cachedStatement(sql: Self.nextDue))
-                .map { RelayTime(milliseconds: try $0.number("next_attempt_clock")) }
+                .map { RelayTime(milliseconds: try $0.value("next_attempt_clock")) }
         }
     }
 
@@ -88,18 +88,18 @@ extension SQLiteOutboxStorage {
         StoredWrite(write: try PendingWrite(row), payload: try WritePayload(row), isDead: false)
     }
 
-    private static func dead(_ row: Row) throws -> StoredWrite {
+    static func dead(_ row: Row) throws -> StoredWrite {
         let payload = try WritePayload(row)
         var write = try PendingWrite(
             id: WriteID(sequence: row.value("sequence"), nonce: row.value("nonce")),
             contact: row.contact(),
             keyRow: row.value("api_key"),
             method: row.method(),
-            storedBytes: Int(row.number("stored_bytes")),
-            acceptedClock: RelayTime(milliseconds: row.number("ended_clock")),
-            attempts: row.number("attempts"),
+            storedBytes: row.value("stored_bytes"),
+            acceptedClock: RelayTime(milliseconds: row.value("ended_clock")),
+            attempts: row.value("attempts"),
             replay: .underRule,
-            isAmbiguous: row.value("is_ambiguous"),
+            isAmbiguous: row.flag("is_ambiguous"),
             fields: FieldSet(storedKnown: row.value("fields"), othersText: row.value("other_fields"))
         )
         write.log = AttemptLog(text: try row.value("attempt_log"))
@@ -249,15 +249,15 @@ extension PendingWrite {
             contact: row.contact(),
             keyRow: row.value("api_key"),
             method: row.method(),
-            storedBytes: Int(row.number("stored_bytes")),
-            acceptedClock: RelayTime(milliseconds: row.number("accepted_clock")),
-            attempts: row.number("attempts"),
-            nextAttempt: row.optionalNumber("next_attempt_clock").map(RelayTime.init),
+            storedBytes: row.value("stored_bytes"),
+            acceptedClock: RelayTime(milliseconds: row.value("accepted_clock")),
+            attempts: row.value("attempts"),
+            nextAttempt: row.value("next_attempt_clock", as: Int64?.self).map(RelayTime.init),
             hold: row.hold(),
             replay: replay,
-            isAmbiguous: row.value("is_ambiguous"),
+            isAmbiguous: row.flag("is_ambiguous"),
             fields: FieldSet(storedKnown: row.value("fields"), othersText: row.value("other_fields")),
-            notFoundSince: row.optionalNumber("not_found_clock").map(RelayTime.init),
+            notFoundSince: row.value("not_found_clock", as: Int64?.self).map(RelayTime.init),
             log: AttemptLog(text: row.value("attempt_log"))
         )
     }

@@ -212,8 +212,8 @@ final class SQLiteOutboxStorage: OutboxStorage {
             let row = try Row.fetchOne(database, sql: "SELECT next_sequence, clock_relay FROM books")
         else { return OutboxMark.Position(nextSequence: 1, clock: 0) }
         return OutboxMark.Position(
-            nextSequence: try row.number("next_sequence", 1...Row.maxNumber),
-            clock: try row.number("clock_relay")
+            nextSequence: try row.value("next_sequence"),
+            clock: try row.value("clock_relay")
         )
     }
 
@@ -222,7 +222,8 @@ final class SQLiteOutboxStorage: OutboxStorage {
     /// Before it is opened for writing: that would overwrite a damaged log, or empty it at the end.
     private func checkMark(_ mark: OutboxMark.Found?, _ position: OutboxMark.Position) throws {
         guard let known = mark?.position, position.isBehind(known) else { return }
-        let missing = known.nextSequence - position.nextSequence
+        // The mark is input, too.
+        let missing = max(known.nextSequence, position.nextSequence) - position.nextSequence
         let what =
             missing > 0
             ? "at least \(missing) acknowledged writes, from number \(position.nextSequence) on, are not in it"
