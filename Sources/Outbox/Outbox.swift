@@ -279,7 +279,9 @@ package final class Outbox: Sendable {
 
     /// Delivers until `stop`.
     package func run() async {
+        let look = Task { await lookForDamage() }
         await engine.run()
+        look.cancel()
     }
 
     /// Sends nothing new, and makes `run` return when the attempts under way have ended.

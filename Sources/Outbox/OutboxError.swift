@@ -26,9 +26,16 @@ package struct OutboxError: Error, Sendable, Equatable, CustomStringConvertible 
 
     /// The system's error number behind it, where there is one.
     package let errorNumber: Int32?
+    /// Whether a row of the database is damaged, which can be set aside.
+    let isOfRow: Bool
 
     /// Makes an error with a message that an operator can act on.
     package init(_ code: Code, _ message: String, errorNumber: Int32? = nil) {
+        self.init(code, message, errorNumber: errorNumber, isOfRow: false)
+    }
+
+    init(_ code: Code, _ message: String, errorNumber: Int32? = nil, isOfRow: Bool) {
+        self.isOfRow = isOfRow
         self.code = code
         self.message = message
         self.errorNumber = errorNumber

@@ -40,6 +40,16 @@ extension AdminClient {
         try await post("outbox/check", [String: String](), as: CheckReply.self, isLong: true)
     }
 
+    /// A part of the damaged writes that were set aside.
+    package func damagedWrites(_ request: DamagedWritesRequest) async throws -> DamagedWrites {
+        try await post("damaged/list", request, as: DamagedWrites.self)
+    }
+
+    /// Discards damaged writes.
+    package func discardDamaged(_ request: DiscardDamagedRequest) async throws -> DiscardDamagedReply {
+        try await post("damaged/discard", request, as: DiscardDamagedReply.self)
+    }
+
     // MARK: - Contacts
 
     /// The contacts that are stopped.

@@ -112,6 +112,8 @@ package struct RelayStatus: Codable, Sendable, Equatable {
         package var dead: Int64
         /// Writes that an operator discarded.
         package var discarded: Int64
+        /// Writes whose rows are damaged, and that were set aside; nil from a daemon that does not say.
+        package var damaged: Int64?
         /// Bytes of the stored writes.
         package var storedBytes: Int64
         /// Senders that wait for the upstream's reply just now.

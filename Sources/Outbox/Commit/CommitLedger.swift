@@ -20,7 +20,7 @@ struct CommitLedger {
             && transaction.lanes.isEmpty && transaction.told.isEmpty && transaction.untold.isEmpty
             && transaction.isPaused == nil && transaction.keyHolds.isEmpty && transaction.takenKeys.isEmpty
             && transaction.successors.isEmpty && transaction.verifiedKeys.isEmpty && transaction.refusedKeys.isEmpty
-            && transaction.unsealedKeys.isEmpty
+            && transaction.unsealedKeys.isEmpty && transaction.discardedDamaged.isEmpty
     }
 
     // MARK: - Writes
@@ -164,6 +164,14 @@ struct CommitLedger {
         transaction.counts.storedBytes -= Int64(dead.storedBytes)
         transaction.deadByKey[dead.keyRow, default: 0] -= 1
         transaction.outOfOrder[dead.contact, default: 0] -= 1
+    }
+
+    /// Discards a damaged write, on an operator's word.
+    mutating func discardDamaged(_ write: DamagedWriteReport) {
+        transaction.discardedDamaged.append(write.sequence)
+        guard write.place != DamagedWrite.Place.receipt.rawValue else { return }
+        transaction.counts.damaged -= 1
+        transaction.counts.discarded += 1
     }
 
     // MARK: - Receipts

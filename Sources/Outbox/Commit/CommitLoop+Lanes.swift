@@ -129,7 +129,11 @@ extension CommitLoop {
     ) throws -> Claim? {
         let head = stored.write
         guard let key = thread.keys.key(row: head.keyRow), let keyRow = key.current.row else {
-            throw OutboxError(.damaged, "the key \(head.keyRow) of a pending write is not in the outbox")
+            throw OutboxError(
+                .damaged,
+                "the key \(head.keyRow) of the pending write \(head.id) is not in the outbox",
+                isOfRow: true
+            )
         }
         guard now - head.acceptedClock <= lanes.judge.limits.maxAgeMilliseconds else {
             repairs.expired.append(head)

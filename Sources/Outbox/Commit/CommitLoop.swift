@@ -23,6 +23,8 @@ struct CommitLoop {
     private var nextKeyRow: Int64
     var isFailed = false
     private var isDamageLogged = false
+    /// When a damaged row may have the outbox reopened at once again.
+    private var setAsideAgainAt = DispatchTime.now()
     /// What is wrong with the files that are open: nothing is acknowledged meanwhile, and what was is delivered out of them.
     var filesFault: FilesFault?
     /// The disk is full, and the room that was kept for it is being used: until it is there again nothing is sent or accepted,
@@ -373,8 +375,16 @@ struct CommitLoop {
     mutating func fail(_ error: any Error) {
         isFailed = true
         reopenAt = .now() + .milliseconds(Self.reopenMilliseconds)
+        let isOfRow = (error as? OutboxError)?.isOfRow ?? false
+        if isOfRow, DispatchTime.now() >= setAsideAgainAt {
+            // It is set aside at once, so that senders hardly notice.
+            reopenAt = .now()
+            setAsideAgainAt = .now() + .milliseconds(Self.damagedMilliseconds)
+        }
         thread.health.withLock { $0 = .failed("\(error)") }
-        if OutboxError.isDamage(error) {
+        if isOfRow {
+            thread.logger.error("a row of the outbox is damaged; all are looked at", metadata: ["error": "\(error)"])
+        } else if OutboxError.isDamage(error) {
             logDamage(error)
         } else {
             thread.logger.error(
@@ -413,6 +423,7 @@ struct CommitLoop {
             thread.admission.commit(opened.counts, writes: 0, bytes: 0)
             thread.health.withLock { $0 = .working }
             thread.logger.notice("the outbox has been reopened and verified")
+            thread.tell(opened.setAside)
             thread.contacts.restart()
             lanes = LaneBoard(limits: engine.limits, opened: opened)
             lanes.load(thread.keys, now: thread.clock.now())

@@ -130,6 +130,26 @@ final class CommitThread: Sendable {
         )
     }
 
+    /// Damaged writes that the log names one by one at most.
+    private static let maxToldDamaged = 20
+
+    /// Tells the log of writes that were damaged and are set aside.
+    func tell(_ setAside: [DamagedWrite]) {
+        guard !setAside.isEmpty else { return }
+        for write in setAside.prefix(Self.maxToldDamaged) {
+            logger.critical(
+                "a damaged write was set aside; those behind it in its lane go on",
+                metadata: [
+                    "sequence": "\(write.sequence)", "was": "\(write.place.rawValue)", "error": "\(write.reason)",
+                ]
+            )
+        }
+        logger.critical(
+            "damaged writes were set aside: see contact-relay outbox damaged",
+            metadata: ["writes": "\(setAside.count)"]
+        )
+    }
+
     /// Tells the log of an attempt that did not end its write.
     func tell(_ attempt: AttemptRecord) {
         guard logger.logLevel <= .debug else { return }
@@ -170,6 +190,7 @@ final class CommitThread: Sendable {
     func start(_ storage: sending any OutboxStorage, opened: OpenedOutbox, engine: DeliveryEngine) {
         admission.commit(opened.counts, writes: 0, bytes: 0)
         deadCounts.load(opened.dead)
+        tell(opened.setAside)
         var loop = CommitLoop(thread: self, storage: storage, engine: engine, opened: opened)
         let run = UncheckedHandOver { loop.run() }
         let thread = Thread { [ended] in

@@ -10,7 +10,8 @@ struct LaneTurn: Hashable, Comparable, Sendable {
     static let none: Int64 = -1 << 60
 
     private static let counterBits: Int64 = 16
-    private static let maxMilliseconds: Int64 = 1 << 44
+    /// The latest moment that a turn can have.
+    static let maxMilliseconds: Int64 = 1 << 44
 
     let number: Int64
 

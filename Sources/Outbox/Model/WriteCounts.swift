@@ -1,6 +1,6 @@
 /// The books of the outbox: gauges that change in the same transaction as the entries (P2).
 ///
-/// `accepted = pending + delivered + rejected + superseded + dead + discarded` holds at every commit.
+/// `accepted = pending + delivered + rejected + superseded + dead + discarded + damaged` holds at every commit.
 package struct WriteCounts: Sendable, Equatable {
     /// Writes that were ever committed.
     package var accepted: Int64 = 0
@@ -20,6 +20,8 @@ package struct WriteCounts: Sendable, Equatable {
     package var dead: Int64 = 0
     /// Writes that an operator discarded.
     package var discarded: Int64 = 0
+    /// Writes whose rows cannot be read, and that were set aside.
+    package var damaged: Int64 = 0
     /// Receipts of ended writes that are kept; the dead are not among them.
     package var receipts: Int64 = 0
 
@@ -29,7 +31,8 @@ package struct WriteCounts: Sendable, Equatable {
     /// Whether every accepted write is in exactly one place (P2).
     package var isBalanced: Bool {
         // Damaged books may hold any number.
-        accepted == pending &+ delivered &+ rejected &+ superseded &+ dead &+ discarded && held <= pending
+        accepted == pending &+ delivered &+ rejected &+ superseded &+ dead &+ discarded &+ damaged
+            && held <= pending
     }
 
     mutating func countEnd(as state: WriteState) {

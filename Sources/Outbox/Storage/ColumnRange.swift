@@ -16,7 +16,8 @@ enum ColumnRange {
         switch kind {
         case .count: 0...most
         // Below 0 once books were wrong that cannot be checked in time.
-        case .balance, .clock, .wallClock: -most...most
+        case .balance: -most...most
+        case .clock, .wallClock: 0...most
         case .sequence, .keyRow: 0...most
         case .flag: 0...1
         case .fieldBits: 0...255
@@ -34,7 +35,8 @@ enum ColumnRange {
     static let kinds: [String: Kind] = [
         "one": .flag, "version": .count, "oldest_reader": .count,
         "accepted": .count, "pending": .count, "held": .count, "delivered": .count, "rejected": .count,
-        "superseded": .count, "dead": .count, "discarded": .count, "stored_bytes": .balance, "receipts": .balance,
+        "superseded": .count, "dead": .count, "discarded": .count, "damaged": .count, "stored_bytes": .count,
+        "receipts": .balance,
         "attempts": .count, "tell_attempts": .count, "entries": .count, "number": .count,
         "sequence": .sequence, "next_sequence": .sequence, "superseded_by": .sequence, "last": .sequence,
         "whole": .sequence,
@@ -43,7 +45,7 @@ enum ColumnRange {
         "ended_clock": .clock, "tell_clock": .clock, "idle_since": .clock,
         "clock_wall": .wallClock, "accepted_at": .wallClock, "ended_at": .wallClock, "created_at": .wallClock,
         "verified_at": .wallClock, "refused_at": .wallClock, "held_at": .wallClock, "stopped_at": .wallClock,
-        "told_at": .wallClock,
+        "told_at": .wallClock, "found_at": .wallClock,
         "is_paused": .flag, "is_ambiguous": .flag, "outage": .flag, "is_stopped": .flag,
         "fields": .fieldBits, "response_status": .status,
         "nonce": .any, "turn": .any, "method": .any, "hold": .any, "replay": .any, "state": .any,

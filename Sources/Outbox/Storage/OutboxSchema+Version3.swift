@@ -7,6 +7,15 @@ extension OutboxSchema {
         UPDATE outbox_schema SET version = 3, oldest_reader = 3;
 
         ALTER TABLE books ADD COLUMN is_paused INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE books ADD COLUMN damaged INTEGER NOT NULL DEFAULT 0;
+        -- Rows that cannot be read, with all that stood in them.
+        CREATE TABLE damaged_write (
+            sequence INTEGER PRIMARY KEY,
+            place TEXT NOT NULL,
+            found_at INTEGER NOT NULL,
+            reason TEXT NOT NULL,
+            content TEXT NOT NULL
+        ) STRICT;
         ALTER TABLE api_key ADD COLUMN held INTEGER NOT NULL DEFAULT 0;
         ALTER TABLE api_key ADD COLUMN held_at INTEGER;
         ALTER TABLE pending_write ADD COLUMN turn INTEGER NOT NULL DEFAULT (\(LaneTurn.none));

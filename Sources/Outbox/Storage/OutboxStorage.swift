@@ -9,6 +9,8 @@ protocol OutboxStorage: AnyObject {
 
     /// Opens and recovers; a damaged or foreign file is refused, never replaced.
     ///
+    /// Single rows that cannot be read are set aside.
+    ///
     /// - Parameter verify: Whether to check the whole file for damage, as after an I/O error; once, if opening has to be tried
     ///   again for another reason.
     func open(verify: Bool) throws -> OpenedOutbox
@@ -147,6 +149,10 @@ protocol OutboxReading: Sendable {
     func oldestPendingAcceptedClock() async throws -> RelayTime?
     /// A part of what an operator's selection finds.
     func page(_ selection: WriteSelection, after sequence: Int64, limit: Int, wallNow: Int64) async throws -> StoredPage
+    /// Looks at the next pending writes behind a sequence, and throws where one is damaged; nil at the end.
+    func look(after sequence: Int64) async throws -> Int64?
+    /// Writes that are damaged and were set aside, behind a sequence.
+    func damagedWrites(after sequence: Int64, limit: Int) async throws -> [DamagedWriteReport]
     /// A write with all that is kept of it.
     func details(_ sequence: Int64) async throws -> WriteDetails?
     /// What of a part of a selection could be sent elsewhere.
@@ -202,6 +208,8 @@ struct OpenedOutbox: Sendable {
     var stoppedContacts: Set<ContactReference> = []
     /// Whether an operator has paused deliveries.
     var isPaused = false
+    /// Writes that were found to be damaged, and were set aside.
+    var setAside: [DamagedWrite] = []
     /// Dead writes by contact and key.
     var dead: [DeadCount] = []
     var reader: any OutboxReading
@@ -266,6 +274,8 @@ struct OutboxTransaction: Sendable {
     var revivals: [Revival] = []
     /// Dead writes that an operator discards.
     var buried: [Int64] = []
+    /// Damaged writes that an operator discards.
+    var discardedDamaged: [Int64] = []
     /// Contacts that an operator stops (true) or lets go (false).
     var stops: [(contact: ContactReference, isStopped: Bool)] = []
     /// Lanes whose first write, or its turn, may be another one.

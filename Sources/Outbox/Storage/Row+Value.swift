@@ -25,9 +25,18 @@ extension Row {
     /// Whether there is anything but NULL in a column.
     func has(_ column: String) -> Bool { (self[column] as (any DatabaseValueConvertible)?) != nil }
 
-    /// Whether a column holds an integer.
-    func isInteger(_ column: String) -> Bool {
-        if case .int64 = (self[column] as DatabaseValue).storage { true } else { false }
+    /// Checks every integer column of the row, but for those named.
+    func checkNumbers(but exceptions: Set<String> = []) throws {
+        for column in columnNames where ColumnRange.kinds[column] != nil && !exceptions.contains(column) {
+            _ = try value(column, as: Int64?.self)
+        }
+    }
+
+    /// Checks that texts are texts, which GRDB would make of other values, too.
+    func checkTexts() throws {
+        for column in ["target", "headers", "last_error", "other_fields", "attempt_log"] where has(column) {
+            guard case .string = (self[column] as DatabaseValue).storage else { throw damage(column) }
+        }
     }
 
     func contact() throws -> ContactReference {
@@ -43,7 +52,10 @@ extension Row {
     }
 
     func hold() throws -> WriteHold {
-        guard let hold = WriteHold(rawValue: try value("hold")) else { throw damage("hold") }
+        // The holds of keys and contacts stand with those.
+        guard let hold = WriteHold(rawValue: try value("hold")), hold != .key, hold != .contact else {
+            throw damage("hold")
+        }
         return hold
     }
 
@@ -60,7 +72,8 @@ extension Row {
         return OutboxError(
             .damaged,
             "\(what) in the outbox is damaged: its \(column) cannot be read. The file was left as it is: stop the relay, "
-                + "keep a copy of it with its -wal file, and recover it with sqlite3's .recover"
+                + "keep a copy of it with its -wal file, and recover it with sqlite3's .recover",
+            isOfRow: hasColumn("sequence") || hasColumn("number")
         )
     }
 }

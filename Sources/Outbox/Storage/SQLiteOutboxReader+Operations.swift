@@ -94,6 +94,31 @@ extension SQLiteOutboxReader {
         }
     }
 
+    // MARK: - Damage
+
+    func look(after sequence: Int64) async throws -> Int64? {
+        try await read { try SQLiteOutboxStorage.look(after: sequence, $0) }
+    }
+
+    func damagedWrites(after sequence: Int64, limit: Int) async throws -> [DamagedWriteReport] {
+        try await read { database in
+            let rows = try Row.fetchAll(
+                database,
+                sql: "SELECT * FROM damaged_write WHERE sequence > ? ORDER BY sequence LIMIT ?",
+                arguments: [sequence, limit]
+            )
+            return try rows.map { row in
+                try DamagedWriteReport(
+                    sequence: row.value("sequence"),
+                    place: row.value("place"),
+                    foundAtMilliseconds: row.value("found_at"),
+                    reason: row.value("reason"),
+                    content: row.value("content")
+                )
+            }
+        }
+    }
+
     // MARK: - Exports
 
     func exports(_ sequences: [Int64]) async throws -> [ExportedWrite] {

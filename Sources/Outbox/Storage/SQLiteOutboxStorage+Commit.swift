@@ -17,6 +17,7 @@ extension SQLiteOutboxStorage {
                 try writeOrder(transaction, database)
                 try Self.writeEnds(transaction, database)
                 try Self.bury(transaction, database)
+                try Self.discardDamaged(transaction, database)
                 try Self.writeContacts(transaction, database)
                 try Self.writeTold(transaction, database)
                 result.heads = try Self.settleLanes(transaction, database)
@@ -332,6 +333,13 @@ extension SQLiteOutboxStorage {
         }
     }
 
+    private static func discardDamaged(_ transaction: OutboxTransaction, _ database: Database) throws {
+        for sequence in transaction.discardedDamaged {
+            try database.execute(sql: "DELETE FROM damaged_write WHERE sequence = ?", arguments: [sequence])
+            try expectOneRow(database, sequence)
+        }
+    }
+
     private static func writeTold(_ transaction: OutboxTransaction, _ database: Database) throws {
         for death in transaction.told {
             try database.execute(
@@ -407,21 +415,21 @@ extension SQLiteOutboxStorage {
         try database.cachedStatement(
             sql: """
                 INSERT INTO books (
-                    one, accepted, pending, held, delivered, rejected, superseded, dead, discarded, stored_bytes,
-                    receipts, next_sequence, clock_relay, clock_wall
-                ) VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                    one, accepted, pending, held, delivered, rejected, superseded, dead, discarded, damaged,
+                    stored_bytes, receipts, next_sequence, clock_relay, clock_wall
+                ) VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                 ON CONFLICT (one) DO UPDATE SET (
-                    accepted, pending, held, delivered, rejected, superseded, dead, discarded, stored_bytes,
+                    accepted, pending, held, delivered, rejected, superseded, dead, discarded, damaged, stored_bytes,
                     receipts, next_sequence, clock_relay, clock_wall
                 ) = (
                     excluded.accepted, excluded.pending, excluded.held, excluded.delivered, excluded.rejected,
-                    excluded.superseded, excluded.dead, excluded.discarded, excluded.stored_bytes,
+                    excluded.superseded, excluded.dead, excluded.discarded, excluded.damaged, excluded.stored_bytes,
                     excluded.receipts, excluded.next_sequence, excluded.clock_relay, excluded.clock_wall
                 )
                 """
         ).execute(arguments: [
             counts.accepted, counts.pending, counts.held, counts.delivered, counts.rejected, counts.superseded,
-            counts.dead, counts.discarded, counts.storedBytes, receipts, transaction.nextSequence,
+            counts.dead, counts.discarded, counts.damaged, counts.storedBytes, receipts, transaction.nextSequence,
             transaction.clock.milliseconds, transaction.wallMilliseconds,
         ])
     }

@@ -91,6 +91,7 @@ extension SQLiteOutboxStorage {
         counts.superseded = try row.value("superseded")
         counts.dead = try row.value("dead")
         counts.discarded = try row.value("discarded")
+        counts.damaged = try row.value("damaged")
         counts.storedBytes = try row.value("stored_bytes")
         counts.receipts = try row.value("receipts")
         return counts
@@ -127,6 +128,9 @@ extension SQLiteOutboxStorage {
         if let row = try Row.fetchOne(database, sql: "PRAGMA foreign_key_check") {
             findings.append("a row refers to one that is not there: \(row)")
         }
+        if let number = try Int64.fetchOne(database, sql: "SELECT count(*) FROM damaged_write"), number > 0 {
+            findings.append("\(number) writes were damaged and are set aside (contact-relay outbox damaged)")
+        }
         findings += try rowFindings(database)
         for (what, sql) in recounts {
             do {
@@ -152,32 +156,31 @@ extension SQLiteOutboxStorage {
     private static func rowFindings(_ database: Database) throws -> [String] {
         var findings: [String] = []
         var left = 0
-        func look(_ table: String, _ read: (Row) throws -> Void) throws {
-            let rows = try Row.fetchCursor(database, sql: "SELECT * FROM \(table)")
+        func look(_ sql: String, _ read: (Row) throws -> Void) throws {
+            let rows = try Row.fetchCursor(database, sql: sql)
             while let row = try rows.next() {
                 do {
-                    for column in row.columnNames where row.has(column) && row.isInteger(column) {
-                        _ = try row.value(column, as: Int64.self)
-                    }
+                    try row.checkNumbers(but: sql.hasSuffix("contact_order") ? ["fields"] : [])
                     try read(row)
                 } catch let error as OutboxError where error.code == .damaged {
                     if findings.count < maxRowFindings {
-                        findings.append("\(table): \(error.message)")
+                        findings.append(error.message)
                     } else {
                         left += 1
                     }
                 }
             }
         }
-        try look("books") { _ = try counts($0) }
-        try look("api_key") { _ = try $0.fingerprint() }
-        try look("pending_write") { _ = try pending($0) }
-        try look("ended_write") { row in
-            guard let state = WriteState(endedCode: try row.value("state")) else { throw row.damage("state") }
-            if state == .dead { _ = try dead(row) } else { _ = (try row.contact(), try row.method()) }
+        try look("SELECT * FROM books") { _ = try counts($0) }
+        try look("SELECT * FROM api_key") { _ = try $0.fingerprint() }
+        let keys = Set(try Int64.fetchAll(database, sql: "SELECT row FROM api_key"))
+        for place in DamagedWrite.Place.allCases {
+            try look(place.rows) { row in
+                if let reason = damage(row, place, keys) { throw OutboxError(.damaged, reason, isOfRow: true) }
+            }
         }
-        try look("contact_order") { _ = (try $0.contact(), try $0.value("fields", as: String.self)) }
-        try look("stopped_contact") { _ = try $0.contact() }
+        try look("SELECT * FROM contact_order") { _ = (try $0.contact(), try $0.value("fields", as: String.self)) }
+        try look("SELECT * FROM stopped_contact") { _ = try $0.contact() }
         if left > 0 { findings.append("\(left) more rows that cannot be read") }
         return findings
     }
@@ -187,7 +190,7 @@ extension SQLiteOutboxStorage {
         (
             "accepted",
             """
-            SELECT coalesce(sum(accepted - pending - delivered - rejected - superseded - dead - discarded), 0) FROM books
+            SELECT coalesce(sum(accepted - pending - delivered - rejected - superseded - dead - discarded - damaged), 0) FROM books
             """
         ),
         (
@@ -240,6 +243,10 @@ extension SQLiteOutboxStorage {
                 )
             )
             """
+        ),
+        (
+            "damaged",
+            "SELECT (SELECT damaged FROM books) - (SELECT count(*) FROM damaged_write WHERE place <> 'receipt')"
         ),
         ("dead", "SELECT (SELECT dead FROM books) - (SELECT count(*) FROM ended_write WHERE state = 4)"),
         ("receipts", "SELECT (SELECT receipts FROM books) - (SELECT count(*) FROM ended_write WHERE state <> 4)"),

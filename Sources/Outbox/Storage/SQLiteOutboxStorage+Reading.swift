@@ -65,14 +65,6 @@ extension SQLiteOutboxStorage {
         }
     }
 
-    /// Reads everything that is still to be sent, or may be sent again: SQLite knows nothing of what a row means.
-    static func verifyRows(_ database: Database) throws {
-        let pendingWrites = try Row.fetchCursor(database, sql: "SELECT \(columns) FROM pending_write")
-        while let row = try pendingWrites.next() { _ = try pending(row) }
-        let deadWrites = try Row.fetchCursor(database, sql: "SELECT * FROM ended_write WHERE state = 4")
-        while let row = try deadWrites.next() { _ = try dead(row) }
-    }
-
     func nextHeldWriteDue() throws -> RelayTime? {
         try connection().inDatabase { database in
             try Row.fetchOne(try database.cachedStatement(sql: Self.nextDue))

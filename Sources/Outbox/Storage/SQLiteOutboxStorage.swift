@@ -99,11 +99,19 @@ final class SQLiteOutboxStorage: OutboxStorage {
     }
 
     private func openChecked(verify: Bool) throws -> OpenedOutbox {
-        _ = try prepareFile(looksInside: true)
+        var verify = verify
+        do {
+            // What has to be set aside may be among what is looked at.
+            _ = try prepareFile(looksInside: !verify)
+        } catch let error where OutboxError.isDamage(error) && !verify {
+            guard let error = error as? OutboxError, error.isOfRow else { throw error }
+            verify = true
+        }
         let queue = try DatabaseQueue(path: path, configuration: Self.writerConfiguration())
         self.queue = queue
         let needsMigration = try queue.read { try !OutboxSchema.isCurrentOrNewer($0, path: path) }
         if needsMigration { try OutboxSchema.migrator.migrate(queue) }
+        var setAside: [DamagedWrite] = []
         let opened = try queue.writeWithoutTransaction { database in
             // GRDB sets NORMAL when it turns on the WAL; a commit that is not on disk is no commit (P1).
             try database.execute(sql: "PRAGMA synchronous = FULL")
@@ -114,7 +122,7 @@ final class SQLiteOutboxStorage: OutboxStorage {
             }
             return try database.withProgress(steps: progressSteps, progress) {
                 if verify {
-                    if !isVerified { try Self.verify(database, path: path) }
+                    if !isVerified { setAside = try Self.verify(database, path: path) }
                     isVerified = true
                     try Self.checkpoint(database, path: path)
                 }
@@ -149,6 +157,7 @@ final class SQLiteOutboxStorage: OutboxStorage {
             savedWallClock: opened.wall,
             stoppedContacts: opened.stopped,
             isPaused: opened.isPaused,
+            setAside: setAside,
             dead: opened.dead,
             reader: reader
         )
@@ -320,12 +329,22 @@ final class SQLiteOutboxStorage: OutboxStorage {
         return configuration
     }
 
-    private static func verify(_ database: Database, path: String) throws {
-        let finding = try String.fetchOne(database, sql: "PRAGMA quick_check(1)") ?? "no answer"
-        guard finding == "ok" else {
-            throw OutboxError(.damaged, "\(path) is damaged (\(finding)); it was left as it is")
+    /// Sets aside what cannot be read, or changes nothing and throws where that is not enough.
+    private static func verify(_ database: Database, path: String) throws -> [DamagedWrite] {
+        // A write that is lost must not be found by what refers to it.
+        try database.execute(sql: "PRAGMA foreign_keys = OFF")
+        defer { try? database.execute(sql: "PRAGMA foreign_keys = ON") }
+        var found: [DamagedWrite] = []
+        try database.inTransaction(.immediate) {
+            found = try setAside(database)
+            let finding = try String.fetchOne(database, sql: "PRAGMA quick_check(1)") ?? "no answer"
+            guard finding == "ok" else {
+                throw OutboxError(.damaged, "\(path) is damaged (\(finding)); it was left as it is")
+            }
+            _ = try contents(database, path: path)
+            return .commit
         }
-        try verifyRows(database)
+        return found
     }
 
     /// Brings what the WAL holds into the database itself, and syncs that.

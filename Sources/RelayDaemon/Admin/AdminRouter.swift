@@ -40,6 +40,7 @@ struct AdminRouter: Sendable {
         routes = [
             StatusRoutes.all(parts), WriteRoutes.all(parts), TransferRoutes.all(parts), ContactRoutes.all(parts),
             DeliveryRoutes.all(parts), KeyRoutes.all(parts), CacheRoutes.all(parts),
+            DamageRoutes.all(parts),
         ].flatMap { $0 }
     }
 

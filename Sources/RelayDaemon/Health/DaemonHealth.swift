@@ -206,6 +206,7 @@ final class DaemonHealth: HealthSource {
         outbox.superseded = status.counts.superseded
         outbox.dead = status.counts.dead
         outbox.discarded = status.counts.discarded
+        outbox.damaged = status.counts.damaged
         outbox.storedBytes = status.counts.storedBytes
         outbox.waiting = status.waiting
         outbox.sinceStart = transitions(status.transitions)

@@ -142,6 +142,7 @@ struct MetricsDocument {
             [
                 ("pending", outbox.pending), ("delivered", outbox.delivered), ("rejected", outbox.rejected),
                 ("superseded", outbox.superseded), ("dead", outbox.dead), ("discarded", outbox.discarded),
+                ("damaged", outbox.damaged ?? 0),
             ].map { .init(labels: [("state", $0.0)], value: Double($0.1)) }
         )
         text.add("contact_relay_outbox_accepted_total", .counter, "Writes that were ever committed.", outbox.accepted)

@@ -32,6 +32,9 @@ struct StatusPage {
             PageRow.text("dead", outbox.dead, note: outbox.dead > 0 ? "see outbox list --state dead" : nil),
             PageRow.text("discarded", outbox.discarded),
         ]
+        if let damaged = outbox.damaged, damaged > 0 {
+            lines.append(PageRow.text("damaged", damaged, note: "see outbox damaged"))
+        }
         if let webhook = status.webhook {
             lines.append(PageRow.text("told", Int64(clamping: webhook.told), note: note(webhook)))
         }

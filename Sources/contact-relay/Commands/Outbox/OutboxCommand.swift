@@ -12,7 +12,7 @@ struct OutboxCommand: AsyncParsableCommand {
         subcommands: [
             OutboxList.self, OutboxShow.self, OutboxRetry.self, OutboxDiscard.self, OutboxHold.self,
             OutboxRelease.self, OutboxPause.self, OutboxResume.self, OutboxFlush.self, OutboxExport.self,
-            OutboxImport.self, OutboxDrain.self, OutboxCheck.self,
+            OutboxImport.self, OutboxDrain.self, OutboxCheck.self, OutboxDamaged.self,
         ],
         defaultSubcommand: OutboxList.self
     )

@@ -1,0 +1,63 @@
+/// A write that is damaged and was set aside, with all that stood in its row.
+package struct DamagedWriteReport: Sendable, Equatable {
+    /// Its place in the order of commit.
+    package var sequence: Int64
+    /// `pending`, `dead`, or `receipt` of a write that had ended.
+    package var place: String
+    /// When it was set aside: wall clock, milliseconds since 1970.
+    package var foundAtMilliseconds: Int64
+    /// What cannot be read.
+    package var reason: String
+    /// Its columns as a JSON object: the type of each, and its `text` or `base64`.
+    package var content: String
+}
+
+/// What operators do with writes that are damaged.
+extension Outbox {
+    /// Writes that are damaged and were set aside, behind a sequence.
+    package func damagedWrites(after sequence: Int64 = 0, limit: Int) async throws -> [DamagedWriteReport] {
+        try await engine.reader.damagedWrites(after: sequence, limit: min(max(limit, 1), Self.maxPageWrites))
+    }
+
+    /// Discards damaged writes for good.
+    ///
+    /// - Returns: How many there were.
+    package func discardDamaged(_ sequences: [Int64]) async throws -> Int {
+        var (found, after): ([DamagedWriteReport], Int64) = ([], 0)
+        while true {
+            let page = try await damagedWrites(after: after, limit: Self.maxPageWrites)
+            found += page.filter { sequences.contains($0.sequence) }
+            guard let last = page.last, page.count == Self.maxPageWrites else { break }
+            after = last.sequence
+        }
+        guard !found.isEmpty else { return 0 }
+        return try await perform { [found] in DiscardDamaged(writes: found, done: $0) }
+    }
+
+    /// Looks at all pending writes, behind the start; what cannot be read is set aside.
+    func lookForDamage() async {
+        var next: Int64? = 0
+        while let sequence = next, !Task.isCancelled {
+            do {
+                next = try await engine.reader.look(after: sequence)
+            } catch {
+                commits.reportDamage(error)
+                return
+            }
+            await Task.yield()
+        }
+    }
+}
+
+/// Discards writes that are damaged.
+private struct DiscardDamaged: CommitOperation {
+    let writes: [DamagedWriteReport]
+    let done: @Sendable (Result<Int, OutboxError>) -> Void
+
+    func run(_ desk: inout CommitDesk) throws -> () -> Void {
+        for write in writes { desk.ledger.discardDamaged(write) }
+        return { [writes, done] in done(.success(writes.count)) }
+    }
+
+    func failed(_ error: OutboxError) { done(.failure(error)) }
+}
