@@ -47,7 +47,8 @@ struct CommitLedger {
             .init(
                 write: pending,
                 payload: write.payload,
-                headerText: write.payload.headerText,
+                headerText: write.headerText,
+                checksum: write.checksum.sum(pending.id, pending.contact, keyRow: keyRow, pending.method),
                 idempotency: idempotency,
                 turn: turn
             )

@@ -18,6 +18,9 @@ package struct NewWrite: Sendable {
     package private(set) var sink: any WriteAnswerSink
     /// The bytes that it takes in the outbox: target, headers and body.
     let admittedBytes: Int
+    /// Its headers as they are stored, and the checksum of what it sends: made here, off the commit thread.
+    let headerText: String
+    let checksum: WriteChecksum
     /// What it sets; nil when nobody can say, and it takes no part in superseding.
     let fields: FieldSet?
     /// What the sink knows the write by.
@@ -41,6 +44,8 @@ package struct NewWrite: Sendable {
         self.method = method
         self.payload = payload
         self.admittedBytes = payload.storedBytes
+        headerText = payload.headerText
+        checksum = WriteChecksum(target: payload.target, headerText: headerText, body: payload.body)
         self.key = key
         self.replyWaitMilliseconds = replyWaitMilliseconds
         self.idempotencyKey = idempotencyKey

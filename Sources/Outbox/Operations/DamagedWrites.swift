@@ -34,19 +34,30 @@ extension Outbox {
         return try await perform { [found] in DiscardDamaged(writes: found, done: $0) }
     }
 
+    /// Writes and receipts up to which all of the file is looked through behind the start, indexes included.
+    private static let maxLookedThrough: Int64 = 100_000
+
     /// Looks at all pending writes, behind the start; what cannot be read is set aside.
     func lookForDamage() async {
         var next: Int64? = 0
-        while let sequence = next, !Task.isCancelled {
-            do {
+        do {
+            while let sequence = next, !Task.isCancelled {
                 next = try await engine.reader.look(after: sequence)
-            } catch {
-                commits.reportDamage(error)
+                await Task.yield()
+            }
+            let counts = committedCounts
+            guard !Task.isCancelled, counts.pending &+ counts.dead &+ counts.receipts <= Self.maxLookedThrough else {
                 return
             }
-            await Task.yield()
+            let findings = try await check().filter { !$0.contains(Self.setAside) }
+            if let first = findings.first { throw OutboxError(.damaged, first, isOfRow: true) }
+        } catch {
+            commits.reportDamage(error)
         }
     }
+
+    /// What a check says of writes that are set aside already.
+    static let setAside = "were damaged and are set aside"
 }
 
 /// Discards writes that are damaged.

@@ -48,6 +48,6 @@ enum ColumnRange {
         "told_at": .wallClock, "found_at": .wallClock,
         "is_paused": .flag, "is_ambiguous": .flag, "outage": .flag, "is_stopped": .flag,
         "fields": .fieldBits, "response_status": .status,
-        "nonce": .any, "turn": .any, "method": .any, "hold": .any, "replay": .any, "state": .any,
+        "nonce": .any, "checksum": .any, "turn": .any, "method": .any, "hold": .any, "replay": .any, "state": .any,
     ]
 }

@@ -21,6 +21,11 @@ extension OutboxSchema {
         ALTER TABLE pending_write ADD COLUMN turn INTEGER NOT NULL DEFAULT (\(LaneTurn.none));
         ALTER TABLE pending_write ADD COLUMN outage INTEGER NOT NULL DEFAULT 0;
 
+        ALTER TABLE pending_write ADD COLUMN checksum INTEGER;
+        ALTER TABLE ended_write ADD COLUMN checksum INTEGER;
+        UPDATE pending_write SET checksum = \(WriteChecksum.call);
+        UPDATE ended_write SET checksum = \(WriteChecksum.call) WHERE state = 4;
+
         DROP INDEX pending_write_by_contact;
         DROP INDEX pending_write_stopped;
         DROP INDEX pending_write_held_by_age;

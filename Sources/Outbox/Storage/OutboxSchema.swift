@@ -22,6 +22,7 @@ enum OutboxSchema {
             try database.execute(sql: version2)
         }
         migrator.registerMigration("3") { database in
+            database.add(function: WriteChecksum.function)
             try database.execute(sql: version3)
         }
         return migrator

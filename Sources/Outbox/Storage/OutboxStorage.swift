@@ -237,6 +237,7 @@ struct OutboxTransaction: Sendable {
         var write: PendingWrite
         var payload: WritePayload
         var headerText: String
+        var checksum: Int64
         var idempotency: Idempotency?
         /// Its turn, if its contact has no other write that is pending.
         var turn: LaneTurn?

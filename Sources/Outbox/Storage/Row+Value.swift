@@ -66,12 +66,12 @@ extension Row {
     }
 
     /// The error for a column that makes no sense; it names the write, where the row still does.
-    func damage(_ column: String) -> OutboxError {
+    func damage(_ column: String, _ fault: String = "cannot be read") -> OutboxError {
         let sequence = try? decode(Int64.self, forColumn: "sequence")
         let what = sequence.map { "the write \($0)" } ?? "a row"
         return OutboxError(
             .damaged,
-            "\(what) in the outbox is damaged: its \(column) cannot be read. The file was left as it is: stop the relay, "
+            "\(what) in the outbox is damaged: its \(column) \(fault). The file was left as it is: stop the relay, "
                 + "keep a copy of it with its -wal file, and recover it with sqlite3's .recover",
             isOfRow: hasColumn("sequence") || hasColumn("number")
         )

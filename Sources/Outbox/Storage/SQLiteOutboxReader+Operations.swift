@@ -142,7 +142,7 @@ extension SQLiteOutboxReader {
     }
 
     private static func export(_ row: Row, _ receipt: Receipt) throws -> ExportedWrite {
-        let payload = try WritePayload(row)
+        let payload = try WritePayload(verified: row)
         return try ExportedWrite(
             version: ExportedWrite.currentVersion,
             id: receipt.id.description,

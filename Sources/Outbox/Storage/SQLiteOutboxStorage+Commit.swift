@@ -114,8 +114,8 @@ extension SQLiteOutboxStorage {
                 INSERT INTO pending_write (
                     sequence, nonce, contact, api_key, method, target, headers, body, stored_bytes,
                     accepted_at, accepted_clock, attempts, hold, is_ambiguous, fields, other_fields,
-                    idempotency, idempotency_content, turn
-                ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 0, ?, ?, ?, ?, ?)
+                    idempotency, idempotency_content, turn, checksum
+                ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 0, ?, ?, ?, ?, ?, ?)
                 """
         )
         for accept in transaction.accepts {
@@ -127,7 +127,7 @@ extension SQLiteOutboxStorage {
                 transaction.wallMilliseconds, write.acceptedClock.milliseconds,
                 write.fields.map { Int64($0.known) }, write.fields?.othersText,
                 accept.idempotency.map { Data($0.key) }, accept.idempotency.map { Data($0.content) },
-                accept.turn?.number ?? LaneTurn.none,
+                accept.turn?.number ?? LaneTurn.none, accept.checksum,
             ])
         }
     }
@@ -176,7 +176,14 @@ extension SQLiteOutboxStorage {
                 Data(payload.body.readableBytesView), write.storedBytes, write.fields.map { Int64($0.known) },
                 write.fields?.othersText, write.sequence,
             ])
+            try setChecksum(write.sequence, database)
         }
+    }
+
+    private static func setChecksum(_ sequence: Int64, _ database: Database) throws {
+        try database.cachedStatement(
+            sql: "UPDATE pending_write SET checksum = \(WriteChecksum.call) WHERE sequence = ?"
+        ).execute(arguments: [sequence])
     }
 
     private static func writeRevivals(_ transaction: OutboxTransaction, _ database: Database) throws {
@@ -200,6 +207,7 @@ extension SQLiteOutboxStorage {
                 write.fields?.othersText, write.sequence,
             ])
             try expectOneRow(database, write.sequence)
+            try setChecksum(write.sequence, database)
             try database.cachedStatement(sql: "DELETE FROM ended_write WHERE sequence = ?")
                 .execute(arguments: [write.sequence])
         }
@@ -303,11 +311,13 @@ extension SQLiteOutboxStorage {
                 INSERT INTO ended_write (
                     sequence, nonce, state, contact, api_key, method, target, headers, body, stored_bytes,
                     fields, other_fields, accepted_at, ended_at, ended_clock, attempts, is_ambiguous, last_error,
-                    response_status, response_body, superseded_by, attempt_log, idempotency, idempotency_content
+                    response_status, response_body, superseded_by, attempt_log, idempotency, idempotency_content,
+                    checksum
                 ) SELECT sequence, nonce, ?1, contact, api_key, method,
                     iif(?2, target, NULL), iif(?2, headers, NULL), iif(?2, body, NULL), iif(?2, stored_bytes, 0),
                     iif(?2, fields, NULL), iif(?2, other_fields, NULL),
-                    accepted_at, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, idempotency, idempotency_content
+                    accepted_at, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, idempotency, idempotency_content,
+                    iif(?2, checksum, NULL)
                 FROM pending_write WHERE sequence = ?12
                 """
         ).execute(arguments: [

@@ -129,7 +129,7 @@ extension SQLiteOutboxStorage {
             findings.append("a row refers to one that is not there: \(row)")
         }
         if let number = try Int64.fetchOne(database, sql: "SELECT count(*) FROM damaged_write"), number > 0 {
-            findings.append("\(number) writes were damaged and are set aside (contact-relay outbox damaged)")
+            findings.append("\(number) writes \(Outbox.setAside) (contact-relay outbox damaged)")
         }
         findings += try rowFindings(database)
         for (what, sql) in recounts {

@@ -21,7 +21,7 @@ extension SQLiteOutboxStorage {
 
     static let columns = """
         sequence, nonce, contact, api_key, method, target, headers, body, stored_bytes, accepted_clock, attempts,
-        next_attempt_clock, hold, replay, is_ambiguous, fields, other_fields, not_found_clock, attempt_log
+        next_attempt_clock, hold, replay, is_ambiguous, fields, other_fields, not_found_clock, attempt_log, checksum
         """
 
     static let heldByKey = """
@@ -77,11 +77,11 @@ extension SQLiteOutboxStorage {
     }
 
     static func pending(_ row: Row) throws -> StoredWrite {
-        StoredWrite(write: try PendingWrite(row), payload: try WritePayload(row), isDead: false)
+        StoredWrite(write: try PendingWrite(row), payload: try WritePayload(verified: row), isDead: false)
     }
 
     static func dead(_ row: Row) throws -> StoredWrite {
-        let payload = try WritePayload(row)
+        let payload = try WritePayload(verified: row)
         var write = try PendingWrite(
             id: WriteID(sequence: row.value("sequence"), nonce: row.value("nonce")),
             contact: row.contact(),

@@ -316,6 +316,7 @@ final class SQLiteOutboxStorage: OutboxStorage {
         configuration.journalMode = .wal
         configuration.label = "outbox"
         configuration.prepareDatabase { database in
+            database.add(function: WriteChecksum.function)
             try database.execute(
                 sql: """
                     PRAGMA secure_delete = ON;
@@ -336,8 +337,11 @@ final class SQLiteOutboxStorage: OutboxStorage {
         defer { try? database.execute(sql: "PRAGMA foreign_keys = ON") }
         var found: [DamagedWrite] = []
         try database.inTransaction(.immediate) {
+            let isWhole = try integrity(database) == "ok"
+            // Indexes follow from the rows.
+            if !isWhole { try database.execute(sql: "REINDEX") }
             found = try setAside(database)
-            let finding = try String.fetchOne(database, sql: "PRAGMA quick_check(1)") ?? "no answer"
+            let finding = isWhole && found.isEmpty ? "ok" : try integrity(database)
             guard finding == "ok" else {
                 throw OutboxError(.damaged, "\(path) is damaged (\(finding)); it was left as it is")
             }
@@ -345,6 +349,10 @@ final class SQLiteOutboxStorage: OutboxStorage {
             return .commit
         }
         return found
+    }
+
+    private static func integrity(_ database: Database) throws -> String {
+        try String.fetchOne(database, sql: "PRAGMA integrity_check(1)") ?? "no answer"
     }
 
     /// Brings what the WAL holds into the database itself, and syncs that.

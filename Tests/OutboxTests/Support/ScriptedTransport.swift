@@ -12,6 +12,8 @@ final class ScriptedTransport: DeliveryTransport {
         var method: WriteMethod
         var body: String
         var apiKey: Secret
+        /// Target, headers and body.
+        var payload: WritePayload
     }
 
     private struct State {
@@ -61,7 +63,8 @@ final class ScriptedTransport: DeliveryTransport {
                 contact: delivery.contact,
                 method: delivery.method,
                 body: String(buffer: delivery.payload.body),
-                apiKey: delivery.apiKey
+                apiKey: delivery.apiKey,
+                payload: delivery.payload
             )
             let number = state.withLock { state in
                 state.attempts.append(attempt)
