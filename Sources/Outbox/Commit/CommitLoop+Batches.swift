@@ -23,6 +23,11 @@ extension CommitLoop {
             }
             let row = outcome.claim.keyRow
             let world = world(outcome.claim, endedOfKey[row] ?? 0)
+            var waiter = waiter
+            if acknowledgedWrites.remove(outcome.claim.sequence) != nil, let sender = waiter {
+                answers.append(sender.accepted)
+                waiter = nil
+            }
             var decision = lanes.judge.decide(outcome, waiter: waiter, world)
             answers += decision.answers
             decision.answers = []
@@ -103,7 +108,7 @@ extension CommitLoop {
     mutating func commitBatch(_ writes: [NewWrite], _ decisions: [LaneDecision]) {
         var desk = newDesk()
         var accepted: [(write: NewWrite, pending: PendingWrite)] = []
-        var repetitions = Repetitions()
+        var repetitions = Repetitions(ends: decisions.compactMap(\.end))
         let result: CommitResult
         do {
             for decision in decisions { record(decision, &desk) }
@@ -146,7 +151,14 @@ extension CommitLoop {
         for (write, _) in accepted { thread.keys.commit(write.key) }
         count(decisions)
         goOn(desk, accepted, decisions, result)
+        acknowledge(repetitions.acknowledged)
         thread.tellDeaths(decisions.compactMap(\.end))
+    }
+
+    /// Nobody waits any longer for writes that another sender is told of as accepted: a refusal of them is a dead letter.
+    mutating func acknowledge(_ sequences: Set<Int64>) {
+        guard !sequences.isEmpty else { return }
+        acknowledgedWrites.formUnion(engine.acknowledge(sequences))
     }
 
     /// Whether a contact has nothing that is pending, and nothing that a transaction says of its lane.

@@ -36,6 +36,8 @@ struct CommitLoop {
     private var reopenAt = DispatchTime.now()
     private var housekeepingAt = DispatchTime.now()
     private var housekeeping: Housekeeping
+    /// Writes whose outcomes are on their way here, and of which another sender has been told 202 meanwhile.
+    var acknowledgedWrites: Set<Int64> = []
     /// Lanes, keys and the upstream, as far as the thread knows them.
     var lanes: LaneBoard
 
@@ -231,6 +233,7 @@ struct CommitLoop {
             return
         }
         thread.admission.commit(counts, writes: 0, bytes: 0)
+        acknowledge(desk.news.acknowledged)
         tell(desk.news)
         tellOperation()
         follow(desk.news, result)
@@ -425,6 +428,7 @@ struct CommitLoop {
             thread.logger.notice("the outbox has been reopened and verified")
             thread.tell(opened.setAside)
             thread.contacts.restart()
+            acknowledgedWrites = []
             lanes = LaneBoard(limits: engine.limits, opened: opened)
             lanes.load(thread.keys, now: thread.clock.now())
             engine.reopened(opened)

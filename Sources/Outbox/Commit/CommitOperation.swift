@@ -108,6 +108,8 @@ struct CommitNews {
     var taken: [Int64] = []
     /// Keys that were replaced: the row, and that of the successor.
     var replaced: [(row: Int64, successor: Int64)] = []
+    /// Pending writes that another sender has been told of as accepted.
+    var acknowledged: Set<Int64> = []
     /// Whatever waits for a time goes on.
     var isFlushed = false
     /// Contacts that were stopped (true) or let go.

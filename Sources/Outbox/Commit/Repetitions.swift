@@ -5,6 +5,17 @@ import NIOCore
 struct Repetitions {
     private var accepted: [[UInt8]: (idempotency: Idempotency, receipt: Receipt)] = [:]
     private var answers: [(write: NewWrite, answer: WriteAnswer)] = []
+    /// Writes that end in the same transaction.
+    private let ends: [Int64: EndRecord]
+
+    init(ends: [EndRecord]) {
+        self.ends = Dictionary(ends.map { ($0.sequence, $0) }, uniquingKeysWith: { _, last in last })
+    }
+
+    /// Pending writes whose receipts other senders get: they are acknowledged with that.
+    var acknowledged: Set<Int64> {
+        Set(answers.compactMap { $0.answer.acknowledged })
+    }
 
     /// Whether the write repeats another, and gets its answer once the transaction is durable.
     mutating func take(
@@ -13,13 +24,17 @@ struct Repetitions {
         _ storage: any OutboxStorage
     ) throws -> Bool {
         guard let idempotency else { return false }
-        let first: (receipt: Receipt, content: [UInt8])?
+        let found: (receipt: Receipt, content: [UInt8])?
         if let known = accepted[idempotency.key] {
-            first = (known.receipt, known.idempotency.content)
+            found = (known.receipt, known.idempotency.content)
         } else {
-            first = try storage.write(idempotency: idempotency.key)
+            found = try storage.write(idempotency: idempotency.key)
         }
-        guard let first, first.receipt.isRemembered else { return false }
+        guard var first = found else { return false }
+        if let end = ends[first.receipt.id.sequence] {
+            guard end.keepsIdempotency else { return false }
+            first.receipt.end(end)
+        }
         answers.append((write, Self.answer(first, idempotency)))
         return true
     }
@@ -70,9 +85,10 @@ struct FindRepetition: CommitOperation {
     func run(_ desk: inout CommitDesk) throws -> () -> Void {
         var answer = WriteAnswer.notRepeated
         if let idempotency = write.idempotency(in: desk.keys.vault),
-            let first = try desk.storage.write(idempotency: idempotency.key), first.receipt.isRemembered
+            let first = try desk.storage.write(idempotency: idempotency.key)
         {
             answer = Repetitions.answer(first, idempotency)
+            if let sequence = answer.acknowledged { desk.news.acknowledged.insert(sequence) }
         }
         return { [answer] in write.sink.take([(write.token, answer)]) }
     }
@@ -80,12 +96,23 @@ struct FindRepetition: CommitOperation {
     func failed(_ error: OutboxError) { write.sink.take([(write.token, .unavailable(.storageFailed))]) }
 }
 
+extension WriteAnswer {
+    /// The pending write that a sender is told of as accepted, though another one may wait for its end.
+    fileprivate var acknowledged: Int64? {
+        guard case .repeated(let receipt) = self, receipt.endedAtMilliseconds == nil else { return nil }
+        return receipt.id.sequence
+    }
+}
+
 extension Receipt {
-    /// Whether a repetition of the write is answered with what became of it: not where the upstream may answer otherwise the
-    /// next time, as the key or its rights are in order again.
-    fileprivate var isRemembered: Bool {
-        guard state == .rejected, let status = responseStatus else { return true }
-        return status != 401 && status != 403 && status != 429 && status < 500
+    /// The write has ended in the transaction that looks for it.
+    fileprivate mutating func end(_ end: EndRecord) {
+        state = end.state
+        attempts = end.write.attempts
+        lastError = end.lastError
+        endedAtMilliseconds = acceptedAtMilliseconds
+        responseStatus = end.response?.status
+        responseBody = end.response?.body
     }
 }
 

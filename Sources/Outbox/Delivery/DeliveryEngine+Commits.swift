@@ -126,6 +126,17 @@ extension DeliveryEngine {
         send(waiters.map(\.accepted))
     }
 
+    /// Answers the senders of these writes 202, as others are told so of the same writes.
+    ///
+    /// - Returns: Those whose outcomes are on their way to the commit thread, with the senders.
+    func acknowledge(_ sequences: Set<Int64>) -> Set<Int64> {
+        let (waiters, recording) = state.withLock { state in
+            (state.waiters.take { sequences.contains($0.id.sequence) }, state.flights.recording(among: sequences))
+        }
+        send(waiters.map(\.accepted))
+        return recording
+    }
+
     /// Nothing is to be sent, as its outcome could not be recorded; or all may go on.
     func holdDeliveries(_ areHeld: Bool) {
         // Whoever waits for the upstream would wait for the disk.

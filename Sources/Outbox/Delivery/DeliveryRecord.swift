@@ -34,6 +34,10 @@ struct EndRecord: Sendable, Equatable {
     var sequence: Int64 { write.sequence }
     var contact: ContactReference { write.contact }
 
+    /// Whether an idempotency key goes on standing for the write: not when its sender saw a refusal that may be another one next
+    /// time, so that sending it again is a new write.
+    var keepsIdempotency: Bool { state != .rejected || response?.isFinal == true }
+
     /// What a reply says of the key that it answers.
     enum KeyVerdict: Sendable, Equatable {
         case verified
@@ -48,9 +52,12 @@ struct StoredReply: Sendable, Equatable {
 
     var status: Int
     var body: [UInt8]
+    /// Whether the same write would be answered the same again.
+    let isFinal: Bool
 
     init(_ reply: DeliveryReply) {
         status = reply.status
+        isFinal = reply.isFinal
         body = Array(reply.body.readableBytesView.prefix(Self.maxBodyBytes))
     }
 }

@@ -142,6 +142,17 @@ extension DeliveryReply {
         }
     }
 
+    /// Whether the same write would be answered the same again: the API itself has taken it or refused what it says, and not the
+    /// key (401, 403), the moment (408, 425, 429) or anything at all (5xx).
+    var isFinal: Bool {
+        switch status {
+        case 200..<300: isConfirmation
+        case 401, 403, 408, 425, 429: false
+        case 400..<500: isErrorOfAPI
+        default: false
+        }
+    }
+
     /// What is wrong with it, as receipts show it.
     var foreignReason: String {
         switch status {

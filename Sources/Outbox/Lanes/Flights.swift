@@ -76,6 +76,12 @@ struct Flights: Sendable {
     /// The lane whose attempt is next.
     var next: ContactReference? { keys.first.flatMap { waiting[$0]?.first } }
 
+    /// Which of these writes are those whose outcomes are on their way to the database.
+    func recording(among sequences: Set<Int64>) -> Set<Int64> {
+        guard recordingCount > 0 else { return [] }
+        return Set(flights.values.filter { $0.phase == .recording }.map(\.claim.sequence)).intersection(sequences)
+    }
+
     /// Begins the attempt of the lane that is next; nil when another one is by now.
     mutating func start(_ contact: ContactReference, at now: ContinuousClock.Instant) -> Claim? {
         guard next == contact, let claim = flights[contact]?.claim, let key = keys.popFirst() else { return nil }

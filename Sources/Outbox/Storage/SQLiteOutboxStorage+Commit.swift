@@ -316,14 +316,15 @@ extension SQLiteOutboxStorage {
                 ) SELECT sequence, nonce, ?1, contact, api_key, method,
                     iif(?2, target, NULL), iif(?2, headers, NULL), iif(?2, body, NULL), iif(?2, stored_bytes, 0),
                     iif(?2, fields, NULL), iif(?2, other_fields, NULL),
-                    accepted_at, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, idempotency, idempotency_content,
-                    iif(?2, checksum, NULL)
+                    accepted_at, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11,
+                    iif(?13, idempotency, NULL), iif(?13, idempotency_content, NULL), iif(?2, checksum, NULL)
                 FROM pending_write WHERE sequence = ?12
                 """
         ).execute(arguments: [
             end.state.endedCode, keepsBody, transaction.wallMilliseconds, transaction.clock.milliseconds,
             write.attempts, write.isAmbiguous, end.lastError, end.response?.status,
             end.response.map { Data($0.body) }, end.supersededBy, write.log.text, write.sequence,
+            end.keepsIdempotency,
         ])
         try expectOneRow(database, write.sequence)
         try database.cachedStatement(sql: "DELETE FROM pending_write WHERE sequence = ?")

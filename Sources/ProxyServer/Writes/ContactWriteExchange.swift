@@ -247,7 +247,7 @@ final class ContactWriteExchange: Exchange {
         )
     }
 
-    /// The answer to a write that was made before: the upstream's reply, if there is one, else the same 202.
+    /// The answer to a write that was made before: the upstream's reply, if it is kept whole, else the same 202.
     private func repeated(_ receipt: Receipt) -> Reply {
         guard receipt.state == .delivered || receipt.state == .rejected, let status = receipt.responseStatus,
             !receipt.isResponseCut,

@@ -91,6 +91,57 @@ import Testing
         await rig.stop()
     }
 
+    @Test(arguments: [401, 403])
+    func `a refusal that its sender saw and that is not final is not remembered`(_ status: Int) async throws {
+        replies.contact(1, Sample.outcome(status))
+        let rig = try OutboxRig(directory, replies.transport)
+        rig.submit(1, 1, body: "{}", idempotencyKey: "k")
+        #expect(try await rig.answer(1).status == status)
+        replies.contact(1, nil)
+        rig.submit(2, 1, body: "{}", idempotencyKey: "k")
+        #expect(try await rig.answer(2).status == 200)
+        rig.submit(3, 1, body: "{}", idempotencyKey: "k")
+        guard case .repeated(let receipt) = try await rig.answer(3) else {
+            Issue.record("what is final is remembered")
+            return
+        }
+        #expect(try await rig.answer(2).writeID == receipt.id)
+        #expect(rig.outbox.committedCounts.accepted == 2)
+        await rig.stop()
+    }
+
+    @Test func `a refusal of what the write says is remembered`() async throws {
+        replies.contact(1, Sample.outcome(422))
+        let rig = try OutboxRig(directory, replies.transport)
+        rig.submit(1, 1, body: "{}", idempotencyKey: "k")
+        #expect(try await rig.answer(1).status == 422)
+        replies.contact(1, nil)
+        rig.submit(2, 1, body: "{}", idempotencyKey: "k")
+        guard case .repeated(let receipt) = try await rig.answer(2) else {
+            Issue.record("it is repeated")
+            return
+        }
+        #expect(receipt.responseStatus == 422 && rig.outbox.committedCounts.accepted == 1)
+        await rig.stop()
+    }
+
+    @Test func `a write that is repeated while its sender waits is acknowledged to both`() async throws {
+        let gate = Gate()
+        let transport = ScriptedTransport { _, _ in
+            await gate.pass()
+            return Sample.outcome(401)
+        }
+        let rig = try OutboxRig(directory, transport)
+        rig.submit(1, 1, body: "{}", idempotencyKey: "k")
+        try await rig.counts("it to be accepted") { $0.accepted == 1 }
+        rig.submit(2, 1, body: "{}", idempotencyKey: "k")
+        #expect(try await rig.answer(1).status == 202)
+        #expect(try await rig.answer(2).status == 202)
+        gate.open()
+        try await rig.waitFor(1, .held)
+        await rig.stop()
+    }
+
     @Test func `the key is forgotten with its receipt`() async throws {
         let rig = try OutboxRig(directory, replies.transport) { $0.maxReceipts = 1 }
         rig.submit(1, 1, wait: 0, idempotencyKey: "k")

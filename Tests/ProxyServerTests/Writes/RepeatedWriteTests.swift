@@ -110,6 +110,23 @@ import Testing
         }
     }
 
+    @Test func `a reply that is not kept whole is repeated as 202 with the receipt`() async throws {
+        try await withServer(upstream: "http://127.0.0.1:9", deliversAtOnce: true) { port, parts in
+            let put = Self.put("{}", idempotencyKey: "k").replacing("Prefer: respond-async\r\n", with: "")
+            for (length, status) in [(1_000, 200), (16_384, 202), (20_000, 202)] {
+                let note = String(repeating: "x", count: length - #"{"data":""}"#.utf8.count)
+                parts.transport.replyBody.withLock { $0 = #"{"data":"\#(note)"}"# }
+                let request = put.replacing("Idempotency-Key: k", with: "Idempotency-Key: k\(length)")
+                let first = try await RawClient.exchange(port: port, request)
+                #expect(first.status == 200 && first.body.utf8.count == length)
+                let again = try await RawClient.exchange(port: port, request)
+                #expect(again.status == status)
+                #expect(again.field("Contact-Relay-Write") == first.field("Contact-Relay-Write"))
+                #expect(status == 202 ? again.body.hasSuffix("}") : again.body == first.body)
+            }
+        }
+    }
+
     @Test func `a repeated write whose sender saw the upstream's own refusal gets it again`() async throws {
         try await withServer(upstream: "http://127.0.0.1:9", deliversAtOnce: true) { port, parts in
             parts.transport.replyStatus.withLock { $0 = 404 }
