@@ -45,7 +45,9 @@ package struct StatusLine: CustomStringConvertible {
         case "working":
             let dead = outbox.dead > 0 ? "\(Self.grouped(outbox.dead)) dead" : nil
             guard outbox.deliveriesPaused == true else { return dead }
-            return ["deliveries PAUSED", dead].compactMap { $0 }.joined(separator: ", ")
+            let pause =
+                outbox.deliveriesPausedBy == "deaths" ? "TOO MANY DEATHS, deliveries PAUSED" : "deliveries PAUSED"
+            return [pause, dead].compactMap { $0 }.joined(separator: ", ")
         case "disk_low": return "DISK LOW, writes are refused"
         case "files_lost": return "OUTBOX FILES LOST, writes are refused"
         default: return "OUTBOX FAILED, writes are refused"

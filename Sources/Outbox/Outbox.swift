@@ -354,7 +354,7 @@ package final class Outbox: Sendable {
             inFlight: inFlight,
             waiting: engine.waitingCount,
             oldestPendingAgeMilliseconds: oldest.flatMap { $0 }.map { max(0, clock.now() - $0) },
-            isPaused: engine.isPaused,
+            pause: engine.pause,
             upstreamPauseMilliseconds: engine.upstreamPauseMilliseconds
         )
     }
@@ -387,8 +387,8 @@ package struct OutboxStatus: Sendable, Equatable {
     package var waiting: Int
     /// How old the oldest pending write is, by the relay's clock, in milliseconds.
     package var oldestPendingAgeMilliseconds: Int64?
-    /// Whether an operator has paused deliveries.
-    package var isPaused = false
+    /// Who has paused deliveries.
+    package var pause = DeliveryPause.none
     /// For how long the upstream still wants to be left alone, in milliseconds; nil when it does not.
     package var upstreamPauseMilliseconds: Int64?
 }

@@ -34,6 +34,8 @@ package struct OutboxConfiguration: Sendable {
     package var notFoundGraceMilliseconds: Int64
     /// `writes.foreign_reply_grace`.
     package var foreignReplyGraceMilliseconds: Int64
+    /// `writes.max_deaths_per_minute`.
+    package var maxDeathsPerMinute: Int
     /// `writes.hold_probe`.
     package var holdProbeMilliseconds: Int64
     /// `writes.settle`.
@@ -63,6 +65,7 @@ package struct OutboxConfiguration: Sendable {
         keepReceiptsMilliseconds = 86_400_000
         notFoundGraceMilliseconds = 300_000
         foreignReplyGraceMilliseconds = 3_600_000
+        maxDeathsPerMinute = 1_000
         holdProbeMilliseconds = 300_000
         settleMilliseconds = 0
         maxRetryAfterMilliseconds = 3_600_000
@@ -91,6 +94,7 @@ package struct OutboxConfiguration: Sendable {
         limits.maxAgeMilliseconds = maxAgeMilliseconds
         limits.notFoundGraceMilliseconds = notFoundGraceMilliseconds
         limits.foreignReplyGraceMilliseconds = foreignReplyGraceMilliseconds
+        limits.maxDeathsPerMinute = maxDeathsPerMinute
         limits.holdProbeMilliseconds = holdProbeMilliseconds
         limits.settleMilliseconds = settleMilliseconds
         limits.maxRetryAfterMilliseconds = maxRetryAfterMilliseconds

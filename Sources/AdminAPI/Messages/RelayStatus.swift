@@ -120,8 +120,10 @@ package struct RelayStatus: Codable, Sendable, Equatable {
         package var waiting: Int
         /// How old the oldest pending write is, in milliseconds.
         package var oldestPendingMilliseconds: Int64?
-        /// Whether an operator has paused deliveries; nil from a daemon that does not say.
+        /// Whether deliveries are paused; nil from a daemon that does not say.
         package var deliveriesPaused: Bool?
+        /// Who has paused deliveries: `operator`, or `deaths` where too many acknowledged writes would die.
+        package var deliveriesPausedBy: String?
         /// For how long the upstream still wants to be left alone, in milliseconds; nil when it does not.
         package var upstreamPausedMilliseconds: Int64?
         /// What has happened since the daemon started; nil from a daemon that does not say.

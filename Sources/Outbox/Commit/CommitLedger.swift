@@ -18,7 +18,7 @@ struct CommitLedger {
             && transaction.ends.isEmpty && transaction.revivals.isEmpty && transaction.buried.isEmpty
             && transaction.newKeys.isEmpty && transaction.sealedKeys.isEmpty && transaction.stops.isEmpty
             && transaction.lanes.isEmpty && transaction.told.isEmpty && transaction.untold.isEmpty
-            && transaction.isPaused == nil && transaction.keyHolds.isEmpty && transaction.takenKeys.isEmpty
+            && transaction.pause == nil && transaction.keyHolds.isEmpty && transaction.takenKeys.isEmpty
             && transaction.successors.isEmpty && transaction.verifiedKeys.isEmpty && transaction.refusedKeys.isEmpty
             && transaction.unsealedKeys.isEmpty && transaction.discardedDamaged.isEmpty
     }
@@ -206,7 +206,7 @@ struct CommitLedger {
         touch(contact)
     }
 
-    mutating func pause(_ isPaused: Bool) { transaction.isPaused = isPaused }
+    mutating func pause(_ pause: DeliveryPause) { transaction.pause = pause }
 
     // MARK: - Lanes
 

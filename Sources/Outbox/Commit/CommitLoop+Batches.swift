@@ -37,6 +37,7 @@ extension CommitLoop {
         }
         engine.setUpstream(pausedUntil: lanes.judge.upstream.until, probesAlone: lanes.judge.upstream.probesAlone)
         engine.send(answers)
+        if lanes.judge.brake.isNews { engine.setPaused(.deaths) }
         if let notice = lanes.judge.upstream.takeNotice() { thread.tell(notice) }
         return decisions
     }
@@ -369,6 +370,7 @@ extension CommitLoop {
                 lanes.judge.keys.note(thread.keys.effectiveRow(row), at: now, now: now)
             }
         }
+        if news.isResumed { lanes.judge.brake.release() }
         if news.isFlushed {
             lanes.flush(thread.keys, now: now)
             engine.flush()

@@ -1,6 +1,7 @@
 import DequeModule
 import DexatelAPI
 import Dispatch
+import Logging
 import NIOCore
 import Synchronization
 
@@ -208,7 +209,7 @@ extension CommitLoop {
     }
 
     private mutating func repair(_ repairs: Repairs) {
-        if !repairs.expired.isEmpty { perform(ExpireWrites(writes: repairs.expired, engine: engine)) }
+        if !repairs.expired.isEmpty { expire(repairs.expired) }
         guard !isFailed, !repairs.blocked.isEmpty || !repairs.judged.isEmpty else { return }
         perform(
             RepairLanes(
@@ -217,6 +218,30 @@ extension CommitLoop {
                 semantics: lanes.judge.limits.putSemantics
             )
         )
+    }
+
+    // MARK: - Deaths
+
+    /// Writes that grew too old die, as many as the brake lets; the others stay pending.
+    mutating func expire(_ writes: [PendingWrite]) {
+        let limit = lanes.judge.limits.maxDeathsPerMinute
+        let allowed = lanes.judge.brake.take(writes.count, limit: limit, now: thread.clock.now())
+        if allowed > 0 { perform(ExpireWrites(writes: Array(writes.prefix(allowed)), engine: engine)) }
+        putBrakeOn()
+    }
+
+    /// Pauses deliveries, over restarts too, as too many acknowledged writes would die.
+    mutating func putBrakeOn() {
+        guard !isFailed, lanes.judge.brake.takeNews() else { return }
+        engine.setPaused(.deaths)
+        thread.logger.critical(
+            "deliveries are paused: too many acknowledged writes would become dead letters; see them, then `outbox resume`",
+            metadata: [
+                "max_deaths_per_minute": "\(lanes.judge.limits.maxDeathsPerMinute)", "pending": "\(counts.pending)",
+                "dead": "\(counts.dead)",
+            ]
+        )
+        perform(PauseDeliveries(pause: .deaths, engine: engine) { _ in })
     }
 
     // MARK: - Walks

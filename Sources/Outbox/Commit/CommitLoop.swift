@@ -122,6 +122,7 @@ struct CommitLoop {
         }
         let decisions = decide(work.outcomes)
         if !work.writes.isEmpty || !decisions.isEmpty { commitBatch(work.writes, decisions) }
+        putBrakeOn()
         for (index, operation) in work.operations.enumerated() {
             guard !isFailed else {
                 for operation in work.operations[index...] { operation.failed(Self.notCommitted) }
@@ -338,8 +339,8 @@ struct CommitLoop {
                 perform(operation)
             case .expire(let writes):
                 let before = counts.pending
-                perform(ExpireWrites(writes: writes, engine: engine))
-                // What is left is under way.
+                expire(writes)
+                // What is left is under way, or is not let die.
                 return !isFailed && counts.pending < before
             case .look: break
             case .saveClock, .purge:

@@ -110,6 +110,8 @@ struct CommitNews {
     var replaced: [(row: Int64, successor: Int64)] = []
     /// Pending writes that another sender has been told of as accepted.
     var acknowledged: Set<Int64> = []
+    /// An operator has deliveries go on.
+    var isResumed = false
     /// Whatever waits for a time goes on.
     var isFlushed = false
     /// Contacts that were stopped (true) or let go.

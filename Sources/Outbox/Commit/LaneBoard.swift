@@ -45,6 +45,7 @@ struct LaneBoard {
 
     init(limits: LaneLimits, opened: OpenedOutbox) {
         judge = LaneJudge(limits: limits)
+        judge.brake = DeathBrake(isOn: opened.pause == .deaths)
         stopped = opened.stoppedContacts
         heldWrites = opened.keys.reduce(0) { $0 &+ $1.held }
     }

@@ -18,7 +18,7 @@ extension DeliveryEngine {
     func room(isUrgent: Bool = false) -> Room? {
         state.withLock { state in
             let limits = state.limits
-            guard !state.isStopping, !state.isSuspended, !state.isHeld, !state.isPaused else { return nil }
+            guard !state.isStopping, !state.isSuspended, !state.isHeld, state.pause == .none else { return nil }
             guard
                 isUrgent
                     ? state.flights.claimedCount < limits.maxClaimed : state.flights.claimedCount < limits.minClaimed,
@@ -72,7 +72,7 @@ extension DeliveryEngine {
             for write in accepted {
                 let waiter = write.waiter
                 if write.mayWait, isUpstreamHealthy, waiter.deadline > now, !state.isStopping, !state.isHeld,
-                    !state.isPaused, !state.isSuspended, state.waiters.count < state.limits.maxWaiting
+                    state.pause == .none, !state.isSuspended, state.waiters.count < state.limits.maxWaiting
                 {
                     state.waiters.add(waiter)
                 } else {
@@ -148,13 +148,13 @@ extension DeliveryEngine {
         wake()
     }
 
-    /// Whether an operator has paused deliveries.
-    var isPaused: Bool { state.withLock { $0.isPaused } }
+    /// Who has paused deliveries.
+    var pause: DeliveryPause { state.withLock { $0.pause } }
 
-    /// An operator pauses deliveries, or has them go on.
-    func setPaused(_ isPaused: Bool) {
-        state.withLock { $0.isPaused = isPaused }
-        if isPaused { releaseWaiters { _ in true } }
+    /// An operator or the brake pauses deliveries, or they go on.
+    func setPaused(_ pause: DeliveryPause) {
+        state.withLock { $0.pause = pause }
+        if pause != .none { releaseWaiters { _ in true } }
         parts.commits.wake()
         wake()
     }

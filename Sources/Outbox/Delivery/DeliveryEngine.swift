@@ -35,7 +35,7 @@ final class DeliveryEngine: DeliveryReceiver {
         /// The disk is full, and no outcome could be recorded.
         var isHeld = false
         /// An operator has paused deliveries.
-        var isPaused = false
+        var pause = DeliveryPause.none
         var isStopping = false
         /// The database has failed, and has not been opened again.
         var isSuspended = false
@@ -61,7 +61,7 @@ final class DeliveryEngine: DeliveryReceiver {
 
         /// The lane whose attempt may begin.
         func next(_ now: RelayTime) -> ContactReference? {
-            guard !isStopping, !isHeld, !isPaused, !isSuspended, flights.underWayCount < maxUnderWay,
+            guard !isStopping, !isHeld, pause == .none, !isSuspended, flights.underWayCount < maxUnderWay,
                 flights.underWayCount + flights.recordingCount < maxUnrecorded,
                 gateOpensAt ?? now <= now, pausedUntil ?? now <= now
             else { return nil }
@@ -85,7 +85,7 @@ final class DeliveryEngine: DeliveryReceiver {
     init(_ parts: Parts, opened: OpenedOutbox) {
         self.parts = parts
         var state = State(limits: parts.limits, reader: opened.reader)
-        state.isPaused = opened.isPaused
+        state.pause = opened.pause
         self.state = Mutex(state)
         (wakeups, waker) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
     }

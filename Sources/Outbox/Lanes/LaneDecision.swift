@@ -59,6 +59,8 @@ struct LaneJudge: Sendable {
     /// Keys, and until when they are not used.
     var keys = KeyTurns()
     var upstream = UpstreamPauses()
+    /// Acknowledged writes that die.
+    var brake = DeathBrake()
     /// 403s that are tried again.
     var forbidden = ForbiddenRetries()
     /// The last 2xx that did not confirm a write, and how often in a row it came.
@@ -130,8 +132,14 @@ struct LaneJudge: Sendable {
             upstream.noteDelivery()
             if claim.write.log.forbiddenInARow > 0 { forbidden.allow(world.now) }
             return self.ended(claim, write, .delivered, ended, waiter, world.isKeyCurrent ? .verified : nil)
+        case .refused where waiter != nil:
+            return self.ended(claim, write, .rejected, ended, waiter, nil)
         case .refused:
-            return self.ended(claim, write, waiter == nil ? .dead : .rejected, ended, waiter, nil)
+            guard brake.take(1, limit: limits.maxDeathsPerMinute, now: world.now) == 1 else {
+                let retry = DeliveryVerdict.Retry(reason: ended.outcome.reasonOfBraking, isAtOnce: true)
+                return again(claim, write, retry, unconfirmedCount, waiter, world)
+            }
+            return self.ended(claim, write, .dead, ended, waiter, nil)
         case .holdKey:
             if let waiter {
                 var decision = self.ended(claim, write, .rejected, ended, waiter, .refused)
@@ -361,6 +369,14 @@ struct ForbiddenRetries: Sendable {
     mutating func released(_ released: Int, next: RelayTime?) {
         count += released
         dueAt = [next, dueAt].compactMap { $0 }.min()
+    }
+}
+
+extension DeliveryOutcome {
+    /// Why a write that was refused for good is sent once more.
+    fileprivate var reasonOfBraking: String {
+        guard case .reply(let reply) = self else { return "refused" }
+        return "status \(reply.status), too many refusals within a minute (writes.max_deaths_per_minute)"
     }
 }
 

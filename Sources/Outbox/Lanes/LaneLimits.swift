@@ -17,6 +17,8 @@ struct LaneLimits: Sendable, Equatable {
     var maxAgeMilliseconds: Int64 = 7 * 86_400_000
     var notFoundGraceMilliseconds: Int64 = 300_000
     var foreignReplyGraceMilliseconds: Int64 = 3_600_000
+    /// Acknowledged writes that become dead letters within a minute at most (`writes.max_deaths_per_minute`).
+    var maxDeathsPerMinute = 1_000
     /// How long delivery pauses at a time while something else than the API answers, at most.
     var foreignPauseMilliseconds: Int64 = 2_000
     /// 2xx in a row with the same status that confirm nothing, after which a write is held.

@@ -1,13 +1,16 @@
 /// Pauses deliveries, or has them go on; kept over restarts.
 struct PauseDeliveries: CommitOperation {
-    let isPaused: Bool
+    let pause: DeliveryPause
     let engine: DeliveryEngine
     let done: @Sendable (Result<Void, OutboxError>) -> Void
 
     func run(_ desk: inout CommitDesk) throws -> () -> Void {
-        desk.ledger.pause(isPaused)
+        // The brake stays on until deliveries are to go on, whatever else pauses them.
+        let pause = pause == .operator && engine.pause == .deaths ? .deaths : pause
+        desk.ledger.pause(pause)
+        desk.news.isResumed = pause == .none
         return { [self] in
-            engine.setPaused(isPaused)
+            engine.setPaused(pause)
             done(.success(()))
         }
     }
@@ -29,17 +32,17 @@ struct FlushDeliveries: CommitOperation {
 
 /// What operators do with deliveries as a whole (design §2.2).
 extension Outbox {
-    /// Whether an operator has paused deliveries.
-    package var isPaused: Bool { engine.isPaused }
+    /// Whether deliveries are paused, by an operator or the brake.
+    package var isPaused: Bool { engine.pause != .none }
 
     /// Sends nothing more, over restarts too, until `resume`; writes go on being accepted.
     package func pause() async throws {
-        try await perform { [engine] in PauseDeliveries(isPaused: true, engine: engine, done: $0) }
+        try await perform { [engine] in PauseDeliveries(pause: .operator, engine: engine, done: $0) }
     }
 
     /// Has deliveries go on.
     package func resume() async throws {
-        try await perform { [engine] in PauseDeliveries(isPaused: false, engine: engine, done: $0) }
+        try await perform { [engine] in PauseDeliveries(pause: .none, engine: engine, done: $0) }
     }
 
     /// Lets whatever waits for a time go now: backoffs, `Retry-After`, the pauses of keys and of the upstream.

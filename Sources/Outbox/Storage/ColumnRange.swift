@@ -46,8 +46,9 @@ enum ColumnRange {
         "clock_wall": .wallClock, "accepted_at": .wallClock, "ended_at": .wallClock, "created_at": .wallClock,
         "verified_at": .wallClock, "refused_at": .wallClock, "held_at": .wallClock, "stopped_at": .wallClock,
         "told_at": .wallClock, "found_at": .wallClock,
-        "is_paused": .flag, "is_ambiguous": .flag, "outage": .flag, "is_stopped": .flag,
+        "is_ambiguous": .flag, "outage": .flag, "is_stopped": .flag,
         "fields": .fieldBits, "response_status": .status,
         "nonce": .any, "checksum": .any, "turn": .any, "method": .any, "hold": .any, "replay": .any, "state": .any,
+        "is_paused": .any,
     ]
 }

@@ -206,8 +206,8 @@ struct OpenedOutbox: Sendable {
     var savedRelayClock: Int64?
     var savedWallClock: Int64?
     var stoppedContacts: Set<ContactReference> = []
-    /// Whether an operator has paused deliveries.
-    var isPaused = false
+    /// Who has paused deliveries.
+    var pause = DeliveryPause.none
     /// Writes that were found to be damaged, and were set aside.
     var setAside: [DamagedWrite] = []
     /// Dead writes by contact and key.
@@ -281,8 +281,8 @@ struct OutboxTransaction: Sendable {
     var stops: [(contact: ContactReference, isStopped: Bool)] = []
     /// Lanes whose first write, or its turn, may be another one.
     var lanes: [ContactReference: LaneTouch] = [:]
-    /// Whether deliveries pause from now on (true), or go on; nil for as before.
-    var isPaused: Bool?
+    /// Who pauses deliveries from now on; nil for as before.
+    var pause: DeliveryPause?
     /// All contacts that are stopped.
     var stoppedContacts: Set<ContactReference> = []
     /// All keys that are held, by the rows that writes have.

@@ -23,8 +23,8 @@ extension SQLiteOutboxStorage {
                 result.heads = try Self.settleLanes(transaction, database)
                 result.purged = try Self.purge(transaction, database)
                 try Self.writeBooks(transaction, receipts: transaction.counts.receipts - result.purged, database)
-                if let isPaused = transaction.isPaused {
-                    try database.execute(sql: "UPDATE books SET is_paused = ?", arguments: [isPaused])
+                if let pause = transaction.pause {
+                    try database.execute(sql: "UPDATE books SET is_paused = ?", arguments: [pause.rawValue])
                 }
                 return .commit
             }

@@ -13,7 +13,7 @@ extension SQLiteOutboxStorage {
         var stopped: Set<ContactReference> = []
         var dead: [OpenedOutbox.DeadCount] = []
         var hasOrders = false
-        var isPaused = false
+        var pause = DeliveryPause.none
     }
 
     static func keys(_ database: Database) throws -> [StoredKey] {
@@ -69,7 +69,7 @@ extension SQLiteOutboxStorage {
                 count: row.value("number")
             )
         }
-        contents.isPaused = try row.flag("is_paused")
+        contents.pause = DeliveryPause(rawValue: try row.value("is_paused")) ?? .operator
         contents.hasOrders = try hasOrders(database)
         try checkCheaply(database, contents, path: path)
         return contents

@@ -156,7 +156,7 @@ final class SQLiteOutboxStorage: OutboxStorage {
             savedRelayClock: opened.relay,
             savedWallClock: opened.wall,
             stoppedContacts: opened.stopped,
-            isPaused: opened.isPaused,
+            pause: opened.pause,
             setAside: setAside,
             dead: opened.dead,
             reader: reader

@@ -218,6 +218,12 @@ extension ConfigurationKey {
             "Dead writes of one API key; beyond it that key's writes get 503."
         ),
         .init(
+            "writes.max_deaths_per_minute",
+            \.writes.maxDeathsPerMinute,
+            .count(1...100_000_000),
+            "Acknowledged writes that may become dead letters within a minute; beyond it deliveries pause until `outbox resume`."
+        ),
+        .init(
             "writes.max_receipts",
             \.writes.maxReceipts,
             .count(0...100_000_000),

@@ -23,6 +23,8 @@ extension RelayConfiguration {
         package var maxUnverifiedKeys = 10_000
         /// The number of dead writes of one key.
         package var maxDead = 100_000
+        /// Acknowledged writes that become dead letters within a minute at most.
+        package var maxDeathsPerMinute = 1_000
         /// The number of receipts that are kept.
         package var maxReceipts = 1_000_000
         /// Whether a later write may stand for earlier ones that it covers.

@@ -211,7 +211,8 @@ final class DaemonHealth: HealthSource {
         outbox.waiting = status.waiting
         outbox.sinceStart = transitions(status.transitions)
         outbox.oldestPendingMilliseconds = status.oldestPendingAgeMilliseconds
-        outbox.deliveriesPaused = status.isPaused
+        outbox.deliveriesPaused = status.pause != .none
+        outbox.deliveriesPausedBy = status.pause == .none ? nil : status.pause == .deaths ? "deaths" : "operator"
         outbox.upstreamPausedMilliseconds = status.upstreamPauseMilliseconds
         return outbox
     }

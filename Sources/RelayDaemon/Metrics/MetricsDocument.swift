@@ -157,8 +157,14 @@ struct MetricsDocument {
         text.add(
             "contact_relay_outbox_deliveries_paused",
             .gauge,
-            "1 while an operator has paused deliveries.",
+            "1 while deliveries are paused, by an operator or the brake.",
             outbox.deliveriesPaused == true ? 1 : 0
+        )
+        text.add(
+            "contact_relay_outbox_death_brake",
+            .gauge,
+            "1 while deliveries are paused as too many acknowledged writes would become dead letters.",
+            outbox.deliveriesPausedBy == "deaths" ? 1 : 0
         )
         text.add(
             "contact_relay_outbox_stored_bytes",

@@ -16,6 +16,7 @@ extension RelayConfiguration {
         outbox.maxPendingUnverified = writes.maxPendingUnverified
         outbox.maxUnverifiedKeys = writes.maxUnverifiedKeys
         outbox.maxDead = writes.maxDead
+        outbox.maxDeathsPerMinute = writes.maxDeathsPerMinute
         outbox.maxReceipts = writes.maxReceipts
         outbox.supersedes = writes.supersede
         outbox.putSemantics = writes.putSemantics

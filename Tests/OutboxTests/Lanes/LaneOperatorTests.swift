@@ -7,7 +7,7 @@ import Testing
 @Suite struct LaneOperatorTests {
     private func pause(_ lanes: LaneHarness, _ isPaused: Bool) {
         let result: Result<Void, OutboxError>? = lanes.perform {
-            PauseDeliveries(isPaused: isPaused, engine: lanes.engine, done: $0)
+            PauseDeliveries(pause: isPaused ? .operator : .none, engine: lanes.engine, done: $0)
         }
         #expect(throws: Never.self) { try result?.get() }
     }
@@ -26,12 +26,66 @@ import Testing
         #expect(lanes.told(lanes.accept(2, wait: 2_000)) == [202])
         #expect(lanes.claim() == nil)
         try lanes.restart()
-        #expect(lanes.engine.isPaused)
+        #expect(lanes.engine.pause == .operator)
         let later = lanes.accept(3)
         #expect(lanes.claim() == nil)
         pause(lanes, false)
         #expect(Set(lanes.claimAll()) == [waiting, waiting + 1, later])
         #expect(lanes.findings() == [])
+    }
+
+    @Test func `too many deaths within a minute pause deliveries until an operator has them go on`() throws {
+        let lanes = try LaneHarness {
+            $0.maxInFlight = 20
+            $0.maxDeathsPerMinute = 3
+        }
+        for contact in 1...6 { lanes.accept(contact) }
+        #expect(lanes.claimAll().count == 6)
+        for contact in 1...5 { lanes.finish(contact, Sample.outcome(422)) }
+        lanes.finish(6, Sample.outcome(200))
+        #expect(lanes.counts.dead == 3 && lanes.counts.pending == 2 && lanes.counts.delivered == 1)
+        #expect(lanes.engine.pause == .deaths)
+        #expect(lanes.claim() == nil)
+        pause(lanes, true)
+        #expect(lanes.engine.pause == .deaths, "an operator's pause is no other reason")
+        try lanes.restart()
+        #expect(lanes.engine.pause == .deaths && lanes.claim() == nil)
+        pause(lanes, false)
+        #expect(lanes.engine.pause == .none)
+        #expect(lanes.claimAll().count == 2)
+        for contact in 4...5 { lanes.finish(contact, Sample.outcome(422)) }
+        #expect(lanes.counts.dead == 5 && lanes.counts.pending == 0)
+        #expect(lanes.findings() == [])
+    }
+
+    @Test func `the brake keeps old writes from dying, and counts no refusal that its sender sees`() throws {
+        let lanes = try LaneHarness {
+            $0.maxInFlight = 20
+            $0.maxDeathsPerMinute = 2
+            $0.maxAgeMilliseconds = 3_600_000
+        }
+        for contact in 1...5 { lanes.accept(contact, wait: 60_000) }
+        #expect(lanes.claimAll().count == 5)
+        for contact in 1...5 { lanes.finish(contact, Sample.outcome(422)) }
+        #expect(lanes.counts.rejected == 5 && lanes.engine.pause == .none)
+        for contact in 1...5 { lanes.accept(contact) }
+        lanes.now = lanes.now + 3_600_001
+        for _ in 1...3 { lanes.keepHouse() }
+        #expect(lanes.counts.dead == 2 && lanes.counts.pending == 3)
+        #expect(lanes.engine.pause == .deaths)
+        #expect(lanes.findings() == [])
+    }
+
+    @Test func `the brake counts a minute`() {
+        var brake = DeathBrake()
+        var taken: [Int] = []
+        for (second, wanted) in [(0, 2), (30, 2), (59, 0), (60, 3), (90, 2), (91, 1)] as [(Int64, Int)] {
+            taken.append(brake.take(wanted, limit: 5, now: RelayTime(milliseconds: second * 1_000)))
+        }
+        #expect(taken == [2, 2, 0, 3, 2, 0] && brake.isOn)
+        #expect(brake.take(1, limit: 5, now: 600_000) == 0, "only an operator takes it off")
+        brake.release()
+        #expect(brake.take(1, limit: 5, now: 600_000) == 1)
     }
 
     @Test func `a flush ends backoffs, Retry-After and the pauses of keys and of the upstream, and no hold`() throws {
