@@ -94,6 +94,9 @@ package final class ProxyServer: Sendable {
         loops = try await LoopContexts(group, wallSeconds: wallSeconds)
     }
 
+    /// What contact writes have to be like, as the configuration in force has it.
+    package var writeRules: WriteRules { WriteRules(core.configuration) }
+
     /// Listens, and says where.
     ///
     /// - Parameter passed: Listening sockets that somebody else has bound and keeps; where there are some of a kind, the

@@ -224,6 +224,7 @@ package struct RelayDaemon: Sendable {
             path: configuration.admin.socket,
             parts: AdminParts(
                 outbox: outbox,
+                writeRules: { server.writeRules },
                 client: client,
                 upstreamHealth: upstreamHealth,
                 cache: reads.cache,

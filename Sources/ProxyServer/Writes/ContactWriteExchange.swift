@@ -63,23 +63,10 @@ final class ContactWriteExchange: Exchange {
             let code = DexatelErrorCode.invalidContactIdentifier
             return server.errors.reply(code.status, "contact_identifier", code.message, code: code, for: request)
         }
-        if let refusal = refusalOfMediaType() { return refusal }
-        if let length = fields.contentLength, length > server.configuration.maxWriteBodyBytes { return bodyTooLarge }
-        if fields.hasPrecondition {
-            return server.errors.reply(
-                503,
-                "precondition_not_queued",
-                "A write with a precondition cannot be queued: it would be judged later than it was made",
-                for: request
-            )
-        }
-        if fields.idempotencyKey == .invalid {
-            return server.errors.reply(
-                400,
-                "idempotency_key_invalid",
-                "The request may have one Idempotency-Key, of 1 to \(IdempotencyKeyField.maxBytes) printable ASCII characters",
-                for: request
-            )
+        do throws(WriteFault) {
+            try rules.check(fields, method)
+        } catch {
+            return refusal(of: error)
         }
         // With an idempotency key, what the body says has to be known first.
         guard !key.isHeld || idempotencyKey != nil else { return keyRefused }
@@ -100,37 +87,19 @@ final class ContactWriteExchange: Exchange {
         if case .value(let key) = fields.idempotencyKey { key } else { nil }
     }
 
-    private func refusalOfMediaType() -> Reply? {
-        guard !fields.isCompressed else {
-            return server.errors.reply(
-                415,
-                "content_encoding",
-                "The body must not be compressed (Content-Encoding)",
-                for: request
-            )
-        }
-        guard method == .put || fields.announcesBody else { return nil }
-        guard fields.isJSON else {
-            return server.errors.reply(415, "media_type", "The body must be application/json", for: request)
-        }
-        return nil
-    }
+    private var rules: WriteRules { WriteRules(server.configuration) }
 
-    private var bodyTooLarge: Reply {
-        server.errors.reply(
-            413,
-            "body_too_large",
-            "The body is larger than \(server.configuration.maxWriteBodyBytes) bytes",
-            for: request
-        )
+    private func refusal(of fault: WriteFault) -> Reply {
+        server.errors.reply(fault.status, fault.slug, fault.message, code: fault.code, for: request)
     }
 
     // MARK: - Body
 
     func receive(_ bytes: ByteBuffer) {
         guard !isOver else { return }
-        guard body.readableBytes + bytes.readableBytes <= server.configuration.maxWriteBodyBytes else {
-            return answer(bodyTooLarge)
+        let most = server.configuration.maxWriteBodyBytes
+        guard body.readableBytes + bytes.readableBytes <= most else {
+            return answer(refusal(of: .bodyTooLarge(most)))
         }
         guard connection.reserveBuffered(bytes.readableBytes) else {
             return answer(
@@ -149,24 +118,13 @@ final class ContactWriteExchange: Exchange {
 
     func end() {
         guard !isOver, let contact, let key else { return }
-        if method == .put || body.readableBytes > 0 {
-            do {
-                update = try checkBody()
-            } catch {
-                let slug = error.code == nil ? "body_invalid" : "field_too_long"
-                return answer(server.errors.reply(400, slug, error.message, code: error.code, for: request))
-            }
+        do throws(WriteFault) {
+            if let checked = try rules.check(body, method) { update = checked }
+        } catch {
+            return answer(refusal(of: error))
         }
         if head.fields.has(.prefer) { preference = Preference(head.fields) }
         submit(contact, key)
-    }
-
-    private func checkBody() throws(ContactUpdateFault) -> ContactUpdate {
-        let limits = server.configuration.fieldLimits
-        let result = body.withUnsafeReadableBytes { bytes -> Result<ContactUpdate, ContactUpdateFault> in
-            Result { () throws(ContactUpdateFault) in try ContactUpdate.check(bytes, limits: limits) }
-        }
-        return try result.get()
     }
 
     private func submit(_ contact: ContactReference, _ key: KnownKey) {

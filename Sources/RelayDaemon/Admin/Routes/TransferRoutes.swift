@@ -1,6 +1,7 @@
 import AdminAPI
 import NIOHTTP1
 import Outbox
+import ProxyServer
 
 /// Writes that go to another outbox, or come from one.
 struct TransferRoutes: Sendable {
@@ -10,9 +11,10 @@ struct TransferRoutes: Sendable {
     private static let maxPageBytes = 8 << 20
 
     let outbox: Outbox
+    let rules: @Sendable () -> WriteRules
 
     static func all(_ parts: AdminParts) -> [AdminRoute] {
-        let routes = TransferRoutes(outbox: parts.outbox)
+        let routes = TransferRoutes(outbox: parts.outbox, rules: parts.writeRules)
         return [
             .query("writes/export") { try await routes.export($0) },
             .change("writes/import") { try await routes.importWrites($0) },
@@ -45,11 +47,31 @@ struct TransferRoutes: Sendable {
             let text = "one request takes \(ImportRequest.maxWrites) writes at most; send them in parts"
             throw AdminProblem(.payloadTooLarge, "too_many_writes", text)
         }
+        try check(asked.writes)
         do {
             let ids = try await outbox.importWrites(asked.writes.map(ExportedWrite.init))
             return try AdminReply(ImportReply(ids: ids.map(\.description)))
         } catch let fault as ImportFault {
             throw Self.problem(fault)
+        }
+    }
+
+    /// Takes nothing that the server would refuse as a request.
+    private func check(_ writes: [ExportedWriteLine]) throws {
+        let rules = rules()
+        for write in writes {
+            do throws(WriteFault) {
+                try rules.check(
+                    method: write.method,
+                    target: write.target,
+                    headers: write.headers,
+                    body: write.body
+                )
+            } catch {
+                let text =
+                    "\(write.id) is not a write that a request could make: \(error.message); none of these was taken"
+                throw AdminProblem(.badRequest, error.slug, text)
+            }
         }
     }
 
