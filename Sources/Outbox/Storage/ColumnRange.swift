@@ -5,7 +5,7 @@
 enum ColumnRange {
     /// What a column holds.
     enum Kind: CaseIterable {
-        case count, balance, sequence, keyRow, clock, wallClock, flag, fieldBits, status
+        case count, balance, sequence, keyRow, clock, wallClock, flag, pause, fieldBits, status
         /// Random, or checked by the type that reads it.
         case any
     }
@@ -20,6 +20,7 @@ enum ColumnRange {
         case .clock, .wallClock: 0...most
         case .sequence, .keyRow: 0...most
         case .flag: 0...1
+        case .pause: DeliveryPause.none.rawValue...DeliveryPause.deaths.rawValue
         case .fieldBits: 0...255
         case .status: 0...999
         case .any: Int64.min...Int64.max
@@ -46,9 +47,8 @@ enum ColumnRange {
         "clock_wall": .wallClock, "accepted_at": .wallClock, "ended_at": .wallClock, "created_at": .wallClock,
         "verified_at": .wallClock, "refused_at": .wallClock, "held_at": .wallClock, "stopped_at": .wallClock,
         "told_at": .wallClock, "found_at": .wallClock,
-        "is_ambiguous": .flag, "outage": .flag, "is_stopped": .flag,
+        "is_paused": .pause, "is_ambiguous": .flag, "outage": .flag, "is_stopped": .flag,
         "fields": .fieldBits, "response_status": .status,
         "nonce": .any, "checksum": .any, "turn": .any, "method": .any, "hold": .any, "replay": .any, "state": .any,
-        "is_paused": .any,
     ]
 }
