@@ -153,7 +153,7 @@ import Testing
         let held = books.accept(2, payload: Sample.payload("{}")).sequence
         _ = try storage.commit(books.take())
         books.end(gone, as: .delivered)
-        books.move(held, to: .contact)
+        books.move(held, to: .overtaken)
         _ = try storage.commit(books.take())
         var housekeeping = housekeeping()
         #expect(try housekeeping.next(storage, unverifiedKeys: 0, now: 5_500) == nil)
