@@ -147,13 +147,6 @@ private final class Cancellation: Sendable {
             state.isCancelled = true
             return state.exchange
         }
-        exchange?.execute { $0.cancel() }
-    }
-}
-
-extension NIOLoopBound where Value == Exchange {
-    /// Does something with the exchange on its loop, at once if that is this one.
-    func execute(_ body: @escaping @Sendable (Exchange) -> Void) {
-        if self.eventLoop.inEventLoop { body(self.value) } else { self.eventLoop.execute { body(self.value) } }
+        exchange?.run { $0.cancel() }
     }
 }

@@ -1,4 +1,5 @@
 import DexatelAPI
+import HTTPClient
 import HTTPWire
 import NIOCore
 import NIOHTTP1

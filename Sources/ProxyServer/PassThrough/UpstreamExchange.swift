@@ -68,8 +68,7 @@ final class UpstreamExchange: ExchangeDelegate {
         client: NIOLoopBound<PassThroughExchange>
     ) {
         let line = server.client.line(nearest: client.eventLoop)
-        @Sendable func begin() { UpstreamExchange(question, permit, server, line, client).begin() }
-        if line.eventLoop.inEventLoop { begin() } else { line.eventLoop.execute { begin() } }
+        line.eventLoop.run { UpstreamExchange(question, permit, server, line, client).begin() }
     }
 
     private func begin() {
@@ -205,12 +204,5 @@ final class UpstreamExchange: ExchangeDelegate {
         }
         if question.hasPassedBarrier { head.headers.append(("Preference-Applied", "relay-barrier")) }
         return head
-    }
-}
-
-extension NIOLoopBound {
-    /// Does something with the value on its loop, at once if that is this one.
-    func run(_ body: @escaping @Sendable (Value) -> Void) {
-        if eventLoop.inEventLoop { body(value) } else { eventLoop.execute { body(value) } }
     }
 }

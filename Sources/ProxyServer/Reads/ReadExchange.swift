@@ -172,11 +172,7 @@ final class ReadExchange: Exchange {
         let takesPieces = !state.takesWhole
         attachments += 1
         let place = flight.attach(isLeader: isLeader, takesPieces: takesPieces) { [attachments] news in
-            if bound.eventLoop.inEventLoop {
-                bound.value.take(news, attachments)
-            } else {
-                bound.eventLoop.execute { bound.value.take(news, attachments) }
-            }
+            bound.run { $0.take(news, attachments) }
         }
         guard let place else { return nil }
         self.place = (flight, place.reader)

@@ -84,23 +84,16 @@ final class ReadFetch: ExchangeDelegate {
         then: @escaping @Sendable () -> Void = {}
     ) {
         let line = server.client.line(nearest: eventLoop)
-        @Sendable func begin() {
+        line.eventLoop.run {
             ReadFetch(read, flight, validation, traffic, server, line, then: then).begin(permit)
         }
-        if line.eventLoop.inEventLoop { begin() } else { line.eventLoop.execute { begin() } }
     }
 
     private var cache: MemoryCache { server.reads.cache }
 
     private func begin(_ permit: Permit) {
         let bound = NIOLoopBound(self, eventLoop: line.eventLoop)
-        flight.setDemand { demand in
-            if bound.eventLoop.inEventLoop {
-                bound.value.meet(demand)
-            } else {
-                bound.eventLoop.execute { bound.value.meet(demand) }
-            }
-        }
+        flight.setDemand { demand in bound.run { $0.meet(demand) } }
         ask(permit, validation)
     }
 
