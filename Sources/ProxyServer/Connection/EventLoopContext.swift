@@ -2,6 +2,7 @@ import DexatelAPI
 import NIOCore
 import Outbox
 import Synchronization
+import Upstream
 
 /// What the connections of one event loop share: the second's date, the connections themselves, and the way back for
 /// the outbox's answers.
@@ -21,7 +22,7 @@ final class EventLoopContext {
     private(set) var date: String
     private var ticker: RepeatedTask?
     /// Connections that have written something which is to be sent at the end of this turn of the loop.
-    private var unsent: [ConnectionHandler] = []
+    private let unsent: TurnBatch<ConnectionHandler>
     private let wallSeconds: @Sendable () -> Int64
 
     init(eventLoop: any EventLoop, wallSeconds: @escaping @Sendable () -> Int64) {
@@ -29,6 +30,7 @@ final class EventLoopContext {
         self.wallSeconds = wallSeconds
         date = HTTPDate.format(wallSeconds())
         sink = LoopAnswerSink(eventLoop: eventLoop)
+        unsent = TurnBatch(eventLoop)
     }
 
     func start() {
@@ -52,16 +54,7 @@ final class EventLoopContext {
 
     /// Has what a connection has written sent at the end of this turn of the loop, together with what it still writes in it.
     func sendSoon(_ connection: ConnectionHandler) {
-        unsent.append(connection)
-        guard unsent.count == 1 else { return }
-        let bound = NIOLoopBound(self, eventLoop: eventLoop)
-        eventLoop.execute { bound.value.send() }
-    }
-
-    private func send() {
-        let connections = unsent
-        unsent.removeAll(keepingCapacity: true)
-        for connection in connections { connection.flushIfNeeded() }
+        unsent.add(connection) { for connection in $0 { connection.flushIfNeeded() } }
     }
 
     func add(_ connection: ConnectionHandler) { connections[ObjectIdentifier(connection)] = connection }
@@ -73,17 +66,18 @@ final class EventLoopContext {
 final class LoopAnswerSink: WriteAnswerSink {
     private let eventLoop: any EventLoop
     private let waiting: NIOLoopBoundBox<Waiting>
+    /// Writes of the requests that this turn of the loop has read.
+    private let gathered: TurnBatch<NewWrite>
 
     private struct Waiting {
         var exchanges: [UInt64: ContactWriteExchange] = [:]
         var nextToken: UInt64 = 0
-        /// Writes of the requests that this turn of the loop has read.
-        var gathered: [NewWrite] = []
     }
 
     init(eventLoop: any EventLoop) {
         self.eventLoop = eventLoop
         waiting = NIOLoopBoundBox(Waiting(), eventLoop: eventLoop)
+        gathered = TurnBatch(eventLoop)
     }
 
     /// Remembers an exchange until its answer comes; on the event loop only.
@@ -101,13 +95,7 @@ final class LoopAnswerSink: WriteAnswerSink {
     ///
     /// One by one, the first of them would be committed alone while the others wait for its fsync.
     func submit(_ write: NewWrite, to outbox: Outbox) {
-        waiting.value.gathered.append(write)
-        guard waiting.value.gathered.count == 1 else { return }
-        eventLoop.execute {
-            let writes = self.waiting.value.gathered
-            self.waiting.value.gathered.removeAll(keepingCapacity: true)
-            outbox.submitAdmitted(writes)
-        }
+        gathered.add(write) { outbox.submitAdmitted($0) }
     }
 
     func take(_ answers: [(token: UInt64, answer: WriteAnswer)]) {

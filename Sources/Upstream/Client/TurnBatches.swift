@@ -1,30 +1,50 @@
 package import NIOCore
 
-/// Gathers what happens in one turn of an event loop, so that whoever takes it is called once for all of it.
+/// Gathers what happens in one turn of one event loop, which alone it is used on.
+package final class TurnBatch<Element>: Sendable {
+    private let gathered: NIOLoopBoundBox<[Element]>
+    /// The loop.
+    package let eventLoop: any EventLoop
+
+    /// Makes an empty one; on any thread.
+    package init(_ eventLoop: any EventLoop) {
+        self.eventLoop = eventLoop
+        self.gathered = NIOLoopBoundBox.makeBoxSendingValue([], eventLoop: eventLoop)
+    }
+
+    /// Adds something.
+    ///
+    /// - Parameter take: Takes, at the end of the turn, all that was added in it; that of the first counts.
+    package func add(_ element: Element, take: @escaping @Sendable ([Element]) -> Void) {
+        self.gathered.value.append(element)
+        guard self.gathered.value.count == 1 else { return }
+        self.eventLoop.execute {
+            let elements = self.gathered.value
+            self.gathered.value.removeAll(keepingCapacity: true)
+            take(elements)
+        }
+    }
+}
+
+/// Gathers what happens in one turn of each event loop of a group, and has it taken by one call for each.
 package final class TurnBatches<Element: Sendable>: Sendable {
-    private let boxes: [(eventLoop: any EventLoop, gathered: NIOLoopBoundBox<[Element]>)]
+    private let batches: [TurnBatch<Element>]
     private let take: @Sendable ([Element]) -> Void
 
     /// - Parameters:
     ///   - group: The loops.
     ///   - take: Takes what one turn of a loop has brought, at its end and on that loop.
     package init(_ group: any EventLoopGroup, take: @escaping @Sendable ([Element]) -> Void) {
-        self.boxes = group.makeIterator().map { ($0, NIOLoopBoundBox.makeBoxSendingValue([], eventLoop: $0)) }
+        self.batches = group.makeIterator().map { TurnBatch($0) }
         self.take = take
     }
 
     /// Adds something, on an event loop of the group.
     package func add(_ element: Element, on eventLoop: any EventLoop) {
         // A handful of event loops: looking along an array is the fastest map.
-        guard let gathered = self.boxes.first(where: { $0.eventLoop === eventLoop })?.gathered else {
+        guard let batch = self.batches.first(where: { $0.eventLoop === eventLoop }) else {
             preconditionFailure("the event loop is not of the group")
         }
-        gathered.value.append(element)
-        guard gathered.value.count == 1 else { return }
-        eventLoop.execute {
-            let elements = gathered.value
-            gathered.value.removeAll(keepingCapacity: true)
-            self.take(elements)
-        }
+        batch.add(element, take: self.take)
     }
 }
