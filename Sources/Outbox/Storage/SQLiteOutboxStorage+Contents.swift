@@ -201,25 +201,8 @@ extension SQLiteOutboxStorage {
             """
         ),
         ("pending", "SELECT (SELECT pending FROM books) - (SELECT count(*) FROM pending_write)"),
-        (
-            "held",
-            """
-            SELECT (SELECT held FROM books) - (
-                SELECT count(*) FROM pending_write
-                WHERE hold <> 0 OR contact IN (SELECT contact FROM stopped_contact)
-                    OR api_key IN (SELECT row FROM api_key WHERE held_at IS NOT NULL)
-            )
-            """
-        ),
-        (
-            "held writes of keys",
-            """
-            SELECT count(*) FROM api_key WHERE held <> (
-                SELECT count(*) FROM pending_write
-                WHERE api_key = api_key.row AND (hold <> 0 OR contact IN (SELECT contact FROM stopped_contact))
-            )
-            """
-        ),
+        ("held", "SELECT (SELECT held FROM books) - \(RowCounts.held)"),
+        ("held writes of keys", "SELECT count(*) FROM api_key WHERE held <> \(RowCounts.heldOfKey)"),
         (
             "lanes that nothing would ever send",
             """
@@ -236,7 +219,7 @@ extension SQLiteOutboxStorage {
             "turns of writes that are not the first of their lanes",
             """
             SELECT count(*) FROM pending_write AS w WHERE turn > 0 AND (
-                hold <> 0 OR contact IN (SELECT contact FROM stopped_contact) OR EXISTS (
+                \(RowCounts.isHeld) OR EXISTS (
                     SELECT 1 FROM pending_write AS other
                     WHERE other.contact = w.contact AND other.api_key = w.api_key AND other.hold = 0
                         AND other.sequence < w.sequence
@@ -249,29 +232,10 @@ extension SQLiteOutboxStorage {
             "SELECT (SELECT damaged FROM books) - (SELECT count(*) FROM damaged_write WHERE place <> 'receipt')"
         ),
         ("dead", "SELECT (SELECT dead FROM books) - (SELECT count(*) FROM ended_write WHERE state = 4)"),
-        ("receipts", "SELECT (SELECT receipts FROM books) - (SELECT count(*) FROM ended_write WHERE state <> 4)"),
-        (
-            "bytes",
-            """
-            SELECT (SELECT stored_bytes FROM books)
-                - (SELECT coalesce(sum(stored_bytes), 0) FROM pending_write)
-                - (SELECT coalesce(sum(stored_bytes), 0) FROM ended_write WHERE state = 4)
-            """
-        ),
-        (
-            "pending writes of keys",
-            """
-            SELECT count(*) FROM api_key
-            WHERE pending <> (SELECT count(*) FROM pending_write WHERE api_key = api_key.row)
-            """
-        ),
-        (
-            "dead writes of keys",
-            """
-            SELECT count(*) FROM api_key
-            WHERE dead <> (SELECT count(*) FROM ended_write WHERE state = 4 AND api_key = api_key.row)
-            """
-        ),
+        ("receipts", "SELECT (SELECT receipts FROM books) - \(RowCounts.receipts)"),
+        ("bytes", "SELECT (SELECT stored_bytes FROM books) - \(RowCounts.storedBytes)"),
+        ("pending writes of keys", "SELECT count(*) FROM api_key WHERE pending <> \(RowCounts.pendingOfKey)"),
+        ("dead writes of keys", "SELECT count(*) FROM api_key WHERE dead <> \(RowCounts.deadOfKey)"),
         (
             "contacts with writes out of order",
             """

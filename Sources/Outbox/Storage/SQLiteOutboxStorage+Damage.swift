@@ -123,8 +123,7 @@ extension SQLiteOutboxStorage {
         """,
         """
         UPDATE pending_write SET turn = \(LaneTurn.none), outage = 0
-        WHERE turn <> \(LaneTurn.none) AND (turn <= 0 OR hold <> 0
-            OR contact IN (SELECT contact FROM stopped_contact)
+        WHERE turn <> \(LaneTurn.none) AND (turn <= 0 OR \(RowCounts.isHeld)
             OR turn > (SELECT min(clock_relay + \(maxTurnMilliseconds), \(LaneTurn.maxMilliseconds)) FROM books) << 16
             OR sequence NOT IN (
                 SELECT min(sequence) FROM pending_write INDEXED BY pending_write_lane
@@ -140,12 +139,7 @@ extension SQLiteOutboxStorage {
         """,
         """
         UPDATE api_key SET
-            pending = (SELECT count(*) FROM pending_write WHERE api_key = api_key.row),
-            dead = (SELECT count(*) FROM ended_write WHERE state = 4 AND api_key = api_key.row),
-            held = (
-                SELECT count(*) FROM pending_write WHERE api_key = api_key.row
-                    AND (hold <> 0 OR contact IN (SELECT contact FROM stopped_contact))
-            )
+            pending = \(RowCounts.pendingOfKey), dead = \(RowCounts.deadOfKey), held = \(RowCounts.heldOfKey)
         """,
         """
         UPDATE api_key SET idle_since = iif(pending = 0 AND dead = 0,
@@ -153,14 +147,7 @@ extension SQLiteOutboxStorage {
         """,
         """
         UPDATE books SET
-            receipts = (SELECT count(*) FROM ended_write WHERE state <> 4),
-            stored_bytes = (SELECT coalesce(sum(stored_bytes), 0) FROM pending_write)
-                + (SELECT coalesce(sum(stored_bytes), 0) FROM ended_write WHERE state = 4),
-            held = (
-                SELECT count(*) FROM pending_write
-                WHERE hold <> 0 OR contact IN (SELECT contact FROM stopped_contact)
-                    OR api_key IN (SELECT row FROM api_key WHERE held_at IS NOT NULL)
-            )
+            receipts = \(RowCounts.receipts), stored_bytes = \(RowCounts.storedBytes), held = \(RowCounts.held)
         """,
     ]
 
