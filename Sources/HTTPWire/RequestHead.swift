@@ -59,7 +59,7 @@ package final class RequestHead: Sendable {
         self.init(
             method: method,
             target: target,
-            hasVisibleTarget: target.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7F && $0 != UInt8(ascii: "#") },
+            hasVisibleTarget: target.utf8.allSatisfy(\.isVisibleInTarget),
             isHTTP10: isHTTP10,
             fields: fields,
             body: (try? Self.bodyLength(fields, isHTTP10: isHTTP10)) ?? .known(0),

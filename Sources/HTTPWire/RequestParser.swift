@@ -227,6 +227,7 @@ extension UnsafeRawBufferPointer {
 }
 
 extension UInt8 {
+    /// Whether the byte is visible ASCII, and begins no fragment.
     @inline(__always)
-    fileprivate var isVisibleInTarget: Bool { self > 0x20 && self < 0x7F && self != UInt8(ascii: "#") }
+    var isVisibleInTarget: Bool { self > 0x20 && self < 0x7F && self != UInt8(ascii: "#") }
 }
