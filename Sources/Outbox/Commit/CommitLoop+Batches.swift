@@ -60,7 +60,7 @@ extension CommitLoop {
         switch decision.keyNews {
         case .held?:
             lanes.hold(row, by: decision.claim.write, keys: thread.keys, now: world.now)
-            withdraw(keyRow: row, world.now)
+            giveBack { $0.keyRow == row }
             engine.releaseWaiters { $0.keyRow == row }
         case .taken?: lanes.take(row, now: world.now)
         case nil: break
@@ -69,7 +69,7 @@ extension CommitLoop {
         case .none: break
         case .lane: engine.releaseWaiters { $0.contact == contact }
         case .laneAndKey:
-            withdraw(keyRow: row, world.now)
+            giveBack { $0.keyRow == row }
             releaseWaiters(behind: row, contact)
         case .all: engine.releaseWaiters { _ in true }
         }
@@ -88,20 +88,13 @@ extension CommitLoop {
         engine.releaseWaiters { contacts.contains($0.contact) }
     }
 
-    /// Claims of lanes whose first write is another one by now go back to the database, to be found behind it.
+    /// Gives claims whose attempts have not begun back to the database, which is asked for their keys' lanes again.
     private mutating func giveBack(where isMeant: (Claim) -> Bool) {
         let now = thread.clock.now()
         for claim in engine.withdraw(where: isMeant) {
             lanes.judge.keys.probeWithdrawn(claim.sequence, of: claim.keyRow, now: now)
             lanes.judge.keys.note(claim.keyRow, at: now, now: now)
         }
-    }
-
-    /// A key must not be used: what is claimed of it goes back to the database.
-    mutating func withdraw(keyRow: Int64, _ now: RelayTime) {
-        let withdrawn = engine.withdraw { $0.keyRow == keyRow }
-        for claim in withdrawn { lanes.judge.keys.probeWithdrawn(claim.sequence, of: keyRow, now: now) }
-        if !withdrawn.isEmpty { lanes.judge.keys.note(keyRow, at: now, now: now) }
     }
 
     // MARK: - The transaction
@@ -156,7 +149,7 @@ extension CommitLoop {
         thread.tellDeaths(decisions.compactMap(\.end))
     }
 
-    /// Nobody waits any longer for writes that another sender is told of as accepted: a refusal of them is a dead letter.
+    /// Ends the waits for writes that a second sender gets a 202 for: the upstream's refusal of them makes dead letters.
     mutating func acknowledge(_ sequences: Set<Int64>) {
         guard !sequences.isEmpty else { return }
         acknowledgedWrites.formUnion(engine.acknowledge(sequences))
@@ -365,7 +358,7 @@ extension CommitLoop {
     mutating func follow(_ news: CommitNews, _ result: CommitResult) {
         let now = thread.clock.now()
         for (row, successor) in news.replaced {
-            withdraw(keyRow: row, now)
+            giveBack { $0.keyRow == row }
             for row in thread.keys.rows(of: successor) {
                 lanes.judge.keys.note(thread.keys.effectiveRow(row), at: now, now: now)
             }

@@ -29,7 +29,6 @@ struct Flights: Sendable {
     private(set) var claimedCount = 0
     private(set) var claimedBytes = 0
 
-    var count: Int { flights.count }
     var underWayCount: Int { underWay.count }
     /// Attempts that have ended, and whose outcomes are not durable yet.
     private(set) var recordingCount = 0
@@ -44,11 +43,6 @@ struct Flights: Sendable {
 
     /// What is being sent.
     func claim(underWay sequence: Int64) -> Claim? { underWay[sequence].flatMap { flights[$0]?.claim } }
-
-    func phase(_ contact: ContactReference) -> Phase? { flights[contact]?.phase }
-
-    /// How many claims wait or are under way with a key.
-    func count(ofKey keyRow: Int64) -> Int { flights.values.count { $0.claim.keyRow == keyRow } }
 
     /// Since when the oldest attempt has been under way.
     var oldestAttemptBegan: ContinuousClock.Instant? {
