@@ -74,7 +74,7 @@ final class ClientConnection: ChannelDuplexHandler {
         if self.exchange === exchange, context.channel.isWritable { exchange.becameWritable() }
     }
 
-    /// Sends what is written in this turn of the event loop together: the first pieces of a body often come with its head.
+    /// Flushes at the end of this turn of the event loop: the first pieces of a body often come with its head.
     private func flushSoon() {
         guard !self.isFlushDue, let context else { return }
         self.isFlushDue = true

@@ -25,7 +25,7 @@ extension CommitLoop {
         return .now() + .milliseconds(Int(clamping: min(next - now, 3_600_000)))
     }
 
-    /// Does what is due: walks a step, lets go what may go on, and fills up what is claimed.
+    /// Takes one step of each walk, lets lanes go whose waits are over, and claims up to the bound.
     mutating func turnLanes() {
         do {
             try walkContacts()

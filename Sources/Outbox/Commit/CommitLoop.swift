@@ -71,7 +71,7 @@ struct CommitLoop {
         storage.close()
     }
 
-    /// Does what has gathered, and what is due.
+    /// Commits the work of the inbox, then lets the lanes and the housekeeping have their turn.
     mutating func turn(_ work: CommitInbox.Work) {
         if isFailed {
             refuse(work)

@@ -50,7 +50,7 @@ struct LaneBoard {
         heldWrites = opened.keys.reduce(0) { $0 &+ $1.held }
     }
 
-    /// Takes over what is known of the keys when the database has been opened.
+    /// Loads the holds of keys, once the database is open.
     mutating func load(_ keys: KeyRegistry, now: RelayTime) {
         for row in keys.heldRows {
             judge.keys.hold(row, probeAt: now, now: now)
@@ -85,7 +85,7 @@ struct LaneBoard {
         settlingUntil[contact] = until
     }
 
-    /// Nothing waits for a time any more, but for what is held.
+    /// Ends all waits for a time, on an operator's flush; holds stay.
     mutating func flush(_ keys: KeyRegistry, now: RelayTime) {
         judge.keys.endPauses(now: now)
         judge.upstream.end()

@@ -97,7 +97,7 @@ struct FindRepetition: CommitOperation {
 }
 
 extension WriteAnswer {
-    /// The pending write that a sender is told of as accepted, though another one may wait for its end.
+    /// The pending write that a repetition is answered 202 for; its first sender may still wait for its end.
     fileprivate var acknowledged: Int64? {
         guard case .repeated(let receipt) = self, receipt.endedAtMilliseconds == nil else { return nil }
         return receipt.id.sequence

@@ -159,7 +159,7 @@ extension DeliveryEngine {
         wake()
     }
 
-    /// Nothing waits for a time any more.
+    /// Ends all waits for a time, on an operator's flush.
     func flush() { state.withLock { ($0.gateOpensAt, $0.pausedUntil) = (nil, nil) } }
 
     /// Until when the upstream wants to be left alone, in milliseconds from now; nil when it does not.
